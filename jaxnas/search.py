@@ -1,0 +1,325 @@
+"""The one loop: ask, evaluate, tell.
+
+`step` is the whole algorithm. `search` runs it from the host with progress, history and checkpoints; `search_scan`
+runs it inside one program, to be jitted and vmapped over seeds. Same key, same search.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from tqdm import tqdm
+
+from jaxnas import check
+from jaxnas.population import CompileMeter
+from jaxnas.types import Evaluator, Feedback, Genome, Proposal, Space, Strategy, population_of, usable
+from jaxnas.workdir import Workdir
+
+
+@struct.dataclass
+class State:
+    """What a search carries from round to round."""
+
+    strategy: Any
+    evaluator: Any
+
+
+class Record(NamedTuple):
+    """One round: what was asked and what came back (`valid` is False for every member that is not usable)."""
+
+    proposal: Proposal
+    feedback: Feedback
+
+
+class Phase(NamedTuple):
+    """A strategy for a number of rounds; the evaluator's state goes on to the next phase."""
+
+    strategy: Strategy
+    rounds: int
+
+
+class Result(NamedTuple):
+    """What a search found.
+
+    Attributes:
+      architecture: the recommended genome as a string.
+      genome: the recommended genome.
+      fitness: its best recorded fitness, None if it was never evaluated as such.
+      cost: `{name: value}` at that evaluation.
+      evaluations: members evaluated, invalid ones included.
+      invalid: members that failed or diverged.
+      history: a dict for each evaluation (`pandas.DataFrame(result.history)`).
+      wall_seconds: over all resumed parts, as the next two.
+      compile_seconds: seconds spent in XLA compiles (reads of the compilation cache included).
+      xla_compiles: number of those compiles.
+      state: the final `State`.
+    """
+
+    architecture: str
+    genome: Genome
+    fitness: float | None
+    cost: dict[str, float]
+    evaluations: int
+    invalid: int
+    history: list[dict]
+    wall_seconds: float
+    compile_seconds: float
+    xla_compiles: int
+    state: State
+
+
+def check_pair(strategy: Strategy, evaluator: Evaluator) -> None:
+    """Raises `ValueError` where the two do not fit, naming what is missing."""
+    missing = strategy.needs - evaluator.gives
+    if missing:
+        raise ValueError(
+            f"strategy {strategy.name!r} needs {', '.join(sorted(missing))}, which evaluator {evaluator.name!r} does "
+            f"not give (it gives {', '.join(sorted(evaluator.gives))})."
+        )
+    missing = evaluator.needs - strategy.gives
+    if missing:
+        hint = " Give the strategy budget=STEPS, training steps for each candidate." if "budget" in missing else ""
+        raise ValueError(
+            f"evaluator {evaluator.name!r} needs proposals with {', '.join(sorted(missing))}, which strategy "
+            f"{strategy.name!r} does not give.{hint}"
+        )
+
+
+def step(strategy: Strategy, evaluator: Evaluator) -> Callable[[chex.PRNGKey, State], tuple[State, Record]]:
+    """One round as a function `(key, state) -> (state, record)`, pure where the evaluator is jittable."""
+
+    def run(key, state):
+        ask_key, evaluate_key, tell_key = jax.random.split(key, 3)
+        proposal, asked = strategy.ask(ask_key, state.strategy)
+        feedback, evaluated = evaluator.evaluate(evaluate_key, state.evaluator, proposal)
+        feedback = feedback.replace(valid=usable(proposal, feedback))
+        return State(strategy.tell(tell_key, asked, proposal, feedback), evaluated), Record(proposal, feedback)
+
+    return run
+
+
+def search_scan(
+    strategy: Strategy, evaluator: Evaluator, rounds: int, *, record: Callable[[Record], Any] = lambda record: record
+) -> Callable[[chex.PRNGKey], tuple[State, Any]]:
+    """A whole search as a pure function `key -> (state, records [rounds, ...])`; jit it, vmap it over keys.
+
+    Args:
+      strategy: any strategy.
+      evaluator: must be jittable.
+      rounds: rounds of ask, evaluate, tell.
+      record: what to keep of each round's `Record`, for large runs (`lambda r: r.feedback.fitness`, say).
+
+    Raises:
+      ValueError: the evaluator runs on the host, or the two do not fit.
+    """
+    check_pair(strategy, evaluator)
+    check.integer("rounds", rounds, least=1)
+    if not evaluator.jittable:
+        raise ValueError(f"evaluator {evaluator.name!r} runs on the host and cannot be scanned; use search().")
+    one = step(strategy, evaluator)
+
+    def run(key):
+        init_key, rounds_key = jax.random.split(key)
+
+        def body(state, t):
+            state, rec = one(jax.random.fold_in(rounds_key, t), state)
+            return state, record(rec)
+
+        return jax.lax.scan(body, _init(init_key, strategy, evaluator, 0), jnp.arange(rounds))
+
+    return run
+
+
+def search(
+    space: Space,
+    strategy: Strategy | Sequence[Phase],
+    evaluator: Evaluator,
+    *,
+    rounds: int | None = None,
+    seed: int = 0,
+    workdir: str | None = None,
+    config: dict | None = None,
+    checkpoint_seconds: float = 10.0,
+    progress: bool = True,
+) -> Result:
+    """Runs a search from the host, and resumes it where `workdir` holds an unfinished one.
+
+    Args:
+      space: what the genomes mean, for the history.
+      strategy: a strategy, run for `rounds`; or a sequence of `Phase`.
+      evaluator: any evaluator.
+      rounds: rounds of ask, evaluate, tell.
+      seed: the run is a function of the parts and this.
+      workdir: directory for history and checkpoints, or None to keep everything in memory.
+      config: what identifies the run in `workdir` (JSON); by default the names of the parts and the seed.
+      checkpoint_seconds: save after the first round that ends this long after the last save, and after the last.
+      progress: whether to show a progress bar.
+
+    Raises:
+      ValueError: parts that do not fit, a `workdir` of another config or that cannot be written.
+      CheckpointError: (a `ValueError`) a damaged checkpoint.
+    """
+    single = isinstance(strategy, Strategy)
+    phases = [Phase(strategy, rounds)] if single else list(strategy)
+    if not phases or (rounds is not None and not single):
+        raise ValueError("strategy: expected a Strategy with rounds, or a non-empty sequence of Phase without.")
+    for phase in phases:
+        check.integer("rounds", phase.rounds, least=1)
+        check_pair(phase.strategy, evaluator)
+    if config is None:
+        names = [phase.strategy.name for phase in phases]
+        config = {"space": space.name, "strategy": names, "evaluator": evaluator.name, "seed": seed}
+
+    run = Workdir(workdir, config)
+    meter, start, spent = CompileMeter(), time.perf_counter(), 0.0
+    ends = np.cumsum([phase.rounds for phase in phases]).tolist()
+    init_key, rounds_key = jax.random.split(jax.random.key(seed))
+    t = begin = 0
+    if run.note is not None:
+        t, spent = run.note["round"], run.note["seconds"]
+        meter.resume(run.note["compiles"], run.note["compile_seconds"])
+        if t > ends[-1]:
+            raise ValueError(f"rounds: {run.path} holds {t} rounds already, more than the {ends[-1]} asked for.")
+        begin = next(i for i, end in enumerate(ends) if t <= end)
+    state = _init(init_key, phases[begin].strategy, evaluator, begin)
+    if run.note is not None:
+        state = run.restore(state)
+    reached = (t, state, len(run.history))  # assigned as one, so that an interrupt never sees half a round
+
+    def save():
+        step, state, history = reached
+        seconds = spent + time.perf_counter() - start
+        run.save(step, state, history, seconds=seconds, compiles=meter.compiles, compile_seconds=meter.seconds)
+
+    bar, saved = _bar(run.history, (ends[-1] - t), progress), time.perf_counter()
+    try:
+        for number, (phase, end) in enumerate(zip(phases, ends, strict=True)):
+            if number < begin:
+                continue
+            if number > begin:
+                state = state.replace(strategy=_init(init_key, phase.strategy, evaluator, number).strategy)
+            parts, clock = _on_host(phase.strategy, evaluator, meter)
+            one = step(*parts)
+            for t in range(reached[0], end):
+                state, record = one(jax.random.fold_in(rounds_key, t), state)
+                record = jax.tree.map(np.asarray, record)
+                if t == reached[0]:
+                    _check_feedback(record, evaluator)
+                lines = list(_lines(space, evaluator, record, t, number, clock["seconds"]))
+                run.append(lines)
+                reached = (t + 1, state, len(run.history))
+                _advance(bar, lines, run.history, ends[-1] - t - 1)
+                if time.perf_counter() - saved > checkpoint_seconds or t + 1 == ends[-1]:
+                    save()
+                    saved = time.perf_counter()
+    except KeyboardInterrupt:
+        save()
+        raise
+    finally:
+        bar.close()
+        run.close()
+
+    genome = jax.tree.map(np.asarray, jax.jit(phases[-1].strategy.recommend)(state.strategy))
+    architecture = space.to_string(genome)
+    same = [line for line in run.history if line["architecture"] == architecture and line["valid"]]
+    best = max(same, key=lambda line: line["fitness"], default={"fitness": None, "cost": {}})
+    return Result(
+        architecture=architecture,
+        genome=genome,
+        fitness=best["fitness"],
+        cost=best["cost"],
+        evaluations=len(run.history),
+        invalid=sum(not line["valid"] for line in run.history),
+        history=run.history,
+        wall_seconds=spent + time.perf_counter() - start,
+        compile_seconds=meter.seconds,
+        xla_compiles=meter.compiles,
+        state=state,
+    )
+
+
+def _init(key, strategy: Strategy, evaluator: Evaluator, phase: int) -> State:
+    evaluator_key, strategies_key = jax.random.split(key)
+    return State(strategy.init(jax.random.fold_in(strategies_key, phase)), evaluator.init(evaluator_key))
+
+
+def _on_host(strategy: Strategy, evaluator: Evaluator, meter: CompileMeter):
+    """The parts jitted where they can be, and a clock of the last evaluation (without compiles)."""
+    evaluate = jax.jit(evaluator.evaluate) if evaluator.jittable else evaluator.evaluate
+    clock = {}
+
+    def timed(*args):
+        begin, compiling = time.perf_counter(), meter.seconds
+        out = jax.block_until_ready(evaluate(*args))
+        clock["seconds"] = time.perf_counter() - begin - (meter.seconds - compiling)
+        return out
+
+    strategy = strategy._replace(ask=jax.jit(strategy.ask), tell=jax.jit(strategy.tell))
+    return (strategy, evaluator._replace(evaluate=timed)), clock
+
+
+def _check_feedback(record: Record, evaluator: Evaluator) -> None:
+    P, K = population_of(record.proposal), len(evaluator.cost_names)
+    for name, shape in {"fitness": (P,), "valid": (P,), "cost": (P, K)}.items():
+        got = np.shape(getattr(record.feedback, name))
+        if got != shape:
+            raise ValueError(f"evaluator {evaluator.name!r}: expected {name} of shape {shape}, got {got}.")
+
+
+def _lines(space: Space, evaluator: Evaluator, record: Record, t: int, phase: int, seconds: float):
+    proposal, feedback = record
+    active = np.flatnonzero(proposal.active)
+    for i in active:
+        genome = jax.tree.map(lambda leaf: leaf[i], proposal.genome)  # noqa: B023 used at once
+        yield {
+            "id": int(proposal.id[i]),
+            "parent": [int(p) for p in proposal.parent[i]],
+            "round": t,
+            "phase": phase,
+            "genome": _plain(genome),
+            "architecture": space.to_string(genome),
+            "fitness": _number(feedback.fitness[i]),
+            "cost": {name: _number(c) for name, c in zip(evaluator.cost_names, feedback.cost[i], strict=True)},
+            "valid": bool(feedback.valid[i]),
+            "budget": int(proposal.budget[i]),
+            "seconds": seconds / len(active),
+            **{name: _plain(value[i]) for name, value in feedback.metrics.items()},
+        }
+
+
+def _plain(tree: Any) -> Any:
+    if isinstance(tree, (np.ndarray, np.generic)):
+        return _number(tree) if tree.ndim == 0 else tree.tolist()
+    return {jax.tree_util.keystr(path): _plain(leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+
+
+def _number(value) -> float | int | bool | None:
+    value = value.item()
+    return value if np.isfinite(value) else None
+
+
+def _bar(history: list[dict], rounds_left: int, enabled: bool) -> tqdm:
+    return tqdm(
+        initial=len(history),
+        total=len(history) + rounds_left,
+        unit=" architectures",
+        disable=not enabled,
+        dynamic_ncols=True,
+        bar_format="{desc}{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left{postfix}",
+        smoothing=0.1,
+    )
+
+
+def _advance(bar: tqdm, lines: list[dict], history: list[dict], rounds_left: int) -> None:
+    if bar.disable:
+        return
+    bar.total = len(history) + rounds_left * max(len(lines), 1)
+    bar.update(len(lines))
+    best = max((line["fitness"] for line in history if line["valid"]), default=float("nan"))
+    invalid = sum(not line["valid"] for line in history)
+    bar.set_postfix_str(f"best {best:.4f}" + (f", {invalid} invalid" if invalid else ""), refresh=False)

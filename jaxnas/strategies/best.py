@@ -1,0 +1,29 @@
+"""The best genome seen so far: what black-box strategies recommend."""
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxnas.types import Feedback, Genome, Proposal, Space, take, usable
+
+
+@struct.dataclass
+class Best:
+    """`genome` and its `fitness` (-inf before anything usable was told)."""
+
+    genome: Genome
+    fitness: chex.Array
+
+    def update(self, proposal: Proposal, feedback: Feedback) -> "Best":
+        """The better of this and the best usable member; the earlier one on ties."""
+        fitness = jnp.where(usable(proposal, feedback), feedback.fitness, -jnp.inf)
+        i = jnp.argmax(fitness)
+        better = fitness[i] > self.fitness
+        genome = jax.tree.map(lambda new, old: jnp.where(better, new, old), take(proposal.genome, i), self.genome)
+        return Best(genome, jnp.where(better, fitness[i], self.fitness))
+
+
+def unknown(space: Space, key: chex.PRNGKey) -> Best:
+    """The start: a random genome of fitness -inf."""
+    return Best(space.sample(key), jnp.float32(-jnp.inf))

@@ -1,0 +1,47 @@
+"""Random search: the baseline that every strategy has to beat (Li and Talwalkar, 2019)."""
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxnas import check
+from jaxnas.strategies.best import Best, unknown
+from jaxnas.types import Space, Strategy, propose
+
+
+@struct.dataclass
+class State:
+    asked: chex.Array
+    best: Best
+
+
+def random_search(space: Space, *, proposals: int = 1, budget: int = 0) -> Strategy:
+    """Uniform samples, independent and with repeats; recommends the best seen.
+
+    Args:
+      space: what to sample from.
+      proposals: P, architectures in each ask.
+      budget: training steps for each.
+    """
+    check.integer("proposals", proposals, least=1)
+    check.integer("budget", budget, least=0)
+
+    def init(key):
+        return State(jnp.int32(0), unknown(space, key))
+
+    def ask(key, state):
+        genomes = jax.vmap(space.sample)(jax.random.split(key, proposals))
+        return propose(genomes, state.asked, budget=budget), state.replace(asked=state.asked + proposals)
+
+    def tell(key, state, proposal, feedback):
+        return state.replace(best=state.best.update(proposal, feedback))
+
+    return Strategy(
+        "random_search",
+        init,
+        ask,
+        tell,
+        recommend=lambda state: state.best.genome,
+        gives=frozenset({"budget"} if budget else ()),
+    )

@@ -1,0 +1,99 @@
+"""Regularized (aging) evolution (Real, Aggarwal, Huang and Le, 2019, Algorithm 1)."""
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxnas import check
+from jaxnas.strategies.best import Best, unknown
+from jaxnas.types import Genome, Space, Strategy, propose, take, usable
+
+
+@struct.dataclass
+class State:
+    """The population is a ring in order of birth: the next child takes the place of the oldest."""
+
+    genomes: Genome
+    fitness: chex.Array
+    id: chex.Array
+    born: chex.Array
+    asked: chex.Array
+    best: Best
+
+
+def regularized_evolution(
+    space: Space, *, population_size: int = 100, tournament_size: int = 25, proposals: int = 1, budget: int = 0
+) -> Strategy:
+    """Tournament selection with replacement, one mutation, and the oldest dies; recommends the best ever seen.
+
+    At `proposals=1` this is the published algorithm exactly. With more, the P children of one ask choose their
+    parents in the same population, and together replace its P oldest. The first `population_size` proposals are
+    random. A member that is not usable (see `types.usable`) never enters the population.
+
+    Args:
+      space: what to mutate.
+      population_size: members alive at a time.
+      tournament_size: members drawn, with replacement, for each choice of a parent.
+      proposals: P, architectures in each ask, at most `population_size`.
+      budget: training steps for each.
+
+    Raises:
+      ValueError: a size out of its range.
+    """
+    N, S, P = population_size, tournament_size, proposals
+    check.integer("tournament_size", S, least=1)
+    check.integer("population_size", N, least=S, because="the tournament_size")
+    check.integer("proposals", P, least=1, most=N, because="the population_size")
+    check.integer("budget", budget, least=0)
+
+    def init(key):
+        genomes = jax.vmap(space.sample)(jax.random.split(key, N))
+        return State(
+            genomes=genomes,
+            fitness=jnp.full(N, -jnp.inf),
+            id=jnp.full(N, -1, jnp.int32),
+            born=jnp.int32(0),
+            asked=jnp.int32(0),
+            best=unknown(space, key),
+        )
+
+    def ask(key, state):
+        sample_key, draw_key, mutate_key = jax.random.split(key, 3)
+        fresh = jax.vmap(space.sample)(jax.random.split(sample_key, P))
+        alive = jnp.clip(state.born, 1, N)
+        drawn = jax.random.randint(draw_key, (P, S), 0, alive)
+        winner = jnp.take_along_axis(drawn, jnp.argmax(state.fitness[drawn], 1, keepdims=True), 1)[:, 0]
+        children = jax.vmap(space.mutate)(jax.random.split(mutate_key, P), take(state.genomes, winner))
+        initial = (state.asked + jnp.arange(P) < N) | (state.born == 0)
+        genomes = jax.tree.map(
+            lambda a, b: jnp.where(initial.reshape(P, *[1] * (a.ndim - 1)), a, b), fresh, children
+        )
+        parent = jnp.stack([jnp.where(initial, -1, state.id[winner]), jnp.full(P, -1, jnp.int32)], 1)
+        proposal = propose(genomes, state.asked, parent=parent, budget=budget)
+        return proposal, state.replace(asked=state.asked + P)
+
+    def tell(key, state, proposal, feedback):
+        enters = usable(proposal, feedback)
+        born = state.born + jnp.cumsum(enters)
+        slot = jnp.where(enters, (born - 1) % N, N)
+
+        def put(ring, new):
+            return ring.at[slot].set(new, mode="drop")
+
+        return state.replace(
+            genomes=jax.tree.map(put, state.genomes, proposal.genome),
+            fitness=put(state.fitness, feedback.fitness),
+            id=put(state.id, proposal.id),
+            born=born[-1],
+            best=state.best.update(proposal, feedback),
+        )
+
+    return Strategy(
+        "regularized_evolution",
+        init,
+        ask,
+        tell,
+        recommend=lambda state: state.best.genome,
+        gives=frozenset({"budget"} if budget else ()),
+    )

@@ -1,0 +1,203 @@
+"""The contracts: what flows between a search space, a strategy and an evaluator.
+
+Axes: P population, D decisions, C options of a decision (ragged, see `Space.mask`), K costs.
+`CONTRACTS.md` beside this file writes down how each family of algorithms fits.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+Genome = Any
+"""A pytree of arrays; categorical spaces use one integer array `[D]`."""
+
+
+@struct.dataclass
+class Proposal:
+    """What a strategy asks to be evaluated. Every leaf has the population axis P first.
+
+    Attributes:
+      genome: pytree, `[P, ...]`.
+      id: `[P]` int32, unique in a search, in order of birth.
+      parent: `[P, 2]` int32, ids of the parents, -1 for none.
+      active: `[P]` bool; False is padding, never evaluated and never recorded.
+      budget: `[P]` int32, training steps to spend on this member; 0 only scores it.
+      weights: `[P, D, C]` relaxed choice, or None.
+      gates: `[P, D, C]` bool, which options to evaluate at all, or None.
+      extra: whatever the strategy wants back in `tell`.
+    """
+
+    genome: Genome
+    id: chex.Array
+    parent: chex.Array
+    active: chex.Array
+    budget: chex.Array
+    weights: chex.Array | None = None
+    gates: chex.Array | None = None
+    extra: Any = None
+
+
+@struct.dataclass
+class Feedback:
+    """What an evaluator answers, member by member.
+
+    Attributes:
+      fitness: `[P]` float, higher is better.
+      cost: `[P, K]` float, under the evaluator's `cost_names`.
+      valid: `[P]` bool; False means that it failed or diverged. Infeasible is not invalid.
+      gradient: `[P, D, C]`, d loss / d weights, or None. The strategy descends.
+      metrics: dict with static keys of `[P, ...]` arrays; strategies never read it.
+    """
+
+    fitness: chex.Array
+    cost: chex.Array
+    valid: chex.Array
+    gradient: chex.Array | None = None
+    metrics: dict[str, chex.Array] = struct.field(default_factory=dict)
+
+
+class Space(NamedTuple):
+    """What may be built: pure functions over genomes, jittable and vmappable unless marked (host).
+
+    Attributes:
+      name: for messages and files.
+      decisions: names of the D decisions.
+      options: for each decision, its options (labels or values).
+      mask: `[D, C]` NumPy bool, which options exist.
+      sample: `key -> genome`, uniform.
+      mutate: `(key, genome) -> genome`, one decision changed to another option.
+      crossover: `(key, a, b) -> genome`.
+      neighbors: `genome -> (genomes [N, ...], mask [N])`, all one-decision changes.
+      canonical: `genome -> genome`, one representative for genomes that build the same network.
+      features: `genome -> [F]` float, an encoding for predictors.
+      derive: `weights [D, C] -> genome`, the discrete architecture of a relaxed choice.
+      unpack: `genome or weights -> {decision: choice}`, what a network's `Choice` modules are handed: Python
+        integers for a NumPy genome, scalars for a JAX genome, vectors for weights `[D, C]`.
+      index: `genome -> int32`, its row in the enumeration; None where there is none.
+      from_index: `int -> genome`, the inverse.
+      to_string: (host) `genome -> str`.
+      from_string: (host) `str -> genome`; raises `ValueError` on anything else.
+      size: number of genomes (host integer).
+    """
+
+    name: str
+    decisions: tuple[str, ...]
+    options: tuple[tuple[Any, ...], ...]
+    mask: np.ndarray
+    sample: Callable
+    mutate: Callable
+    crossover: Callable
+    neighbors: Callable
+    canonical: Callable
+    features: Callable
+    derive: Callable
+    unpack: Callable
+    to_string: Callable
+    from_string: Callable
+    size: int
+    index: Callable | None = None
+    from_index: Callable | None = None
+
+    @property
+    def choices(self) -> np.ndarray:
+        """`[D]` number of options of each decision."""
+        return self.mask.sum(1)
+
+
+class Strategy(NamedTuple):
+    """What to try next: pure functions over an explicit state.
+
+    Attributes:
+      name: for messages and files.
+      init: `key -> state`.
+      ask: `(key, state) -> (Proposal, state)`.
+      tell: `(key, state, Proposal, Feedback) -> state`. Needs nothing but its arguments, so several asks may be
+        outstanding.
+      recommend: `state -> genome`, what to build if the search ended now.
+      needs: what `tell` reads, out of "fitness", "cost" and "gradient".
+      gives: what proposals carry beside a genome, out of "budget", "weights" and "gates".
+    """
+
+    name: str
+    init: Callable
+    ask: Callable
+    tell: Callable
+    recommend: Callable
+    needs: frozenset[str] = frozenset({"fitness"})
+    gives: frozenset[str] = frozenset()
+
+
+class Evaluator(NamedTuple):
+    """How good is it: pure functions over an explicit state, which owns any network weights.
+
+    Attributes:
+      name: for messages and files.
+      init: `key -> state`.
+      evaluate: `(key, state, Proposal) -> (Feedback, state)`.
+      gives: what `Feedback` carries, out of "fitness", "cost" and "gradient".
+      needs: what proposals must carry, out of "budget", "weights" and "gates".
+      jittable: False where `evaluate` runs on the host (plain Python, one compile for each architecture).
+      cost_names: names of the K columns of `Feedback.cost`.
+      report: `() -> dict` (host), how evaluation was executed, for result files.
+    """
+
+    name: str
+    init: Callable
+    evaluate: Callable
+    gives: frozenset[str] = frozenset({"fitness"})
+    needs: frozenset[str] = frozenset()
+    jittable: bool = True
+    cost_names: tuple[str, ...] = ()
+    report: Callable[[], dict] = dict
+
+
+def population_of(proposal: Proposal) -> int:
+    """P of a proposal, static."""
+    return proposal.id.shape[0]
+
+
+def propose(
+    genome: Genome, first_id: chex.Array, *, parent: chex.Array | None = None, budget: int = 0, **fields
+) -> Proposal:
+    """A proposal of all P members of `genome`, with consecutive ids from `first_id` and one budget for all."""
+    P = jax.tree.leaves(genome)[0].shape[0]
+    fields.setdefault("active", jnp.ones(P, bool))
+    return Proposal(
+        genome=genome,
+        id=first_id + jnp.arange(P, dtype=jnp.int32),
+        parent=jnp.full((P, 2), -1, jnp.int32) if parent is None else parent,
+        budget=jnp.full(P, budget, jnp.int32),
+        **fields,
+    )
+
+
+def scored(
+    fitness: chex.Array,
+    *,
+    cost: chex.Array | None = None,
+    valid: chex.Array | None = None,
+    metrics: dict[str, chex.Array] | None = None,
+) -> Feedback:
+    """A feedback of `fitness` `[P]` alone: no cost, all valid, unless given."""
+    P = fitness.shape[0]
+    return Feedback(
+        fitness=fitness,
+        cost=jnp.zeros((P, 0)) if cost is None else cost,
+        valid=jnp.ones(P, bool) if valid is None else valid,
+        metrics=metrics or {},
+    )
+
+
+def usable(proposal: Proposal, feedback: Feedback) -> chex.Array:
+    """`[P]` members that may be learned from: active, valid, and of finite fitness."""
+    return proposal.active & feedback.valid & jnp.isfinite(feedback.fitness)
+
+
+def take(genomes: Genome, index: chex.Array) -> Genome:
+    """The members `index` of a population of genomes."""
+    return jax.tree.map(lambda leaf: leaf[index], genomes)

@@ -1,0 +1,126 @@
+"""What a run leaves behind: config, history and checkpoints, consistent after a kill at any moment."""
+
+import contextlib
+import json
+import os
+import pathlib
+from typing import Any
+
+from jaxnas.checkpoint import CheckpointError, checkpoints
+
+
+class Workdir:
+    """The files of one run, or none at all where `path` is None.
+
+    `history.jsonl` may run ahead of the last checkpoint. What is ahead is dropped on resume and evaluated again, to
+    the same lines.
+
+    Attributes:
+      history: every recorded evaluation up to now, a dict each.
+      note: what was saved beside the arrays of the last checkpoint, or None for a new run.
+    """
+
+    def __init__(self, path: str | os.PathLike | None, config: dict):
+        """Opens or creates the run.
+
+        Raises:
+          ValueError: the directory holds a run of another config, or cannot be written.
+          CheckpointError: its files are damaged.
+        """
+        self.path = None if path is None else pathlib.Path(path).absolute()
+        self.history: list[dict] = []
+        self.note: dict | None = None
+        if self.path is None:
+            return
+        with self._writing():
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._claim(json.loads(json.dumps(config)))
+            self._checkpoints = checkpoints(self.path / "checkpoints")
+            step = self._checkpoints.latest()
+            if step is not None:
+                self.note = self._checkpoints.note(step)
+                self.history = self._read_history(self.note["history"])
+            self._file = self._rewrite_history()
+
+    def append(self, lines: list[dict]) -> None:
+        """Records evaluations."""
+        self.history += lines
+        if self.path is not None:
+            with self._writing():
+                self._file.writelines(json.dumps(line) + "\n" for line in lines)
+                self._file.flush()
+
+    def save(self, step: int, state: Any, history: int, **note) -> None:
+        """Saves a checkpoint after `step` rounds, of which the history has `history` evaluations."""
+        if self.path is None or self._checkpoints.latest() == step:
+            return
+        with self._writing():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._checkpoints.save(step, state, {"round": step, "history": history, **note})
+
+    def restore(self, like: Any) -> Any:
+        """The saved state, with the structure of `like`."""
+        return self._checkpoints.restore(self.note["round"], like)
+
+    def close(self) -> None:
+        if self.path is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+
+    def _claim(self, config: dict) -> None:
+        file = self.path / "config.json"
+        if not file.exists():
+            write(file, json.dumps(config, indent=2))
+            return
+        try:
+            saved = json.loads(file.read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f"workdir: {file} is not valid JSON ({error}); nothing was changed.") from None
+        differences = list(_differences(saved, config))
+        if differences:
+            raise ValueError(
+                f"workdir: {self.path} holds a run of another config; nothing was changed.\n  "
+                + "\n  ".join(differences)
+                + "\nGive another workdir, or the same config to resume."
+            )
+
+    def _read_history(self, count: int) -> list[dict]:
+        file = self.path / "history.jsonl"
+        lines = file.read_text().splitlines()[:count] if file.exists() else []
+        if len(lines) < count:
+            raise CheckpointError(f"{file} has {len(lines)} evaluations, but the checkpoint was saved after {count}.")
+        try:
+            return [json.loads(line) for line in lines]
+        except json.JSONDecodeError as error:
+            raise CheckpointError(f"{file} is damaged: {error}; nothing was changed.") from None
+
+    def _rewrite_history(self):
+        file = self.path / "history.jsonl"
+        write(file, "".join(json.dumps(line) + "\n" for line in self.history))
+        return file.open("a")
+
+    @contextlib.contextmanager
+    def _writing(self):
+        try:
+            yield
+        except OSError as error:
+            raise ValueError(
+                f"workdir: {self.path} cannot be written ({error}). What was saved before is intact; with the cause "
+                "removed, the same command resumes."
+            ) from error
+
+
+def write(file: pathlib.Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    partial = file.with_name(file.name + ".partial")
+    partial.write_text(text)
+    partial.replace(file)
+
+
+def _differences(saved: Any, given: Any, path: str = ""):
+    if isinstance(saved, dict) and isinstance(given, dict):
+        for key in sorted(saved.keys() | given.keys()):
+            yield from _differences(saved.get(key), given.get(key), f"{path}.{key}" if path else key)
+    elif saved != given:
+        yield f"{path}: {saved!r} there, {given!r} given"
