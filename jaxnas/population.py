@@ -1,6 +1,120 @@
-"""Run one function over a population of different architectures."""
+"""Run one function over a population of different architectures, in bounded memory.
+
+How a population runs best depends on the backend, so the plan is a choice:
+
+- "map": one program, members one after another on each device; a traced genome stays a real conditional, so each
+  member pays for its own operations only. The default on the CPU, where cores are devices (see `cpu_devices`).
+- "vmap": one program, members side by side; every option is computed for every member and the genome selects. The
+  default on accelerators, which small kernels leave idle; `chunk` bounds how many are in memory at once.
+- "bucket": one program for each distinct genome, which is then static; repays its compile only in long trainings.
+
+"map" and "vmap" are jittable and split the population over devices.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from jaxnas import check
+
+PLANS = ("auto", "map", "vmap", "bucket")
+
+
+class Population(NamedTuple):
+    """A function over populations.
+
+    Attributes:
+      run: `(genomes, active [P], *args) -> outputs`, each with leading axis P; inactive members give zeros.
+      jittable: whether `run` can be traced.
+      report: `() -> dict`, the plan, and for "bucket" what its compiles took.
+    """
+
+    run: Callable
+    jittable: bool
+    report: Callable[[], dict]
+
+
+def over_population(
+    fn: Callable, *, plan: str = "auto", devices: Sequence[Any] | None = None, chunk: int | None = None
+) -> Population:
+    """Extends `fn(genome, *args) -> outputs` of one member to a population.
+
+    Args:
+      fn: traceable; with plan "bucket" its genome is NumPy, so that networks compile for it alone.
+      plan: "map", "vmap", "bucket", or "auto" to pick by backend.
+      devices: to split the population over; all of them by default.
+      chunk: with "vmap", members side by side on a device; all by default.
+
+    Raises:
+      ValueError: an unknown plan, or a chunk where none applies.
+    """
+    check.one_of("plan", plan, PLANS)
+    if plan == "auto":
+        plan = "map" if jax.default_backend() == "cpu" else "vmap"
+    if chunk is not None:
+        check.integer("chunk", chunk, least=1)
+        if plan != "vmap":
+            raise ValueError(f"chunk: only plan 'vmap' runs members side by side, and the plan is {plan!r}.")
+    if plan == "bucket":
+        return _bucketed(fn)
+    devices = list(jax.devices() if devices is None else devices)
+    mesh = Mesh(np.array(devices), ("population",))
+    axis = PartitionSpec("population")
+
+    def member(args):
+        active, *args = args
+        outputs = jax.eval_shape(fn, *args)
+        skip = lambda *_: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), outputs)
+        return jax.lax.cond(active, fn, skip, *args)
+
+    def share(args):
+        size = 1 if plan == "map" else chunk
+        if size is None:
+            return jax.vmap(lambda *a: fn(*a))(*args[1:])
+        return jax.lax.map(member, args) if plan == "map" else jax.lax.map(lambda a: fn(*a[1:]), args, batch_size=size)
+
+    def run(genomes, active, *args):
+        P = active.shape[0]
+        extra = -P % len(devices)
+        pad = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[:1], extra, 0)]) if extra else leaf
+        args = jax.tree.map(pad, (active, genomes, *args))
+        args = (args[0] & (jnp.arange(P + extra) < P), *args[1:])
+        sharded = jax.shard_map(share, mesh=mesh, in_specs=(axis,), out_specs=axis, check_vma=False)
+        outputs = jax.tree.map(lambda leaf: leaf[:P], (share if len(devices) == 1 else sharded)(args))
+        keep = lambda leaf: jnp.where(active.reshape(P, *[1] * (leaf.ndim - 1)), leaf, jnp.zeros_like(leaf))
+        return jax.tree.map(keep, outputs)
+
+    return Population(run, True, lambda: {"plan": plan, "devices": len(devices), "chunk": chunk})
+
+
+def _bucketed(fn: Callable) -> Population:
+    programs: dict[bytes, Callable] = {}
+    paid = {"compiles": 0, "compile_seconds": 0.0}
+
+    def run(genomes, active, *args):
+        genomes = np.asarray(genomes)
+        outputs = []
+        for i in np.flatnonzero(active):
+            own = jax.tree.map(lambda leaf: leaf[i], args)  # noqa: B023 used at once
+            signature = genomes[i].tobytes()
+            if signature not in programs:
+                meter = CompileMeter()
+                programs[signature] = jax.jit(lambda *a, genome=genomes[i]: fn(genome, *a)).lower(*own).compile()
+                paid["compiles"] += meter.compiles
+                paid["compile_seconds"] += meter.seconds
+            outputs.append((i, programs[signature](*own)))
+        if not outputs:
+            raise ValueError("active: expected at least one active member in a population.")
+        P = len(genomes)
+        at = np.array([i for i, _ in outputs])
+        place = lambda *leaves: jnp.zeros((P, *leaves[0].shape), leaves[0].dtype).at[at].set(jnp.stack(leaves))
+        return jax.tree.map(place, *[out for _, out in outputs])
+
+    return Population(run, False, lambda: {"plan": "bucket", "devices": 1, "chunk": None, **paid})
 
 
 class CompileMeter:

@@ -1,0 +1,115 @@
+"""Train one network from scratch: a pure function of key, decisions and number of steps."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxnas import check
+from jaxnas.tasks.task import Split, Task, cross_entropy
+
+
+class Recipe(NamedTuple):
+    """SGD with Nesterov momentum and a cosine schedule, the recipe of NAS-Bench-201 by default.
+
+    Attributes:
+      batch_size: examples in a step.
+      learning_rate: at the first step; falls to 0 after the last along half a cosine.
+      momentum: of Nesterov.
+      weight_decay: added to the gradient of every parameter, as PyTorch's SGD does.
+      label_smoothing: in [0, 1), for cross-entropy.
+    """
+
+    batch_size: int = 64
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
+
+    def check(self) -> None:
+        """Raises `ValueError` naming a field out of its range."""
+        check.integer("batch_size", self.batch_size, least=1)
+        for field, most in {"learning_rate": 1e6, "momentum": 1, "weight_decay": 1e6, "label_smoothing": 1}.items():
+            check.real(field, getattr(self, field), least=0, most=most)
+
+
+class Trainer(NamedTuple):
+    """Training and scoring of one network.
+
+    Attributes:
+      train: `(key, decisions, steps) -> (variables, loss)`, the last batch's loss; `steps` may be traced.
+      score: `(variables, decisions, Split) -> (loss, metric)`, means over the split.
+    """
+
+    train: Callable
+    score: Callable
+
+
+def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
+    """Builds training on `task.train`; the data stays on the device and becomes part of the program's arguments.
+
+    Raises:
+      ValueError: a recipe out of range, or label smoothing with a loss of the user's own.
+    """
+    recipe.check()
+    loss = task.loss
+    if recipe.label_smoothing:
+        if loss is not cross_entropy:
+            raise ValueError("label_smoothing: only for the default cross-entropy loss; smooth in your own loss.")
+        loss = partial(cross_entropy, label_smoothing=recipe.label_smoothing)
+    N = task.train.x.shape[0]
+    B = min(recipe.batch_size, N)
+    per_epoch = N // B
+    optimizer = optax.chain(
+        optax.add_decayed_weights(recipe.weight_decay), optax.trace(recipe.momentum, nesterov=True)
+    )
+
+    def train(key, decisions, steps):
+        init_key, order_key, augment_key = jax.random.split(key, 3)
+        variables = network.init(init_key, decisions, jnp.zeros((1, *task.input_shape)), False)
+        params = variables.pop("params")
+
+        def objective(params, state, x, y):
+            outputs, state = network.apply({"params": params, **state}, decisions, x, True, mutable=list(state))
+            return loss(outputs, y).mean(), state
+
+        def update(t, order, carry):
+            params, state, opt, _ = carry
+            batch = jax.lax.dynamic_slice_in_dim(order, t % per_epoch * B, B)
+            x, y = task.train.x[batch], task.train.y[batch]
+            if task.augment is not None:
+                x = task.augment(jax.random.fold_in(augment_key, t), x)
+            (value, state), gradient = jax.value_and_grad(objective, has_aux=True)(params, state, x, y)
+            updates, opt = optimizer.update(gradient, opt, params)
+            rate = recipe.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * t / steps))
+            params = jax.tree.map(lambda p, u: p - rate * u, params, updates)
+            return params, state, opt, value
+
+        def epoch(e, carry):
+            order = jax.random.permutation(jax.random.fold_in(order_key, e), N)
+            first = e * per_epoch
+            last = jnp.minimum(first + per_epoch, steps)
+            return jax.lax.fori_loop(first, last, lambda t, c: update(t, order, c), carry)
+
+        carry = (params, variables, optimizer.init(params), jnp.float32(jnp.nan))
+        params, state, _, value = jax.lax.fori_loop(0, -(-steps // per_epoch), epoch, carry)
+        return {"params": params, **state}, value
+
+    def score(variables, decisions, split: Split):
+        n = split.x.shape[0]
+        chunks = -(-n // 256)
+        size = -(-n // chunks)
+        pad = lambda a: jnp.concatenate([a, jnp.repeat(a[:1], chunks * size - n, 0)])
+        parts = jax.tree.map(lambda a: pad(a).reshape(chunks, size, *a.shape[1:]), split)
+
+        def part(xy):
+            outputs = network.apply(variables, decisions, xy.x, False)
+            return task.loss(outputs, xy.y), task.metric(outputs, xy.y)
+
+        return tuple(v.reshape(-1)[:n].mean() for v in jax.lax.map(part, parts))
+
+    return Trainer(train, score)

@@ -1,0 +1,93 @@
+"""Training from scratch: every candidate is a network of its own, a whole population trains in one program."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxnas import check
+from jaxnas.evaluators.trainer import Recipe, trainer
+from jaxnas.population import over_population
+from jaxnas.tasks.task import Task
+from jaxnas.types import Evaluator, Space, scored
+
+
+def training(
+    space: Space,
+    network: nn.Module,
+    task: Task,
+    *,
+    fitness: str = "loss",
+    plan: str = "auto",
+    devices: Sequence[Any] | None = None,
+    chunk: int | None = None,
+    **recipe,
+) -> Evaluator:
+    """Trains each candidate for `Proposal.budget` steps on `task.train` and scores it on `task.validation`.
+
+    Each member has its own seed, `fold_in(key, id)`, for parameters, order of examples and augmentation. A member
+    that diverges is not valid. Metrics: validation `loss` and `accuracy` (the task's metric), `train_loss`.
+
+    Args:
+      space: whose `unpack` hands the network its decisions.
+      network: called with `(decisions, x, train)`.
+      task: data, loss and metric.
+      fitness: "loss" (negative validation loss) or "accuracy" (validation metric).
+      plan: see `population.over_population`, as `devices` and `chunk`.
+      **recipe: fields of `Recipe`: batch_size, learning_rate, momentum, weight_decay, label_smoothing.
+
+    Raises:
+      ValueError: an unknown option, or a network that does not fit the space or the task.
+    """
+    check.one_of("fitness", fitness, ("loss", "accuracy"))
+    for field in recipe:
+        check.one_of("recipe", field, Recipe._fields)
+    parts = trainer(network, task, Recipe(**recipe))
+    fits(space, network, task)
+
+    def member(genome, key, steps):
+        decisions = space.unpack(genome)
+        variables, train_loss = parts.train(key, decisions, steps)
+        loss, accuracy = parts.score(variables, decisions, task.validation)
+        return {"loss": loss, "accuracy": accuracy, "train_loss": train_loss}
+
+    population = over_population(member, plan=plan, devices=devices, chunk=chunk)
+
+    def evaluate(key, state, proposal):
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(proposal.id)
+        metrics = population.run(proposal.genome, proposal.active, keys, proposal.budget)
+        value = -metrics["loss"] if fitness == "loss" else metrics["accuracy"]
+        valid = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["train_loss"])
+        return scored(value, valid=valid, metrics=metrics), state
+
+    return Evaluator(
+        "training",
+        init=lambda key: (),
+        evaluate=evaluate,
+        needs=frozenset({"budget"}),
+        jittable=population.jittable,
+        report=population.report,
+    )
+
+
+def fits(space: Space, network: nn.Module, task: Task) -> None:
+    """Raises `ValueError` unless the network runs on the task's inputs for the space's genomes, and gives its outputs."""
+    x = jax.ShapeDtypeStruct((2, *task.input_shape), jnp.float32)
+
+    def forward(key, x):
+        return network.init_with_output(key, space.unpack(space.sample(key)), x, False)[0]
+
+    try:
+        outputs = jax.eval_shape(forward, jax.random.key(0), x)
+    except Exception as error:
+        raise ValueError(
+            f"network: {type(network).__name__} does not run on inputs {x.shape} of task {task.name!r} with decisions "
+            f"{', '.join(space.decisions)}: {error}"
+        ) from error
+    if outputs.shape != (2, task.outputs):
+        raise ValueError(
+            f"network: {type(network).__name__} gives outputs {outputs.shape} for 2 inputs, but task {task.name!r} "
+            f"needs {(2, task.outputs)}."
+        )

@@ -1,0 +1,23 @@
+"""How a genome becomes a Flax module, called with `(decisions, x, train)`."""
+
+from jaxnas.networks.choice import Choice, exists, width
+from jaxnas.networks.conv import conv_general_dilated
+from jaxnas.networks.extract import extract
+from jaxnas.networks.nasbench201 import NasBench201
+from jaxnas.networks.ops import AvgPool, Identity, ReLUConvBN, Zero, avg_pool, batch_norm, conv
+
+__all__ = [
+    "AvgPool",
+    "Choice",
+    "Identity",
+    "NasBench201",
+    "ReLUConvBN",
+    "Zero",
+    "avg_pool",
+    "batch_norm",
+    "conv",
+    "conv_general_dilated",
+    "exists",
+    "extract",
+    "width",
+]

@@ -1,0 +1,116 @@
+"""Where the genome decides.
+
+A network is written once. The kind of decision that a `Choice` is handed selects how it compiles:
+
+- a Python or NumPy integer: only the chosen option exists (the stand-alone network);
+- a JAX integer: every option is compiled once and the genome picks at run time (the population network);
+- a float vector: the mixture of all options (the relaxed supernet).
+
+With the same parameters the three agree, and the parameters of the stand-alone network are a sub-tree by name of the
+population network's.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxnas import check
+
+
+def is_static(decision) -> bool:
+    """Whether a decision is made when the network is traced."""
+    return isinstance(decision, (int, np.integer))
+
+
+class Choice(nn.Module):
+    """Applies the option that `decision` selects.
+
+    Attributes:
+      options: name -> factory of a module (`functools.partial(Op, ...)`) that is called with `(x, train)`. All
+        options must give the same shape.
+    """
+
+    options: Mapping[str, Callable[..., nn.Module]]
+
+    @nn.compact
+    def __call__(self, decision, x, train: bool):
+        names = list(self.options)
+        if is_static(decision):
+            check.integer(f"decision of {self.name}", int(decision), least=0, most=len(names) - 1)
+            name = names[decision]
+            return self.options[name](name=name)(x, train)
+        if self.is_initializing():
+            return [self.options[n](name=n)(x, train) for n in names][0]
+        if jnp.ndim(decision) == 1:
+            outputs = [self.options[n](name=n)(x, train) for n in names]
+            return sum(w * y for w, y in zip(decision, outputs, strict=True))
+        return self._pick(names, decision, x, train)
+
+    def _pick(self, names, decision, x, train):
+        """Runs one option by a real conditional. Its variables go in and come out explicitly: see `switch`."""
+        collections = {c: v for c, v in self.variables.items() if v}
+        mutable = [c for c in collections if c != "params" and self.is_mutable_collection(c)]
+        rngs = {r: self.make_rng(r) for r in self.scope.rngs if r != "params"}
+
+        def option(name):
+            def run(operands):
+                variables, x = operands
+                own = {c: v[name] for c, v in variables.items() if name in v}
+                y, updates = self.options[name](parent=None).apply(own, x, train, mutable=mutable, rngs=rngs)
+                return y, {c: {**variables[c], name: updates[c]} if c in updates else variables[c] for c in mutable}
+
+            return run
+
+        y, updates = switch(decision, [option(n) for n in names], (collections, x))
+        for collection, tree in updates.items():
+            for name, value in tree.items():
+                self.put_variable(collection, name, value)
+        return y
+
+
+def switch(index, branches: Sequence[Callable], operands):
+    """`lax.switch` whose gradient recomputes the branch taken, instead of storing the residuals of every branch."""
+
+    @jax.custom_vjp
+    def run(index, operands):
+        return lax.switch(index, branches, operands)
+
+    def forward(index, operands):
+        return lax.switch(index, branches, operands), (index, operands)
+
+    def backward(residuals, cotangent):
+        index, operands = residuals
+        pullbacks = [lambda o, c, branch=branch: jax.vjp(branch, o)[1](c)[0] for branch in branches]
+        return None, lax.switch(index, pullbacks, operands, cotangent)
+
+    run.defvjp(forward, backward)
+    return run(index, operands)
+
+
+def width(decision, widths: Sequence[int]):
+    """A choice of width: `(features, mask)` for `y = Layer(features)(x) * mask`.
+
+    A static decision gives a layer of just that width and a mask of 1; otherwise the layer has the largest width and
+    `mask` `[features]` silences the rest (a mixture of masks for a float decision).
+    """
+    if is_static(decision):
+        return widths[decision], 1.0
+    features = max(widths)
+    masks = jnp.arange(features) < jnp.asarray(widths)[:, None]
+    masks = masks.astype(jnp.float32)
+    return features, (decision @ masks if jnp.ndim(decision) == 1 else masks[decision])
+
+
+def exists(decision, depths: Sequence[int], i: int):
+    """A choice of depth: the decision, for a `Choice` of (identity, layer), whether layer `i` (from 0) is there."""
+    there = np.asarray(depths) > i
+    if is_static(decision):
+        return int(there[decision])
+    there = jnp.asarray(there)
+    if jnp.ndim(decision) == 1:
+        return jnp.stack([(decision * ~there).sum(), (decision * there).sum()])
+    return there[decision].astype(jnp.int32)

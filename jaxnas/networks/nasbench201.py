@@ -1,0 +1,80 @@
+"""The NAS-Bench-201 network (Dong and Yang, 2020): a cell of four nodes, repeated in three stages."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxnas import check
+from jaxnas.networks.choice import Choice
+from jaxnas.networks.ops import AvgPool, Identity, ReLUConvBN, Zero, avg_pool, batch_norm, conv
+from jaxnas.spaces.nasbench201 import EDGES
+
+
+class Cell(nn.Module):
+    """Every node is the sum over its incoming edges of the operation chosen there."""
+
+    features: int
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, decisions, x, train: bool):
+        options = {
+            "none": Zero,
+            "skip_connect": Identity,
+            "nor_conv_1x1": partial(ReLUConvBN, self.features, 1, dtype=self.dtype),
+            "nor_conv_3x3": partial(ReLUConvBN, self.features, 3, dtype=self.dtype),
+            "avg_pool_3x3": AvgPool,
+        }
+        nodes = [x]
+        for j in (1, 2, 3):
+            incoming = [(f"{i}->{j}", nodes[i]) for i, to in EDGES if to == j]
+            nodes.append(sum(Choice(options, name=edge)(decisions[edge], h, train) for edge, h in incoming))
+        return nodes[-1]
+
+
+class Reduction(nn.Module):
+    """The residual block that halves the image between stages."""
+
+    features: int
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        y = ReLUConvBN(self.features, 3, 2, self.dtype, name="a")(x, train)
+        y = ReLUConvBN(self.features, 3, 1, self.dtype, name="b")(y, train)
+        return y + conv(self.features, 1, dtype=self.dtype, name="shortcut")(avg_pool(x, 2, 2))
+
+
+class NasBench201(nn.Module):
+    """Stem, three stages of `cells` cells with a reduction between, head; called with `(decisions, x, train)`.
+
+    Attributes:
+      channels: of the first stage; doubled at each reduction.
+      cells: in each stage.
+      classes: outputs.
+      dtype: of the computation (`jnp.bfloat16`); parameters and outputs stay float32.
+    """
+
+    channels: int = 16
+    cells: int = 5
+    classes: int = 10
+    dtype: jnp.dtype | None = None
+
+    def __post_init__(self):
+        for field in ("channels", "cells", "classes"):
+            check.integer(field, getattr(self, field), least=1)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, decisions, x, train: bool):
+        x = conv(self.channels, dtype=self.dtype, name="stem_conv")(x)
+        x = batch_norm(train, dtype=self.dtype, name="stem_norm")(x)
+        for stage in range(3):
+            features = self.channels * 2**stage
+            if stage > 0:
+                x = Reduction(features, self.dtype, name=f"reduction_{stage}")(x, train)
+            for cell in range(self.cells):
+                x = Cell(features, self.dtype, name=f"stage_{stage}_cell_{cell}")(decisions, x, train)
+        x = nn.relu(batch_norm(train, dtype=self.dtype, name="head_norm")(x))
+        return nn.Dense(self.classes, name="head")(x.mean((1, 2), dtype=jnp.float32))

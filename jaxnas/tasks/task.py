@@ -1,0 +1,114 @@
+"""Data and loss."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxnas import check
+
+
+class Split(NamedTuple):
+    """Examples: inputs `x` `[N, ...]` and targets `y` `[N, ...]`."""
+
+    x: chex.Array
+    y: chex.Array
+
+
+class Task(NamedTuple):
+    """On what to search.
+
+    Attributes:
+      name: for messages and files.
+      train, validation, test: `Split`s. Searches see the first two, retraining adds the third.
+      loss: `(outputs [B, ...], y [B, ...]) -> [B]`, to be minimized.
+      metric: `(outputs, y) -> [B]`, higher is better (1 where right: the mean is accuracy).
+      outputs: size of the network's output.
+      augment: `(key, x [B, ...]) -> x`, applied to training batches, or None.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    loss: Callable
+    metric: Callable
+    outputs: int
+    augment: Callable | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one example."""
+        return self.train.x.shape[1:]
+
+    def with_validation(self) -> "Task":
+        """The task of a final training: train and validation joined, nothing left to validate on but the test."""
+        train = Split(*(jnp.concatenate(parts) for parts in zip(self.train, self.validation, strict=True)))
+        return self._replace(train=train, validation=self.test)
+
+
+def cross_entropy(outputs, y, label_smoothing: float = 0.0):
+    """Softmax cross-entropy of logits `[B, classes]` with integer labels `[B]`, in nats."""
+    targets = optax.smooth_labels(jax.nn.one_hot(y, outputs.shape[-1]), label_smoothing)
+    return optax.softmax_cross_entropy(outputs.astype(jnp.float32), targets)
+
+
+def correct(outputs, y):
+    """1 where the largest logit is the label."""
+    return (jnp.argmax(outputs, -1) == y).astype(jnp.float32)
+
+
+def arrays(
+    splits: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    name: str = "arrays",
+    loss: Callable = cross_entropy,
+    metric: Callable = correct,
+    outputs: int | None = None,
+    augment: Callable | None = None,
+) -> Task:
+    """A task from a user's own arrays.
+
+    Args:
+      splits: "train", "validation" and "test", each `(x [N, ...], y [N, ...])`.
+      name: the task's name.
+      loss: `(outputs, y) -> [B]`; cross-entropy by default.
+      metric: `(outputs, y) -> [B]`, higher is better; accuracy by default.
+      outputs: size of the network's output; by default the number of classes in `y`.
+      augment: `(key, x) -> x` for training batches.
+
+    Raises:
+      ValueError: a split is missing or empty, its arrays do not match, or the splits do not match each other.
+    """
+    needed = ("train", "validation", "test")
+    if set(splits) != set(needed):
+        raise ValueError(f"splits: expected {', '.join(needed)}, got {', '.join(splits) or 'none'}.")
+    made = {}
+    for split in needed:
+        x, y = (np.asarray(a) for a in splits[split])
+        if len(x) != len(y):
+            raise ValueError(f"splits[{split!r}]: {len(x)} inputs but {len(y)} targets; expected one for each.")
+        if len(x) == 0:
+            raise ValueError(f"splits[{split!r}]: expected at least one example, got none.")
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            raise ValueError(f"splits[{split!r}]: inputs hold NaN or infinity.")
+        if made and x.shape[1:] != made["train"].x.shape[1:]:
+            raise ValueError(f"splits[{split!r}]: inputs {x.shape[1:]}, but in train {made['train'].x.shape[1:]}.")
+        made[split] = Split(jnp.asarray(x, jnp.float32 if x.dtype.kind == "f" else None), jnp.asarray(y))
+    if loss is cross_entropy:
+        labels = [np.asarray(made[split].y) for split in needed]
+        if any(y.dtype.kind not in "iu" or y.ndim != 1 for y in labels):
+            raise ValueError("splits: cross-entropy needs integer labels [N]; give your own loss for other targets.")
+        classes = int(max(y.max() for y in labels)) + 1
+        outputs = classes if outputs is None else outputs
+        low = int(min(y.min() for y in labels))
+        if low < 0 or classes > outputs:
+            raise ValueError(f"splits: expected labels in [0, {outputs}), got {low} to {classes - 1}.")
+    if outputs is None:
+        raise ValueError("outputs: expected the size of the network's output, since the loss is your own.")
+    check.integer("outputs", outputs, least=1)
+    return Task(name, made["train"], made["validation"], made["test"], loss, metric, outputs, augment)
