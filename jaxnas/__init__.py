@@ -1,0 +1,24 @@
+"""Neural architecture search in JAX at the speed of the accelerator."""
+
+from jaxnas import checkpoint, evaluators, networks, population, spaces, strategies, tasks, types
+from jaxnas.search import Phase, Record, Result, State, search, search_scan, step
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Phase",
+    "Record",
+    "Result",
+    "State",
+    "checkpoint",
+    "evaluators",
+    "networks",
+    "population",
+    "search",
+    "search_scan",
+    "spaces",
+    "step",
+    "strategies",
+    "tasks",
+    "types",
+]

@@ -1,0 +1,69 @@
+"""The final training of chosen architectures, on train and validation data, scored on the test data."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnas import check
+from jaxnas.evaluators.trainer import Recipe, trainer
+from jaxnas.population import over_population
+from jaxnas.tasks.task import Task
+from jaxnas.types import Genome, Space
+
+
+def retrain(
+    space: Space,
+    network: nn.Module,
+    task: Task,
+    genomes: Sequence[Genome],
+    *,
+    steps: int,
+    seeds: int = 1,
+    seed: int = 0,
+    devices: Sequence[Any] | None = None,
+    **recipe,
+) -> dict[str, np.ndarray]:
+    """Trains each genome `seeds` times on train + validation, in one program, and scores it on the test split.
+
+    Args:
+      space, network, task: as in `training`.
+      genomes: G genomes.
+      steps: training steps.
+      seeds: S trainings of each genome.
+      seed: of all randomness.
+      devices: to split the trainings over; all of them by default.
+      **recipe: fields of `Recipe`.
+
+    Returns:
+      "test_loss" and "test_accuracy", `[G, S]` each, and "parameters" `[G]`.
+    """
+    check.integer("steps", steps, least=1)
+    check.integer("seeds", seeds, least=1)
+    final = task.with_validation()
+    parts = trainer(network, final, Recipe(**recipe))
+
+    def member(genome, key, steps):
+        decisions = space.unpack(genome)
+        variables, _ = parts.train(key, decisions, steps)
+        loss, accuracy = parts.score(variables, decisions, final.test)
+        return {"test_loss": loss, "test_accuracy": accuracy}
+
+    G, S = len(genomes), seeds
+    members = jax.tree.map(lambda *leaves: jnp.repeat(jnp.stack(leaves), S, 0), *genomes)
+    keys = jax.random.split(jax.random.key(seed), G * S)
+    run = jax.jit(over_population(member, devices=devices).run)
+    scores = run(members, jnp.ones(G * S, bool), keys, jnp.full(G * S, steps, jnp.int32))
+    out = {name: np.asarray(value).reshape(G, S) for name, value in scores.items()}
+    return {**out, "parameters": np.array([parameters(space, network, task, g) for g in genomes])}
+
+
+def parameters(space: Space, network: nn.Module, task: Task, genome: Genome) -> int:
+    """Number of trainable parameters of the stand-alone network."""
+    x = jnp.zeros((1, *task.input_shape))
+    decisions = space.unpack(jax.tree.map(np.asarray, genome))
+    variables = jax.eval_shape(lambda: network.init(jax.random.key(0), decisions, x, False))
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

@@ -1,0 +1,78 @@
+"""The end of a search: retraining, yardsticks, and the words that say what came out."""
+
+import pathlib
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+import jaxnas
+from jaxnas import evaluators
+from jaxnas.tasks import Task
+from launch.wiring import Parts
+
+
+def retrained(parts: Parts, config: Mapping[str, Any], architectures: Mapping[str, str]) -> dict[str, dict]:
+    """Retrains named architectures as `config.retrain` says; name -> architecture, parameters and test figures."""
+    recipe = {k: v for k, v in config["evaluator"].items() if k in evaluators.Recipe._fields}
+    options = {**recipe, **config["retrain"], "seed": config["seed"]}
+    distinct = list(dict.fromkeys(architectures.values()))
+    genomes = [parts.space.from_string(a) for a in distinct]
+    scores = evaluators.retrain(parts.space, parts.network, parts.task, genomes, **options)
+    rows = {}
+    for name, architecture in architectures.items():
+        i = distinct.index(architecture)
+        rows[name] = {
+            "architecture": architecture,
+            "parameters": int(scores["parameters"][i]),
+            "test_accuracy": scores["test_accuracy"][i].tolist(),
+            "test_loss": scores["test_loss"][i].tolist(),
+        }
+    return rows
+
+
+def classical(task: Task) -> dict[str, dict]:
+    """Scikit-learn's nearest neighbour and support vector machine on the same splits."""
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.svm import SVC
+
+    final = task.with_validation()
+    x, x_test = (np.asarray(split.x).reshape(len(split.x), -1) for split in (final.train, final.test))
+    models = {"nearest neighbour": KNeighborsClassifier(1), "SVM (RBF)": SVC(C=10, gamma="scale")}
+    return {
+        name: {"test_accuracy": [float(model.fit(x, np.asarray(final.train.y)).score(x_test, np.asarray(final.test.y)))]}
+        for name, model in models.items()
+    }
+
+
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Test figures as text, mean and standard deviation over seeds."""
+    lines = [f"{'':22}{'test accuracy':>18}{'test loss':>20}{'parameters':>13}"]
+    for name, row in rows.items():
+        accuracy = _spread([100 * a for a in row["test_accuracy"]], 2, " %")
+        loss = _spread(row["test_loss"], 4) if "test_loss" in row else "-"
+        size = f"{row['parameters']:,}" if "parameters" in row else "-"
+        lines.append(f"{name:22}{accuracy:>18}{loss:>20}{size:>13}")
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float], digits: int, unit: str = "") -> str:
+    spread = f" ± {np.std(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread}{unit}"
+
+
+def environment() -> dict[str, Any]:
+    """Versions and device, for result files."""
+    device = jax.devices()[0]
+    return {
+        "versions": {"jaxnas": jaxnas.__version__, "jax": jax.__version__, "python": platform.python_version()},
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+    }
+
+
+def relative(path: pathlib.Path) -> str:
+    """The path as the user would type it."""
+    here = pathlib.Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

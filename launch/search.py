@@ -1,0 +1,120 @@
+"""Search, retrain what was found, and say how it compares.
+
+    python -m launch.search                                    # configs/quickstart.py
+    python -m launch.search --config=configs/NAME.py --workdir=DIR --config.KEY=VALUE
+
+A workdir that holds an unfinished run of the same config is resumed; `--config.rounds` may grow. It gets config.json,
+history.jsonl (a line for each evaluation), checkpoints/, result.json and pictures.
+"""
+
+import datetime
+import json
+import pathlib
+import sys
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from jaxnas import plots
+from jaxnas.search import Phase, Result, search
+from jaxnas.strategies import random_search
+from jaxnas.types import Strategy
+from jaxnas.workdir import write
+from launch import report
+from launch.wiring import Parts, build, use_this_machine
+
+_CONFIG = config_flags.DEFINE_config_file("config", "configs/quickstart.py", "Configuration file.", lock_config=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept; by default runs/CONFIG-DATE-TIME.")
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --config.KEY=VALUE.")
+    use_this_machine()
+    config = _CONFIG.value.to_dict()
+    name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    workdir = pathlib.Path(_WORKDIR.value or f"runs/{name}-{stamp}")
+    try:
+        run(config, workdir)
+    except ValueError as error:
+        sys.exit(f"launch.search: {error}")
+    except KeyboardInterrupt:
+        resume = [a for a in sys.argv[1:] if not a.startswith("--workdir")] + [f"--workdir={report.relative(workdir)}"]
+        sys.exit(f"\nInterrupted; nothing is lost. Resume with:\n  python -m launch.search {' '.join(resume)}")
+
+
+def run(config: dict, workdir: pathlib.Path) -> dict:
+    """The whole program; returns what result.json holds."""
+    parts = build(config)
+    print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({parts.space.size:,} genomes)")
+    found = _search(parts, parts.strategy, config, workdir)
+    print(f"found {found.architecture}\n  {_summary(found)}")
+    curves = {parts.strategy.name: [line["fitness"] for line in found.history]}
+    rows = {}
+    if config.get("retrain"):
+        architectures = {"found": found.architecture}
+        if config.get("random_search"):
+            same_cost = {k: config["strategy"][k] for k in ("proposals", "budget") if k in config["strategy"]}
+            print("random search at the same cost")
+            baseline = _search(parts, random_search(parts.space, **same_cost), config, workdir / "random_search")
+            curves["random_search"] = [line["fitness"] for line in baseline.history]
+            architectures["random search"] = baseline.architecture
+        if config.get("reference"):
+            architectures["residual cell"] = config["reference"]
+        print(f"retraining on train + validation, {config['retrain']['seeds']} seeds each ...")
+        rows = {**report.retrained(parts, config, architectures), **report.classical(parts.task)}
+        print(report.table(rows))
+
+    result = {
+        "architecture": found.architecture,
+        "genome": found.genome.tolist(),
+        "fitness": found.fitness,
+        "cost": found.cost,
+        "test_accuracy": sum(rows["found"]["test_accuracy"]) / len(rows["found"]["test_accuracy"]) if rows else None,
+        "evaluations": found.evaluations,
+        "invalid": found.invalid,
+        "retrained": rows,
+        "xla_compiles": found.xla_compiles,
+        "compile_seconds": found.compile_seconds,
+        "wall_seconds": found.wall_seconds,
+        "evaluator": parts.evaluator.report(),
+        **report.environment(),
+    }
+    write(workdir / "result.json", json.dumps(result, indent=2))
+    plots.architecture(parts.space, found.genome, workdir / "architecture.png", title=found.architecture)
+    plots.anytime(curves, workdir / "anytime.png", ylabel=_fitness_name(config))
+    print(f"result.json, history.jsonl, architecture.png and anytime.png are in {report.relative(workdir)}")
+    return result
+
+
+def _search(parts: Parts, strategy: Strategy, config: dict, workdir: pathlib.Path) -> Result:
+    # `rounds` may grow from one call to the next; all else identifies the run.
+    identity = {k: v for k, v in config.items() if k != "rounds"}
+    return search(
+        parts.space,
+        [Phase(strategy, config["rounds"])],
+        parts.evaluator,
+        seed=config["seed"],
+        workdir=str(workdir),
+        config=identity,
+        checkpoint_seconds=config.get("checkpoint_seconds", 10.0),
+    )
+
+
+def _summary(found: Result) -> str:
+    fitness = "never evaluated" if found.fitness is None else f"fitness {found.fitness:.4f}"
+    invalid = f" ({found.invalid} invalid)" if found.invalid else ""
+    return (
+        f"{fitness} after {found.evaluations} evaluations{invalid} in {found.wall_seconds:.0f} s, "
+        f"{found.compile_seconds:.0f} s of it {found.xla_compiles} compiles"
+    )
+
+
+def _fitness_name(config: dict) -> str:
+    names = {"loss": "negative validation loss", "accuracy": "validation accuracy"}
+    return names.get(config["evaluator"].get("fitness"), config["evaluator"].get("fitness", "fitness"))
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,111 @@
+"""From a config to the parts it names. Everything else in the project knows only its own part."""
+
+import importlib
+import inspect
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from jaxnas import check, evaluators, networks, spaces, strategies, tasks
+from jaxnas.types import Evaluator, Space, Strategy
+
+
+class Parts(NamedTuple):
+    """What a search is made of; `network` and `task` are None where the evaluator needs none."""
+
+    space: Space
+    network: nn.Module | None
+    task: tasks.Task | None
+    strategy: Strategy
+    evaluator: Evaluator
+
+
+def table_file(space: Space, path: str, fitness: str) -> Evaluator:
+    """A table evaluator from column `fitness` of an `.npz` file, rows in the order of `space.index`."""
+    if not path:
+        raise ValueError("config.evaluator.path: expected the .npz file of a table.")
+    if not pathlib.Path(path).is_file():
+        raise ValueError(f"config.evaluator.path: no file at {path!r}.")
+    with np.load(path) as columns:
+        check.one_of("config.evaluator.fitness", fitness, columns.files)
+        return evaluators.table(space, columns[fitness])
+
+
+def _public(module) -> dict[str, Callable]:
+    return {name: getattr(module, name) for name in module.__all__}
+
+
+KNOWN: dict[str, dict[str, Callable]] = {
+    "space": {"nasbench201": spaces.nasbench201},
+    "network": {"nasbench201": networks.NasBench201},
+    "task": {"digits": tasks.digits},
+    "strategy": _public(strategies),
+    "evaluator": {"training": evaluators.training, "table": table_file},
+}
+
+
+def build(config: Mapping[str, Any]) -> Parts:
+    """Builds the parts that `config.space`, `.network`, `.task`, `.strategy` and `.evaluator` name.
+
+    Each is a dict with a `name`, known here or `package.module:factory` of the user's own, and its arguments.
+
+    Raises:
+      ValueError: an unknown name or argument, with the nearest known one.
+    """
+    for kind in ("space", "strategy", "evaluator"):
+        if not config.get(kind):
+            raise ValueError(f"config.{kind}: expected a dict with a name, got {config.get(kind)!r}.")
+    space = make("space", config["space"])
+    task = make("task", config["task"]) if config.get("task") else None
+    network = None
+    if config.get("network"):
+        network = make("network", config["network"], classes=task.outputs if task else None)
+    evaluator = make("evaluator", config["evaluator"], space=space, network=network, task=task)
+    return Parts(space, network, task, make("strategy", config["strategy"], space=space), evaluator)
+
+
+def make(kind: str, arguments: Mapping[str, Any], **wired) -> Any:
+    """Calls the factory `arguments["name"]` with the other arguments, and with those of `wired` that it takes."""
+    arguments = dict(arguments)
+    name = arguments.pop("name", None)
+    factory = _imported(kind, name) if ":" in str(name) else KNOWN[kind].get(name)
+    if factory is None:
+        check.one_of(f"config.{kind}.name", name, KNOWN[kind])
+    parameters = inspect.signature(factory).parameters
+    takes = [p for p in parameters if p not in ("parent", "name", *wired)]
+    if kind == "evaluator":
+        takes += evaluators.Recipe._fields if "recipe" in parameters else ()
+    for argument in arguments:
+        if argument not in wired or argument not in parameters:
+            check.one_of(f"config.{kind}, argument of {name!r}", argument, [t for t in takes if t != "recipe"])
+    given = {k: v for k, v in wired.items() if k in parameters and k not in arguments and v is not None}
+    lacking = [k for k in wired if k in parameters and k not in arguments and wired[k] is None]
+    if lacking:
+        raise ValueError(f"config.{lacking[0]}: {kind} {name!r} needs one.")
+    return factory(**given, **arguments)
+
+
+def _imported(kind: str, name: str) -> Callable:
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"config.{kind}.name: {name!r} cannot be imported ({error}).") from error
+
+
+def use_this_machine() -> None:
+    """Process-wide settings of the programs: every CPU core a device, and compiled programs kept between runs.
+
+    Call before anything else of JAX runs. Where the user has set any of them, that stays.
+    """
+    forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not forced and "JAX_NUM_CPU_DEVICES" not in os.environ:
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    if jax.config.jax_compilation_cache_dir is None:
+        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "jaxnas" / "xla"
+        jax.config.update("jax_compilation_cache_dir", str(cache))
