@@ -38,7 +38,7 @@ def anytime(
         axes.set_ylim(low - margin, high + margin)
     axes.set_xlabel("evaluations")
     axes.set_ylabel(ylabel)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(curves))
     _plain(axes)
     _save(figure, path)
 
@@ -92,7 +92,8 @@ def _graph(axes, edges: Sequence[tuple[int, int, str]]) -> None:
     if not edges:
         axes.text(last / 2, 0.3, "no path from input to output", ha="center", color=MUTED)
     axes.set_xlim(-0.3, last + 0.3)
-    axes.set_ylim(-1.1, 1.1)
+    axes.set_ylim(-0.75, 0.9)
+    axes.set_aspect("equal")  # so that the labels sit on the arcs
 
 
 def _plain(axes) -> None:

@@ -208,8 +208,7 @@ def search(
             for t in range(reached[0], end):
                 state, record = one(jax.random.fold_in(rounds_key, t), state)
                 record = jax.tree.map(np.asarray, record)
-                if t == reached[0]:
-                    _check_feedback(record, evaluator)
+                _check_feedback(record, evaluator)
                 lines = list(_lines(space, evaluator, record, t, number, clock["seconds"]))
                 run.append(lines)
                 reached = (t + 1, state, len(run.history))
@@ -255,9 +254,10 @@ def _on_host(strategy: Strategy, evaluator: Evaluator, meter: CompileMeter):
 
     def timed(*args):
         begin, compiling = time.perf_counter(), meter.seconds
-        out = jax.block_until_ready(evaluate(*args))
+        feedback, state = jax.block_until_ready(evaluate(*args))
         clock["seconds"] = time.perf_counter() - begin - (meter.seconds - compiling)
-        return out
+        # On the host, so that the strategy's state never takes over the evaluator's sharding, and with it a compile.
+        return jax.tree.map(np.asarray, feedback), state
 
     strategy = strategy._replace(ask=jax.jit(strategy.ask), tell=jax.jit(strategy.tell))
     return (strategy, evaluator._replace(evaluate=timed)), clock

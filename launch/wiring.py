@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import numpy as np
+from absl import logging
 
 from jaxnas import check, evaluators, networks, spaces, strategies, tasks
 from jaxnas.types import Evaluator, Space, Strategy
@@ -103,6 +104,7 @@ def use_this_machine() -> None:
 
     Call before anything else of JAX runs. Where the user has set any of them, that stays.
     """
+    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file it writes
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not forced and "JAX_NUM_CPU_DEVICES" not in os.environ:
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))

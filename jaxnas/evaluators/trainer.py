@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 from jaxnas import check
 from jaxnas.tasks.task import Split, Task, cross_entropy
@@ -71,10 +72,11 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
     def train(key, decisions, steps):
         init_key, order_key, augment_key = jax.random.split(key, 3)
         variables = network.init(init_key, decisions, jnp.zeros((1, *task.input_shape)), False)
-        params = variables.pop("params")
+        # One vector: the optimizer is then one kernel over all parameters instead of several for each array.
+        params, tree = ravel_pytree(variables.pop("params"))
 
         def objective(params, state, x, y):
-            outputs, state = network.apply({"params": params, **state}, decisions, x, True, mutable=list(state))
+            outputs, state = network.apply({"params": tree(params), **state}, decisions, x, True, mutable=list(state))
             return loss(outputs, y).mean(), state
 
         def update(t, order, carry):
@@ -86,8 +88,7 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
             (value, state), gradient = jax.value_and_grad(objective, has_aux=True)(params, state, x, y)
             updates, opt = optimizer.update(gradient, opt, params)
             rate = recipe.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * t / steps))
-            params = jax.tree.map(lambda p, u: p - rate * u, params, updates)
-            return params, state, opt, value
+            return params - rate * updates, state, opt, value
 
         def epoch(e, carry):
             order = jax.random.permutation(jax.random.fold_in(order_key, e), N)
@@ -97,7 +98,7 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
 
         carry = (params, variables, optimizer.init(params), jnp.float32(jnp.nan))
         params, state, _, value = jax.lax.fori_loop(0, -(-steps // per_epoch), epoch, carry)
-        return {"params": params, **state}, value
+        return {"params": tree(params), **state}, value
 
     def score(variables, decisions, split: Split):
         n = split.x.shape[0]

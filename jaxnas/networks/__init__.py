@@ -4,17 +4,18 @@ from jaxnas.networks.choice import Choice, exists, width
 from jaxnas.networks.conv import conv_general_dilated
 from jaxnas.networks.extract import extract
 from jaxnas.networks.nasbench201 import NasBench201
-from jaxnas.networks.ops import AvgPool, Identity, ReLUConvBN, Zero, avg_pool, batch_norm, conv
+from jaxnas.networks.norm import BatchNorm
+from jaxnas.networks.ops import AvgPool, Identity, ReLUConvBN, Zero, avg_pool, conv
 
 __all__ = [
     "AvgPool",
+    "BatchNorm",
     "Choice",
     "Identity",
     "NasBench201",
     "ReLUConvBN",
     "Zero",
     "avg_pool",
-    "batch_norm",
     "conv",
     "conv_general_dilated",
     "exists",

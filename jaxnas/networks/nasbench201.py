@@ -7,7 +7,8 @@ import jax.numpy as jnp
 
 from jaxnas import check
 from jaxnas.networks.choice import Choice
-from jaxnas.networks.ops import AvgPool, Identity, ReLUConvBN, Zero, avg_pool, batch_norm, conv
+from jaxnas.networks.norm import BatchNorm
+from jaxnas.networks.ops import AvgPool, Identity, ReLUConvBN, Zero, avg_pool, conv
 from jaxnas.spaces.nasbench201 import EDGES
 
 
@@ -69,12 +70,12 @@ class NasBench201(nn.Module):
     @nn.compact
     def __call__(self, decisions, x, train: bool):
         x = conv(self.channels, dtype=self.dtype, name="stem_conv")(x)
-        x = batch_norm(train, dtype=self.dtype, name="stem_norm")(x)
+        x = BatchNorm(self.dtype, name="stem_norm")(x, train)
         for stage in range(3):
             features = self.channels * 2**stage
             if stage > 0:
                 x = Reduction(features, self.dtype, name=f"reduction_{stage}")(x, train)
             for cell in range(self.cells):
                 x = Cell(features, self.dtype, name=f"stage_{stage}_cell_{cell}")(decisions, x, train)
-        x = nn.relu(batch_norm(train, dtype=self.dtype, name="head_norm")(x))
+        x = nn.relu(BatchNorm(self.dtype, name="head_norm")(x, train))
         return nn.Dense(self.classes, name="head")(x.mean((1, 2), dtype=jnp.float32))

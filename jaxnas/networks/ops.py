@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxnas.networks.conv import conv_general_dilated
+from jaxnas.networks.norm import BatchNorm
 
 
 def conv(features: int, kernel: int = 3, stride: int = 1, *, dilation: int = 1, groups: int = 1, dtype=None, name=None):
@@ -21,11 +22,6 @@ def conv(features: int, kernel: int = 3, stride: int = 1, *, dilation: int = 1, 
         conv_general_dilated=conv_general_dilated,
         name=name,
     )
-
-
-def batch_norm(train: bool, *, dtype=None, name=None):
-    """Batch normalization with the field's usual constants (momentum 0.9, epsilon 1e-5)."""
-    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
 
 
 def avg_pool(x, window: int, stride: int = 1):
@@ -92,4 +88,4 @@ class ReLUConvBN(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         x = conv(self.features, self.kernel, self.stride, dtype=self.dtype, name="conv")(nn.relu(x))
-        return batch_norm(train, dtype=self.dtype, name="norm")(x)
+        return BatchNorm(self.dtype, name="norm")(x, train)
