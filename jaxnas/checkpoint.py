@@ -43,10 +43,9 @@ def checkpoints(directory: str | pathlib.Path) -> Checkpoints:
 
     def save(step: int, state: Any, note: dict) -> None:
         arrays = _flat(state)
+        stored = {name: a for name, a in arrays.items() if a.size}  # Orbax saves no empty arrays
         note = {"note": note, "arrays": _layout(arrays), "sha256": _digest(arrays)}
-        manager.save(
-            step, args=ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), note=ocp.args.JsonSave(note))
-        )
+        manager.save(step, args=ocp.args.Composite(arrays=ocp.args.StandardSave(stored), note=ocp.args.JsonSave(note)))
         manager.wait_until_finished()
 
     def read(step: int, item: str, args) -> Any:
@@ -74,8 +73,10 @@ def checkpoints(directory: str | pathlib.Path) -> Checkpoints:
                     f"checkpoint {directory / str(step)} is of another run: {path} is "
                     f"{saved['arrays'].get(path, 'absent')} there, expected {expected.get(path, 'nothing')}."
                 )
-        template = {k: np.zeros(v.shape, v.dtype) for k, v in _flat(like).items()}
-        arrays = read(step, "arrays", ocp.args.StandardRestore(template)) if template else {}
+        template = _flat(like)
+        arrays = {name: a for name, a in template.items() if not a.size}
+        stored = {name: np.zeros(a.shape, a.dtype) for name, a in template.items() if a.size}
+        arrays |= read(step, "arrays", ocp.args.StandardRestore(stored)) if stored else {}
         if _digest(arrays) != saved["sha256"]:
             raise damaged(step, "its arrays do not match their checksum.")
         leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
@@ -89,6 +90,9 @@ def _name(path) -> str:
 
 
 def _flat(tree: Any) -> dict[str, np.ndarray]:
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if jax.dtypes.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
+            raise ValueError(f"state{_name(path)}: typed keys cannot be saved; keep jax.random.key_data of it.")
     return {_name(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 

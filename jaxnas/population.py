@@ -107,9 +107,11 @@ def _bucketed(fn: Callable) -> Population:
                 paid["compiles"] += meter.compiles
                 paid["compile_seconds"] += meter.seconds
             outputs.append((i, programs[signature](*own)))
-        if not outputs:
-            raise ValueError("active: expected at least one active member in a population.")
         P = len(genomes)
+        if not outputs:
+            own = jax.tree.map(lambda leaf: leaf[0], args)
+            shapes = jax.eval_shape(lambda *a: fn(genomes[0], *a), *own)
+            return jax.tree.map(lambda leaf: jnp.zeros((P, *leaf.shape), leaf.dtype), shapes)
         at = np.array([i for i, _ in outputs])
         place = lambda *leaves: jnp.zeros((P, *leaves[0].shape), leaves[0].dtype).at[at].set(jnp.stack(leaves))
         return jax.tree.map(place, *[out for _, out in outputs])

@@ -49,7 +49,7 @@ class Result(NamedTuple):
     Attributes:
       architecture: the recommended genome as a string.
       genome: the recommended genome.
-      fitness: its best recorded fitness, None if it was never evaluated as such.
+      fitness: its best recorded fitness, of the last phase and largest budget; None if never evaluated as such.
       cost: `{name: value}` at that evaluation.
       evaluations: members evaluated, invalid ones included.
       invalid: members that failed or diverged.
@@ -97,6 +97,7 @@ def step(strategy: Strategy, evaluator: Evaluator) -> Callable[[chex.PRNGKey, St
         ask_key, evaluate_key, tell_key = jax.random.split(key, 3)
         proposal, asked = strategy.ask(ask_key, state.strategy)
         feedback, evaluated = evaluator.evaluate(evaluate_key, state.evaluator, proposal)
+        _check_shapes(proposal, feedback, evaluator)
         feedback = feedback.replace(valid=usable(proposal, feedback))
         return State(strategy.tell(tell_key, asked, proposal, feedback), evaluated), Record(proposal, feedback)
 
@@ -156,7 +157,8 @@ def search(
       rounds: rounds of ask, evaluate, tell.
       seed: the run is a function of the parts and this.
       workdir: directory for history and checkpoints, or None to keep everything in memory.
-      config: what identifies the run in `workdir` (JSON); by default the names of the parts and the seed.
+      config: what identifies the run in `workdir` (JSON). By default the names of the parts and the seed, which
+        cannot tell one tournament size from another: give your own settings where a workdir is kept.
       checkpoint_seconds: save after the first round that ends this long after the last save, and after the last.
       progress: whether to show a progress bar.
 
@@ -174,6 +176,7 @@ def search(
     if config is None:
         names = [phase.strategy.name for phase in phases]
         config = {"space": space.name, "strategy": names, "evaluator": evaluator.name, "seed": seed}
+        config["rounds before the last phase"] = [phase.rounds for phase in phases[:-1]]
 
     run = Workdir(workdir, config)
     meter, start, spent = CompileMeter(), time.perf_counter(), 0.0
@@ -196,23 +199,22 @@ def search(
         seconds = spent + time.perf_counter() - start
         run.save(step, state, history, seconds=seconds, compiles=meter.compiles, compile_seconds=meter.seconds)
 
-    bar, saved = _bar(run.history, (ends[-1] - t), progress), time.perf_counter()
+    bar, saved = _Progress(run.history, ends[-1] - t, progress), time.perf_counter()
     try:
         for number, (phase, end) in enumerate(zip(phases, ends, strict=True)):
             if number < begin:
                 continue
             if number > begin:
-                state = state.replace(strategy=_init(init_key, phase.strategy, evaluator, number).strategy)
+                state = state.replace(strategy=_init_strategy(init_key, phase.strategy, number))
             parts, clock = _on_host(phase.strategy, evaluator, meter)
             one = step(*parts)
             for t in range(reached[0], end):
                 state, record = one(jax.random.fold_in(rounds_key, t), state)
                 record = jax.tree.map(np.asarray, record)
-                _check_feedback(record, evaluator)
                 lines = list(_lines(space, evaluator, record, t, number, clock["seconds"]))
                 run.append(lines)
                 reached = (t + 1, state, len(run.history))
-                _advance(bar, lines, run.history, ends[-1] - t - 1)
+                bar.advance(lines, ends[-1] - t - 1)
                 if time.perf_counter() - saved > checkpoint_seconds or t + 1 == ends[-1]:
                     save()
                     saved = time.perf_counter()
@@ -225,8 +227,8 @@ def search(
 
     genome = jax.tree.map(np.asarray, jax.jit(phases[-1].strategy.recommend)(state.strategy))
     architecture = space.to_string(genome)
-    same = [line for line in run.history if line["architecture"] == architecture and line["valid"]]
-    best = max(same, key=lambda line: line["fitness"], default={"fitness": None, "cost": {}})
+    same = [h for h in run.history if h["architecture"] == architecture and h["valid"] and not h["relaxed"]]
+    best = max(same, key=lambda h: (h["phase"], h["budget"], h["fitness"]), default={"fitness": None, "cost": {}})
     return Result(
         architecture=architecture,
         genome=genome,
@@ -243,8 +245,11 @@ def search(
 
 
 def _init(key, strategy: Strategy, evaluator: Evaluator, phase: int) -> State:
-    evaluator_key, strategies_key = jax.random.split(key)
-    return State(strategy.init(jax.random.fold_in(strategies_key, phase)), evaluator.init(evaluator_key))
+    return State(_init_strategy(key, strategy, phase), evaluator.init(jax.random.split(key)[0]))
+
+
+def _init_strategy(key, strategy: Strategy, phase: int):
+    return strategy.init(jax.random.fold_in(jax.random.split(key)[1], phase))
 
 
 def _on_host(strategy: Strategy, evaluator: Evaluator, meter: CompileMeter):
@@ -263,10 +268,10 @@ def _on_host(strategy: Strategy, evaluator: Evaluator, meter: CompileMeter):
     return (strategy, evaluator._replace(evaluate=timed)), clock
 
 
-def _check_feedback(record: Record, evaluator: Evaluator) -> None:
-    P, K = population_of(record.proposal), len(evaluator.cost_names)
+def _check_shapes(proposal: Proposal, feedback: Feedback, evaluator: Evaluator) -> None:
+    P, K = population_of(proposal), len(evaluator.cost_names)
     for name, shape in {"fitness": (P,), "valid": (P,), "cost": (P, K)}.items():
-        got = np.shape(getattr(record.feedback, name))
+        got = np.shape(getattr(feedback, name))
         if got != shape:
             raise ValueError(f"evaluator {evaluator.name!r}: expected {name} of shape {shape}, got {got}.")
 
@@ -286,6 +291,7 @@ def _lines(space: Space, evaluator: Evaluator, record: Record, t: int, phase: in
             "fitness": _number(feedback.fitness[i]),
             "cost": {name: _number(c) for name, c in zip(evaluator.cost_names, feedback.cost[i], strict=True)},
             "valid": bool(feedback.valid[i]),
+            "relaxed": proposal.weights is not None,
             "budget": int(proposal.budget[i]),
             "seconds": seconds / len(active),
             **{name: _plain(value[i]) for name, value in feedback.metrics.items()},
@@ -294,7 +300,7 @@ def _lines(space: Space, evaluator: Evaluator, record: Record, t: int, phase: in
 
 def _plain(tree: Any) -> Any:
     if isinstance(tree, (np.ndarray, np.generic)):
-        return _number(tree) if tree.ndim == 0 else tree.tolist()
+        return _number(tree) if tree.ndim == 0 else [_plain(part) for part in tree]
     return {jax.tree_util.keystr(path): _plain(leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 
@@ -303,23 +309,36 @@ def _number(value) -> float | int | bool | None:
     return value if np.isfinite(value) else None
 
 
-def _bar(history: list[dict], rounds_left: int, enabled: bool) -> tqdm:
-    return tqdm(
-        initial=len(history),
-        total=len(history) + rounds_left,
-        unit=" architectures",
-        disable=not enabled,
-        dynamic_ncols=True,
-        bar_format="{desc}{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left{postfix}",
-        smoothing=0.1,
-    )
+class _Progress:
+    """The bar: evaluations, best fitness so far, architectures per second, time left."""
 
+    def __init__(self, history: list[dict], rounds_left: int, enabled: bool):
+        self._best, self._invalid = float("nan"), 0
+        self._bar = tqdm(
+            initial=len(history),
+            total=len(history) + rounds_left,
+            unit=" architectures",
+            disable=not enabled,
+            dynamic_ncols=True,
+            bar_format="{desc}{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left{postfix}",
+            smoothing=0.1,
+        )
+        self._count(history)
 
-def _advance(bar: tqdm, lines: list[dict], history: list[dict], rounds_left: int) -> None:
-    if bar.disable:
-        return
-    bar.total = len(history) + rounds_left * max(len(lines), 1)
-    bar.update(len(lines))
-    best = max((line["fitness"] for line in history if line["valid"]), default=float("nan"))
-    invalid = sum(not line["valid"] for line in history)
-    bar.set_postfix_str(f"best {best:.4f}" + (f", {invalid} invalid" if invalid else ""), refresh=False)
+    def advance(self, lines: list[dict], rounds_left: int) -> None:
+        if self._bar.disable:
+            return
+        self._count(lines)
+        self._bar.total = self._bar.n + len(lines) + rounds_left * max(len(lines), 1)
+        self._bar.set_postfix_str(
+            f"best {self._best:.4f}" + (f", {self._invalid} invalid" if self._invalid else ""), refresh=False
+        )
+        self._bar.update(len(lines))
+
+    def close(self) -> None:
+        self._bar.refresh()
+        self._bar.close()
+
+    def _count(self, lines: list[dict]) -> None:
+        self._best = np.fmax.reduce([self._best, *(line["fitness"] for line in lines if line["valid"])])
+        self._invalid += sum(not line["valid"] for line in lines)

@@ -23,9 +23,9 @@ class Proposal:
 
     Attributes:
       genome: pytree, `[P, ...]`.
-      id: `[P]` int32, unique in a search, in order of birth.
+      id: `[P]` int32, unique in a search (in a phase, where there are several), in order of birth.
       parent: `[P, 2]` int32, ids of the parents, -1 for none.
-      active: `[P]` bool; False is padding, never evaluated and never recorded.
+      active: `[P]` bool; False is padding, never recorded, and not evaluated where that saves anything.
       budget: `[P]` int32, training steps to spend on this member; 0 only scores it.
       weights: `[P, D, C]` relaxed choice, or None.
       gates: `[P, D, C]` bool, which options to evaluate at all, or None.
@@ -194,8 +194,11 @@ def scored(
 
 
 def usable(proposal: Proposal, feedback: Feedback) -> chex.Array:
-    """`[P]` members that may be learned from: active, valid, and of finite fitness."""
-    return proposal.active & feedback.valid & jnp.isfinite(feedback.fitness)
+    """`[P]` members that may be learned from: active, valid, and of finite fitness, cost and gradient."""
+    finite = jnp.isfinite(feedback.fitness) & jnp.isfinite(feedback.cost).all(-1)
+    if feedback.gradient is not None:
+        finite &= jnp.isfinite(feedback.gradient).all((1, 2))
+    return proposal.active & feedback.valid & finite
 
 
 def take(genomes: Genome, index: chex.Array) -> Genome:

@@ -21,10 +21,11 @@ from jaxnas.strategies import random_search
 from jaxnas.types import Strategy
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import Parts, build, use_this_machine
+from launch.wiring import Parts, build, parse_flags, use_this_machine
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/quickstart.py", "Configuration file.", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept; by default runs/CONFIG-DATE-TIME.")
+_CHECKPOINT = flags.DEFINE_float("checkpoint_seconds", 10.0, "Save at least this often.", lower_bound=0)
 
 
 def main(argv: list[str]) -> None:
@@ -98,7 +99,7 @@ def _search(parts: Parts, strategy: Strategy, config: dict, workdir: pathlib.Pat
         seed=config["seed"],
         workdir=str(workdir),
         config=identity,
-        checkpoint_seconds=config.get("checkpoint_seconds", 10.0),
+        checkpoint_seconds=_CHECKPOINT.value,
     )
 
 
@@ -117,4 +118,4 @@ def _fitness_name(config: dict) -> str:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -4,13 +4,14 @@ import importlib
 import inspect
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import numpy as np
-from absl import logging
+from absl import app, logging
 
 from jaxnas import check, evaluators, networks, spaces, strategies, tasks
 from jaxnas.types import Evaluator, Space, Strategy
@@ -85,7 +86,8 @@ def make(kind: str, arguments: Mapping[str, Any], **wired) -> Any:
         if argument not in wired or argument not in parameters:
             check.one_of(f"config.{kind}, argument of {name!r}", argument, [t for t in takes if t != "recipe"])
     given = {k: v for k, v in wired.items() if k in parameters and k not in arguments and v is not None}
-    lacking = [k for k in wired if k in parameters and k not in arguments and wired[k] is None]
+    required = [k for k in wired if k in parameters and parameters[k].default is inspect.Parameter.empty]
+    lacking = [k for k in required if k not in given and k not in arguments]
     if lacking:
         raise ValueError(f"config.{lacking[0]}: {kind} {name!r} needs one.")
     return factory(**given, **arguments)
@@ -99,12 +101,24 @@ def _imported(kind: str, name: str) -> Callable:
         raise ValueError(f"config.{kind}.name: {name!r} cannot be imported ({error}).") from error
 
 
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parses absl flags; a `--config.KEY` that the config does not have is answered without a traceback."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError) as error:  # with the nearest key in its message, by ml_collections
+        message = str(error.args[0]).replace("\n", " ")
+        sys.exit(f"{argv[0]}: the config has no key {message}")
+
+
 def use_this_machine() -> None:
     """Process-wide settings of the programs: every CPU core a device, and compiled programs kept between runs.
 
     Call before anything else of JAX runs. Where the user has set any of them, that stays.
     """
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file it writes
+    # Faster to compile by a third and no slower to run than XLA:CPU's default of 3.
+    if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=2"
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not forced and "JAX_NUM_CPU_DEVICES" not in os.environ:
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))

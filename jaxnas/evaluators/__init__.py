@@ -1,9 +1,10 @@
 """How good is it."""
 
+from jaxnas.evaluators.cached import cached
 from jaxnas.evaluators.direct import direct
 from jaxnas.evaluators.retrain import parameters, retrain
 from jaxnas.evaluators.table import table
 from jaxnas.evaluators.trainer import Recipe, Trainer, trainer
 from jaxnas.evaluators.training import training
 
-__all__ = ["Recipe", "Trainer", "direct", "parameters", "retrain", "table", "trainer", "training"]
+__all__ = ["Recipe", "Trainer", "cached", "direct", "parameters", "retrain", "table", "trainer", "training"]

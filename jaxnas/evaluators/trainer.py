@@ -65,9 +65,7 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
     N = task.train.x.shape[0]
     B = min(recipe.batch_size, N)
     per_epoch = N // B
-    optimizer = optax.chain(
-        optax.add_decayed_weights(recipe.weight_decay), optax.trace(recipe.momentum, nesterov=True)
-    )
+    optimizer = optax.chain(optax.add_decayed_weights(recipe.weight_decay), optax.trace(recipe.momentum, nesterov=True))
 
     def train(key, decisions, steps):
         init_key, order_key, augment_key = jax.random.split(key, 3)

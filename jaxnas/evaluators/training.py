@@ -73,7 +73,7 @@ def training(
 
 
 def fits(space: Space, network: nn.Module, task: Task) -> None:
-    """Raises `ValueError` unless the network runs on the task's inputs for the space's genomes, and gives its outputs."""
+    """Raises `ValueError` unless the network takes the task's inputs and the space's decisions, and gives its outputs."""
     x = jax.ShapeDtypeStruct((2, *task.input_shape), jnp.float32)
 
     def forward(key, x):

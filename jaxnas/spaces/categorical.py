@@ -121,4 +121,3 @@ def categorical(decisions: Mapping[str, Sequence[Any]], *, name: str = "categori
         index=index if enumerable else None,
         from_index=from_index if enumerable else None,
     )._replace(**overrides)
-

@@ -23,7 +23,7 @@ def nasbench201() -> Space:
     `canonical` merges cells that the authors' `to_unique_str` holds equal (an edge of `none` and all that hangs on
     it alone removed, skip connections contracted): 6,466 classes.
     """
-    radix = categorical({d: OPERATIONS for d in DECISIONS}, name="nasbench201")
+    radix = categorical(dict.fromkeys(DECISIONS, OPERATIONS), name="nasbench201")
 
     def index(genome):
         return jnp.asarray(_published_order()[1])[radix.index(genome)]

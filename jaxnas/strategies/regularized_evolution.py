@@ -66,9 +66,7 @@ def regularized_evolution(
         winner = jnp.take_along_axis(drawn, jnp.argmax(state.fitness[drawn], 1, keepdims=True), 1)[:, 0]
         children = jax.vmap(space.mutate)(jax.random.split(mutate_key, P), take(state.genomes, winner))
         initial = (state.asked + jnp.arange(P) < N) | (state.born == 0)
-        genomes = jax.tree.map(
-            lambda a, b: jnp.where(initial.reshape(P, *[1] * (a.ndim - 1)), a, b), fresh, children
-        )
+        genomes = jax.tree.map(lambda a, b: jnp.where(initial.reshape(P, *[1] * (a.ndim - 1)), a, b), fresh, children)
         parent = jnp.stack([jnp.where(initial, -1, state.id[winner]), jnp.full(P, -1, jnp.int32)], 1)
         proposal = propose(genomes, state.asked, parent=parent, budget=budget)
         return proposal, state.replace(asked=state.asked + P)

@@ -13,7 +13,7 @@ def random_shift(pixels: int, *, fill: float = 0.0) -> Callable:
     check.integer("pixels", pixels, least=1)
 
     def augment(key, x):
-        B, H, W, C = x.shape
+        B, H, W, _ = x.shape
         padded = jnp.pad(x, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), constant_values=fill)
         offsets = jax.random.randint(key, (B, 2), 0, 2 * pixels + 1)
         # The views are few and static: choosing among them costs less than a gather with a start for each image.

@@ -1,0 +1,220 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas.evaluators import Recipe, trainer, training
+from jaxnas.population import CompileMeter
+from jaxnas.tasks import arrays
+from jaxnas.types import propose
+
+KEY = jax.random.key(0)
+SKIP, HIDDEN, OVERFLOW = range(3)
+GENOMES = jnp.array([[SKIP, SKIP], [HIDDEN, SKIP], [HIDDEN, HIDDEN], [SKIP, HIDDEN]], jnp.int32)
+
+
+def one_device(count=1):
+    return {"devices": jax.devices()[:count]}
+
+
+def build(space, network, task, **options):
+    """The evaluator, jitted."""
+    evaluator = training(space, network(), task, **{**one_device(), **options})
+    return evaluator._replace(evaluate=jax.jit(evaluator.evaluate) if evaluator.jittable else evaluator.evaluate)
+
+
+def feedback(evaluator, proposal, key=KEY):
+    return evaluator.evaluate(key, evaluator.init(key), proposal)[0]
+
+
+@pytest.fixture(scope="module")
+def evaluator(space, network, task):
+    """The one program of this module, for proposals of four."""
+    return build(space, network, task)
+
+
+@pytest.fixture(scope="module")
+def proposal():
+    return propose(GENOMES, jnp.int32(10), budget=20)
+
+
+@pytest.fixture(scope="module")
+def answer(evaluator, proposal):
+    return feedback(evaluator, proposal)
+
+
+def test_fitness_is_the_negative_validation_loss(answer):
+    np.testing.assert_array_equal(answer.fitness, -answer.metrics["loss"])
+    assert answer.valid.all() and answer.cost.shape == (4, 0)
+    assert set(answer.metrics) == {"loss", "accuracy", "train_loss"}
+
+
+def test_fitness_can_be_the_accuracy(space, network, task, proposal, answer):
+    by_accuracy = feedback(build(space, network, task, fitness="accuracy"), proposal)
+    np.testing.assert_allclose(by_accuracy.fitness, answer.metrics["accuracy"], atol=1e-6)
+    assert 0.3 < by_accuracy.fitness.min() and by_accuracy.fitness.max() <= 1
+
+
+def test_no_architecture_after_the_first_compiles(evaluator, proposal, space):
+    feedback(evaluator, proposal)
+    rounds = [
+        proposal.replace(
+            genome=jax.vmap(space.from_index)(jnp.arange(r, r + 4)), id=proposal.id + 4 * r, budget=proposal.budget - r
+        )
+        for r in range(1, 5)
+    ]
+    keys = jax.random.split(KEY, 4)
+    keys = [jnp.copy(k) for k in keys]
+    meter = CompileMeter()
+    fitness = [jax.block_until_ready(feedback(evaluator, p, k).fitness) for p, k in zip(rounds, keys, strict=True)]
+    assert meter.compiles == 0
+    assert len(np.unique(fitness)) > 8
+
+
+def test_fitness_does_not_depend_on_the_place_in_the_population(evaluator, proposal, answer):
+    order = jnp.array([2, 0, 3, 1])
+    moved = feedback(evaluator, jax.tree.map(lambda leaf: leaf[order], proposal))
+    np.testing.assert_array_equal(moved.fitness, answer.fitness[order])
+
+
+def test_members_have_seeds_of_their_own(evaluator, proposal):
+    twins = proposal.replace(genome=jnp.repeat(GENOMES[:1], 4, 0))
+    assert len(np.unique(feedback(evaluator, twins).fitness)) == 4
+
+
+def test_same_key_and_id_give_the_same_fitness_again(evaluator, proposal, answer):
+    np.testing.assert_array_equal(feedback(evaluator, proposal).fitness, answer.fitness)
+    assert (feedback(evaluator, proposal, jax.random.key(1)).fitness != answer.fitness).all()
+
+
+def test_padding_is_not_trained(evaluator, proposal, answer):
+    padded = feedback(evaluator, proposal.replace(active=jnp.array([True, False, True, False])))
+    np.testing.assert_array_equal(padded.metrics["loss"], answer.metrics["loss"] * jnp.array([1, 0, 1, 0]))
+
+
+def test_each_member_spends_its_own_budget(evaluator, proposal):
+    members = proposal.replace(genome=jnp.repeat(GENOMES[1:2], 4, 0), id=jnp.full(4, 7), budget=jnp.array([1, 5, 25, 60]))
+    loss = feedback(evaluator, members).metrics["loss"]
+    assert (jnp.diff(loss) < 0).all() and loss[0] > 1.5 and loss[3] < 0.6
+
+
+def test_budget_zero_scores_the_untrained_network(evaluator, proposal):
+    untrained = feedback(evaluator, proposal.replace(budget=jnp.zeros(4, jnp.int32)))
+    assert (untrained.metrics["loss"] > 2.0).all() and (untrained.metrics["accuracy"] < 0.35).all()
+    assert untrained.valid.all()
+
+
+def test_steps_go_round_the_training_data(space, network, task):
+    """Two epochs and a bit of eight batches: more steps than one permutation holds."""
+    small = task._replace(train=type(task.train)(task.train.x[:100], task.train.y[:100]), augment=None)
+    parts = trainer(network(), small, Recipe(batch_size=12, learning_rate=0.05))
+    train = jax.jit(lambda steps: parts.train(KEY, {"first": SKIP, "second": HIDDEN}, steps))
+    losses = [float(parts.score(train(steps)[0], {"first": SKIP, "second": HIDDEN}, small.train)[0]) for steps in (8, 19, 60)]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < 0.2
+
+
+def test_a_diverging_member_is_invalid_and_leaves_the_others_alone(evaluator, proposal, answer):
+    broken = proposal.replace(genome=GENOMES.at[1].set(jnp.array([OVERFLOW, SKIP])))
+    got = feedback(evaluator, broken)
+    np.testing.assert_array_equal(got.valid, [True, False, True, True])
+    np.testing.assert_array_equal(got.fitness[jnp.array([0, 2, 3])], answer.fitness[jnp.array([0, 2, 3])])
+    assert not jnp.isfinite(got.metrics["train_loss"][1])
+
+
+def test_an_absurd_learning_rate_makes_members_invalid(space, network, task, proposal):
+    assert not feedback(build(space, network, task, learning_rate=1e6), proposal).valid.any()
+
+
+@pytest.mark.parametrize("options", [{"plan": "bucket"}, {"plan": "vmap"}, {"plan": "vmap", "chunk": 3}, one_device(8)], ids=str)
+def test_plans_and_devices_agree(space, network, task, proposal, options):
+    few = proposal.replace(budget=jnp.array([2, 5, 0, 3]), active=jnp.array([True, True, False, True]))
+    loss = feedback(build(space, network, task), few).metrics["loss"]
+    np.testing.assert_allclose(feedback(build(space, network, task, **options), few).metrics["loss"], loss, atol=1e-3)
+
+
+def test_bucket_reports_its_compiles(space, network, task, proposal):
+    evaluator = build(space, network, task, plan="bucket")
+    feedback(evaluator, proposal.replace(genome=GENOMES[jnp.array([0, 0, 1, 0])], budget=jnp.ones(4, jnp.int32)))
+    assert not evaluator.jittable
+    assert evaluator.report()["plan"] == "bucket" and evaluator.report()["compiles"] == 2
+
+
+def test_one_step_is_that_of_sgd(task):
+    """The first Nesterov step from zero momentum moves by (1 + momentum) * (gradient + decay * parameter)."""
+    import flax.linen as nn
+
+    class Linear(nn.Module):
+        @nn.compact
+        def __call__(self, decisions, x, train):
+            return nn.Dense(10)(x.reshape(x.shape[0], -1))
+
+    small = task._replace(train=type(task.train)(task.train.x[:50], task.train.y[:50]), augment=None)
+    parts = trainer(Linear(), small, Recipe(batch_size=50, learning_rate=0.3, momentum=0.5, weight_decay=0.1))
+    before = parts.train(KEY, None, 0)[0]["params"]
+    after, train_loss = parts.train(KEY, None, 1)
+    loss = lambda p: small.loss(Linear().apply({"params": p}, None, small.train.x, True), small.train.y).mean()
+    value, gradient = jax.value_and_grad(loss)(before)
+    expected = jax.tree.map(lambda p, g: p - 0.3 * 1.5 * (g + 0.1 * p), before, gradient)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), after["params"], expected)
+    np.testing.assert_allclose(train_loss, value, rtol=1e-5)
+
+
+def test_score_is_the_mean_over_all_examples(network, task):
+    """Of 360 images in two chunks, and of 259, which chunks do not divide."""
+    decisions = {"first": HIDDEN, "second": SKIP}
+    variables = network().init(KEY, decisions, task.validation.x[:1], False)
+    parts = trainer(network(), task, Recipe())
+    for n in (360, 259, 1):
+        split = type(task.test)(task.test.x[:n], task.test.y[:n])
+        outputs = network().apply(variables, decisions, split.x, False)
+        loss, metric = parts.score(variables, decisions, split)
+        np.testing.assert_allclose(loss, task.loss(outputs, split.y).mean(), rtol=1e-5)
+        np.testing.assert_allclose(metric, (outputs.argmax(-1) == split.y).mean(), rtol=1e-6)
+
+
+def test_network_of_other_outputs_is_refused(space, network, task):
+    with pytest.raises(ValueError, match=r"network: Tiny gives outputs \(2, 7\) .* task 'digits' needs \(2, 10\)"):
+        training(space, lambda_free(network, 7), task)
+
+
+def lambda_free(network, outputs):
+    return network(outputs=outputs)
+
+
+def test_network_of_other_decisions_is_refused(space, network, task):
+    other = space._replace(unpack=lambda genome: {"first": genome[0]}, decisions=("first",))
+    with pytest.raises(ValueError, match="network: Tiny does not run on inputs .* with decisions first: .*second"):
+        training(other, network(), task)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_rat": 0.1}, "recipe: unknown 'learning_rat'. Did you mean 'learning_rate'"),
+        ({"fitness": "acuracy"}, "fitness: unknown 'acuracy'. Did you mean 'accuracy'"),
+        ({"plan": "maps"}, "plan: unknown 'maps'. Did you mean 'map'"),
+        ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
+        ({"learning_rate": -0.1}, r"learning_rate: expected a number in \[0, .*, got -0.1"),
+        ({"momentum": 1.5}, r"momentum: expected a number in \[0, 1\], got 1.5"),
+        ({"label_smoothing": "much"}, "label_smoothing: expected a number"),
+    ],
+)
+def test_options_out_of_range_are_refused_by_name(space, network, task, options, message):
+    with pytest.raises(ValueError, match=message):
+        training(space, network(), task, **options)
+
+
+def test_label_smoothing_of_a_loss_of_ones_own_is_refused(space, network):
+    pair = (np.zeros((4, 64), np.float32), np.zeros((4, 10), np.float32))
+    squares = lambda outputs, y: ((outputs - y) ** 2).mean(-1)
+    own = arrays({s: pair for s in ("train", "validation", "test")}, loss=squares, metric=squares, outputs=10)
+    training(space, network(), own)
+    with pytest.raises(ValueError, match="label_smoothing: only for the default cross-entropy"):
+        training(space, network(), own, label_smoothing=0.1)
+
+
+def test_label_smoothing_trains_smoothed_and_scores_plain(space, network, task, proposal, answer):
+    smoothed = feedback(build(space, network, task, label_smoothing=0.3), proposal)
+    floor = -(0.73 * np.log(0.73) + 9 * 0.03 * np.log(0.03))
+    assert (smoothed.metrics["train_loss"] > floor).all()
+    assert (smoothed.metrics["loss"] != answer.metrics["loss"]).all()

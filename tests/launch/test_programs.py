@@ -1,0 +1,117 @@
+"""The programs as a user starts them, on a table so that they take seconds; the real quickstart is marked slow."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "table.npz"
+    np.savez(path, accuracy=np.random.default_rng(0).normal(size=15625))
+    return path
+
+
+def command(table, workdir, rounds=30, *more):
+    return [
+        *(sys.executable, "-m", "launch.search", "--config=configs/nasbench201.py", f"--workdir={workdir}"),
+        *(f"--config.evaluator.path={table}", "--config.evaluator.fitness=accuracy", f"--config.rounds={rounds}"),
+        *more,
+    ]
+
+
+def start(arguments, **options):
+    return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+
+
+def history(workdir):
+    lines = [json.loads(line) for line in (workdir / "history.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+
+def result(workdir):
+    timing = ("wall_seconds", "compile_seconds", "xla_compiles")
+    return {k: v for k, v in json.loads((workdir / "result.json").read_text()).items() if k not in timing}
+
+
+@pytest.fixture(scope="module")
+def whole(table, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("whole")
+    process = start(command(table, workdir, 400))
+    assert process.wait() == 0, process.stdout.read()
+    return workdir
+
+
+def test_what_a_run_leaves_behind(whole):
+    names = {path.name for path in whole.iterdir()}
+    assert {"config.json", "history.jsonl", "checkpoints", "result.json", "architecture.png", "anytime.png"} <= names
+    promised = ("architecture", "genome", "fitness", "cost", "test_accuracy", "evaluations", "versions", "device")
+    assert set(promised) <= set(result(whole))
+    assert result(whole)["evaluations"] == len(history(whole)) == 400
+
+
+def test_killed_and_resumed_run_equals_the_uninterrupted_one(table, whole, tmp_path):
+    arguments = command(table, tmp_path, 400, "--checkpoint_seconds=0")
+    process = start(arguments)
+    while process.poll() is None and not list(tmp_path.glob("checkpoints/[0-9]*/note")):
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.kill()
+    process.wait()
+    assert len(history(tmp_path) if (tmp_path / "history.jsonl").exists() else []) < 400
+    process = start(arguments)
+    assert process.wait() == 0, process.stdout.read()
+    assert history(tmp_path) == history(whole)
+    assert result(tmp_path) == result(whole)
+
+
+def test_ctrl_c_says_how_to_resume(table, tmp_path):
+    process = start(command(table, tmp_path / "run", 10_000))
+    while process.poll() is None and not (tmp_path / "run" / "history.jsonl").exists():
+        time.sleep(0.01)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[0]
+    assert process.returncode != 0 and "Traceback" not in said
+    assert "Resume with:" in said and f"--workdir={tmp_path / 'run'}" in said
+    assert history(tmp_path / "run") and list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--config.strategy.name=evolution", "Did you mean 'regularized_evolution'?"),
+        ("--config.strategy.tournament_size=60", "population_size: expected at least 60 (the tournament_size), got 50"),
+        ("--config.stratgy.name=x", "the config has no key 'stratgy' Did you mean \"strategy\""),
+    ],
+)
+def test_bad_flags_are_answered_in_words(table, tmp_path, flag, message):
+    process = start([*command(table, tmp_path), flag])
+    said = process.communicate()[0]
+    assert process.returncode != 0 and message in said
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_workdir_of_another_config_is_refused(table, whole):
+    process = start([*command(table, whole, 400), "--config.seed=7"])
+    said = process.communicate()[0]
+    assert process.returncode != 0 and "holds a run of another config" in said and "seed: 0 there, 7 given" in said
+
+
+@pytest.mark.slow
+def test_quickstart(tmp_path):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    process = start([sys.executable, "-m", "launch.search", f"--workdir={tmp_path / 'run'}"], env=environment)
+    said = process.communicate()[0]
+    assert process.returncode == 0, said
+    assert result(tmp_path / "run")["test_accuracy"] > 0.98
+    assert all(name in said for name in ("random search", "residual cell", "nearest neighbour", "SVM"))

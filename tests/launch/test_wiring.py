@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from configs import nasbench201, quickstart
+from jaxnas.spaces import categorical
+from launch.wiring import build
+
+
+@pytest.fixture
+def config():
+    return quickstart.get_config().to_dict()
+
+
+def test_quickstart_builds(config):
+    parts = build(config)
+    assert parts.space.name == "nasbench201" and parts.evaluator.name == "training" and parts.task.name == "digits"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("strategy", "regularised_evolution", "unknown 'regularised_evolution'. Did you mean 'regularized_evolution'"),
+        ("space", "nasbench102", "unknown 'nasbench102'. Did you mean 'nasbench201'?"),
+        ("evaluator", "x", "unknown 'x'. Known: training, table"),
+        ("task", "digit", "Did you mean 'digits'"),
+    ],
+)
+def test_unknown_names_list_the_known_ones(config, kind, name, message):
+    config[kind]["name"] = name
+    with pytest.raises(ValueError, match=message):
+        build(config)
+
+
+def test_unknown_argument_names_the_nearest(config):
+    config["strategy"]["populaton_size"] = 3
+    with pytest.raises(ValueError, match="argument of 'regularized_evolution': unknown 'populaton_size'. Did you mean"):
+        build(config)
+
+
+def test_unknown_recipe_field_names_the_nearest(config):
+    config["evaluator"]["lerning_rate"] = 0.1
+    with pytest.raises(ValueError, match="Did you mean 'learning_rate'"):
+        build(config)
+
+
+def test_missing_task_is_named(config):
+    config["task"] = None
+    with pytest.raises(ValueError, match=r"config.task: evaluator 'training' needs one"):
+        build(config)
+
+
+def my_space(options: int = 3):
+    return categorical({"a": range(options), "b": range(2)}, name="mine")
+
+
+def test_users_own_part_is_imported(config):
+    config["space"] = {"name": f"{__name__}:my_space", "options": 5}
+    config["evaluator"] = {"name": "table", "path": "no.npz", "fitness": "x"}
+    with pytest.raises(ValueError, match="no file at 'no.npz'"):
+        build(config)
+    config["space"]["name"] = "no_such_module:thing"
+    with pytest.raises(ValueError, match="cannot be imported"):
+        build(config)
+
+
+def test_column_of_a_table_is_named(tmp_path):
+    np.savez(tmp_path / "t.npz", accuracy=np.zeros(15625))
+    config = nasbench201.get_config().to_dict()
+    config["evaluator"] |= {"path": str(tmp_path / "t.npz"), "fitness": "acuracy"}
+    with pytest.raises(ValueError, match="Did you mean 'accuracy'"):
+        build(config)

@@ -1,0 +1,193 @@
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jaxnas.networks import BatchNorm, Choice, Identity, exists, extract, width
+from jaxnas.networks.choice import is_static, switch
+
+
+class Layer(nn.Module):
+    """Dense, normalized: an option with parameters and statistics."""
+
+    features: int = 3
+
+    @nn.compact
+    def __call__(self, x, train):
+        return BatchNorm(name="norm")(nn.Dense(self.features, name="dense")(x), train)
+
+
+class Noisy(nn.Module):
+    """An option with randomness of its own."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        return nn.Dropout(0.5, deterministic=not train)(x)
+
+
+CHOICE = Choice({"skip": Identity, "layer": Layer, "other": partial(Layer, 3)}, name="choice")
+X = jax.random.normal(jax.random.key(0), (4, 3))
+
+
+@pytest.fixture(scope="module")
+def variables():
+    variables = CHOICE.init(jax.random.key(1), jnp.int32(0), X, False)
+    stats = jax.tree.map(lambda v: v + 0.3, variables["batch_stats"])
+    return {"params": variables["params"], "batch_stats": stats}
+
+
+def alone(variables, decision, train):
+    """The stand-alone network of a decision, with the parameters it has in the population network."""
+    own = extract(variables, jax.eval_shape(lambda: CHOICE.init(jax.random.key(1), decision, X, False)))
+    return CHOICE.apply(own, decision, X, train, mutable=["batch_stats"])
+
+
+def test_python_and_numpy_integers_are_static_and_jax_is_not():
+    assert is_static(1) and is_static(np.int32(1)) and is_static(np.int64(1))
+    assert not is_static(jnp.int32(1)) and not is_static(jnp.array([0.0, 1.0])) and not is_static(np.array([0.0, 1.0]))
+
+
+def test_static_choice_has_only_the_chosen_option():
+    params = CHOICE.init(jax.random.key(1), 2, X, False)["params"]
+    assert list(params) == ["other"]
+    assert "params" not in CHOICE.init(jax.random.key(1), 0, X, False)
+
+
+def test_traced_choice_has_every_option_whatever_it_is_initialized_with(variables):
+    assert set(variables["params"]) == {"layer", "other"}
+    again = CHOICE.init(jax.random.key(1), jnp.int32(2), X, False)
+    jax.tree.map(np.testing.assert_array_equal, again["params"], variables["params"])
+
+
+def test_static_parameters_are_those_of_the_population_network(variables):
+    for decision, option in ((1, "layer"), (2, "other")):
+        static = CHOICE.init(jax.random.key(1), decision, X, False)["params"]
+        jax.tree.map(np.testing.assert_array_equal, static, {option: variables["params"][option]})
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit])
+def test_static_traced_and_one_hot_agree(variables, train, transform):
+    apply = transform(lambda v, d: CHOICE.apply(v, d, X, train, mutable=["batch_stats"])[0])
+    for decision in range(3):
+        expected, _ = alone(variables, decision, train)
+        np.testing.assert_allclose(apply(variables, jnp.int32(decision)), expected, atol=1e-6)
+        np.testing.assert_allclose(apply(variables, jax.nn.one_hot(decision, 3)), expected, atol=1e-6)
+
+
+def test_traced_choice_updates_the_statistics_of_the_option_taken_alone(variables):
+    _, updates = CHOICE.apply(variables, jnp.int32(1), X, True, mutable=["batch_stats"])
+    _, expected = alone(variables, 1, True)
+    jax.tree.map(
+        partial(np.testing.assert_allclose, atol=1e-6),
+        updates["batch_stats"]["layer"],
+        expected["batch_stats"]["layer"],
+    )
+    jax.tree.map(np.testing.assert_array_equal, updates["batch_stats"]["other"], variables["batch_stats"]["other"])
+
+
+def test_soft_weights_give_the_weighted_sum(variables):
+    weights = jnp.array([0.2, 0.5, 0.3])
+    mixture, _ = CHOICE.apply(variables, weights, X, True, mutable=["batch_stats"])
+    expected = sum(w * alone(variables, d, True)[0] for d, w in enumerate(weights))
+    np.testing.assert_allclose(mixture, expected, atol=1e-6)
+
+
+def test_gradient_of_weights_is_the_finite_difference(variables):
+    loss = lambda w: (CHOICE.apply(variables, w, X, False) ** 2).sum()
+    weights, h = jnp.array([0.2, 0.5, 0.3]), 1e-2
+    gradient = jax.grad(loss)(weights)
+    for c, step in enumerate(h * jnp.eye(3)):
+        np.testing.assert_allclose(gradient[c], (loss(weights + step) - loss(weights - step)) / (2 * h), rtol=1e-3)
+
+
+def test_options_not_taken_get_exactly_zero_gradient(variables):
+    loss = lambda params: (CHOICE.apply({**variables, "params": params}, jnp.int32(1), X, False) ** 2).sum()
+    gradient = jax.grad(loss)(variables["params"])
+    assert jnp.abs(gradient["layer"]["dense"]["kernel"]).max() > 0
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradient["other"]))
+
+
+def test_members_of_a_vmapped_population_take_their_own_option(variables):
+    outputs = jax.vmap(lambda d: CHOICE.apply(variables, d, X, False))(jnp.array([2, 0, 1]))
+    for output, decision in zip(outputs, (2, 0, 1), strict=True):
+        np.testing.assert_allclose(output, alone(variables, decision, False)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("decision", [1, jnp.int32(1), jnp.array([0.0, 1.0])], ids=["static", "traced", "one-hot"])
+def test_options_may_draw_random_numbers(decision):
+    choice = Choice({"skip": Identity, "noisy": Noisy}, name="choice")
+    run = lambda key: choice.apply({}, decision, jnp.ones((20, 20)), True, rngs={"dropout": key})
+    a, b = run(jax.random.key(0)), run(jax.random.key(1))
+    assert set(np.unique(a)) == {0.0, 2.0}
+    assert (a != b).any()
+
+
+@pytest.mark.parametrize("decision", [3, -1])
+def test_static_decision_out_of_range_is_refused_by_name(decision):
+    with pytest.raises(ValueError, match=f"decision of choice: expected at .*, got {decision}"):
+        CHOICE.init(jax.random.key(0), decision, X, False)
+
+
+def test_switch_has_the_gradient_of_lax_switch():
+    branches = [lambda o: jnp.sin(o["a"]) * o["b"], lambda o: o["a"] ** 2, lambda o: jnp.exp(o["b"]).sum() + o["a"]]
+    operands = {"a": X, "b": X[0]}
+    for index in range(3):
+        ours, theirs = (
+            jax.jit(jax.value_and_grad(lambda o, f=f, i=index: f(jnp.int32(i), branches, o).sum()))(operands)
+            for f in (switch, lax.switch)
+        )
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), ours, theirs)
+
+
+def test_switch_stores_no_residuals_of_its_branches():
+    branches = [lambda x: jnp.sin(jnp.sin(jnp.sin(x))), jnp.exp]
+    _, pullback = jax.vjp(lambda x: switch(jnp.int32(0), branches, x), X)
+    kept = sum(leaf.size for leaf in jax.tree.leaves(pullback) if jnp.issubdtype(leaf.dtype, jnp.floating))
+    assert kept <= X.size
+
+
+def test_static_width_is_just_that_wide():
+    assert [width(d, (2, 4, 6)) for d in range(3)] == [(2, 1.0), (4, 1.0), (6, 1.0)]
+
+
+def test_traced_width_masks_the_rest_of_the_widest():
+    features, mask = jax.jit(partial(width, widths=(2, 6, 4)))(jnp.int32(2))
+    assert features == 6
+    np.testing.assert_array_equal(mask, [1, 1, 1, 1, 0, 0])
+
+
+def test_soft_width_mixes_masks():
+    features, mask = width(jnp.array([0.25, 0.75]), (1, 3))
+    assert features == 3
+    np.testing.assert_allclose(mask, [1.0, 0.75, 0.75])
+
+
+@pytest.mark.parametrize("layer", range(4))
+def test_depth_says_which_layers_are_there(layer):
+    depths = (1, 4, 2)
+    expected = [int(depth > layer) for depth in depths]
+    assert [exists(d, depths, layer) for d in range(3)] == expected
+    assert [int(exists(jnp.int32(d), depths, layer)) for d in range(3)] == expected
+    one_hot = [exists(jax.nn.one_hot(d, 3), depths, layer).tolist() for d in range(3)]
+    assert one_hot == [[1 - e, e] for e in expected]
+
+
+def test_soft_depth_sums_the_weights_of_depths_with_and_without_the_layer():
+    np.testing.assert_allclose(exists(jnp.array([0.2, 0.3, 0.5]), (1, 2, 3), 1), [0.2, 0.8], rtol=1e-6)
+
+
+def test_extract_cuts_to_the_narrower_layer():
+    wide = {"params": {"dense": {"kernel": jnp.arange(12.0).reshape(3, 4)}, "unused": jnp.zeros(2)}}
+    narrow = extract(wide, {"params": {"dense": {"kernel": jax.ShapeDtypeStruct((2, 3), jnp.float32)}}})
+    np.testing.assert_array_equal(narrow["params"]["dense"]["kernel"], [[0, 1, 2], [4, 5, 6]])
+    assert list(narrow["params"]) == ["dense"]
+
+
+def test_extract_names_what_is_missing(variables):
+    with pytest.raises(ValueError, match="params/elsewhere/kernel is not there"):
+        extract(variables, {"params": {"elsewhere": {"kernel": jnp.zeros(2)}}})

@@ -1,0 +1,94 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jaxnas.networks import avg_pool, conv, conv_general_dilated
+
+NHWC = ("NHWC", "HWIO", "NHWC")
+
+
+def with_gradients(convolution, x, kernel, **options):
+    """The result of a convolution and its gradients against a fixed cotangent."""
+    run = lambda x, kernel: convolution(x, kernel, dimension_numbers=NHWC, **options)
+    y, pullback = jax.vjp(run, x, kernel)
+    return y, *pullback(jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape))
+
+
+def draws(*shapes):
+    keys = jax.random.split(jax.random.key(0), len(shapes))
+    return [jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=True)]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_convolution_and_gradients_are_those_of_lax(kernel, stride):
+    x, w = draws((2, 7, 10, 3), (kernel, kernel, 3, 4))
+    cases = [
+        {"window_strides": (stride, stride), "padding": padding, "rhs_dilation": (d, d)}
+        for padding in ("SAME", "VALID", [(4, 4), (3, 5)])
+        for d in (1, 2)
+        if padding != "VALID" or d * (kernel - 1) < 7
+    ]
+    both = jax.jit(
+        lambda x, w: [
+            [with_gradients(f, x, w, **c) for f in (conv_general_dilated, lax.conv_general_dilated)] for c in cases
+        ]
+    )
+    for case, (ours, lax_) in zip(cases, both(x, w), strict=True):
+        for a, b in zip(ours, lax_, strict=True):
+            np.testing.assert_allclose(a, b, atol=2e-5, err_msg=str(case))
+
+
+def test_unequal_strides_and_dilations_are_those_of_lax():
+    x, w = draws((2, 9, 6, 3), (3, 1, 3, 2))
+    options = {"window_strides": (1, 2), "padding": "SAME", "rhs_dilation": (2, 1)}
+    for a, b in zip(
+        with_gradients(conv_general_dilated, x, w, **options),
+        with_gradients(lax.conv_general_dilated, x, w, **options),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_grouped_convolution_passes_through():
+    x, w = draws((2, 5, 5, 4), (3, 3, 1, 4))
+    options = {"window_strides": (1, 1), "padding": "SAME", "feature_group_count": 4}
+    ours = with_gradients(conv_general_dilated, x, w, **options)
+    for a, b in zip(ours, with_gradients(lax.conv_general_dilated, x, w, **options), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_channels_first_passes_through():
+    x, w = draws((2, 3, 5, 5), (4, 3, 3, 3))
+    args = (x, w, (1, 1), "SAME")
+    np.testing.assert_array_equal(conv_general_dilated(*args), lax.conv_general_dilated(*args))
+
+
+def test_convolution_can_be_differentiated_inside_a_loop():
+    x, w = draws((3, 2, 5, 5, 2), (3, 3, 2, 2))
+    loss = lambda f: lambda w: lax.map(lambda x: (f(x, w, (1, 1), "SAME", dimension_numbers=NHWC) ** 2).mean(), x).sum()
+    np.testing.assert_allclose(
+        jax.grad(loss(conv_general_dilated))(w), jax.grad(loss(lax.conv_general_dilated))(w), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 1, 1), (3, 2, 1), (5, 1, 2), (1, 1, 1)])
+def test_conv_layer_keeps_the_image_size_over_the_stride(kernel, stride, dilation):
+    layer = conv(4, kernel, stride, dilation=dilation)
+    y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 9, 8, 3)))
+    assert y.shape == (1, -(-9 // stride), 8 // stride, 4)
+    assert jax.tree.map(jnp.shape, variables) == {"params": {"kernel": (kernel, kernel, 3, 4)}}
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 5), (1, 2)])
+@pytest.mark.parametrize(("window", "stride"), [(3, 1), (2, 2), (3, 2)])
+def test_average_pool_and_gradient_are_those_of_flax(window, stride, size):
+    (x,) = draws((2, *size, 3))
+    flax_pool = lambda x: nn.avg_pool(x, (window,) * 2, (stride,) * 2, "SAME", count_include_pad=False)
+    ours, pullback = jax.vjp(lambda x: avg_pool(x, window, stride), x)
+    theirs, flax_pullback = jax.vjp(flax_pool, x)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    np.testing.assert_allclose(pullback(theirs)[0], flax_pullback(theirs)[0], atol=1e-6)

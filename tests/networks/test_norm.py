@@ -1,0 +1,100 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas.networks import BatchNorm
+from jaxnas.networks.norm import normalize
+
+SHAPE = (6, 5, 4, 3)
+
+
+@pytest.fixture(scope="module")
+def x():
+    return 2.0 + 3.0 * jax.random.normal(jax.random.key(0), SHAPE)
+
+
+@pytest.fixture(scope="module")
+def variables():
+    draw = lambda i: jax.random.uniform(jax.random.key(i), (3,), minval=0.5, maxval=1.5)
+    return {"params": {"scale": draw(1), "bias": draw(2)}, "batch_stats": {"mean": draw(3), "var": draw(4)}}
+
+
+def flax_norm(train):
+    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5)
+
+
+def test_variables_are_named_and_shaped_as_those_of_flax(x):
+    ours = BatchNorm().init(jax.random.key(0), x, True)
+    theirs = flax_norm(True).init(jax.random.key(0), x)
+    jax.tree.map(np.testing.assert_array_equal, ours, dict(theirs))
+
+
+def test_training_and_running_averages_are_those_of_flax(x, variables):
+    y, updates = BatchNorm().apply(variables, x, True, mutable=["batch_stats"])
+    expected, expected_updates = flax_norm(True).apply(variables, x, mutable=["batch_stats"])
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), updates, dict(expected_updates))
+
+
+def test_running_averages_are_a_tenth_of_the_batch(x, variables):
+    _, updates = BatchNorm().apply(variables, x, True, mutable=["batch_stats"])
+    mean = 0.9 * variables["batch_stats"]["mean"] + 0.1 * x.mean((0, 1, 2))
+    np.testing.assert_allclose(updates["batch_stats"]["mean"], mean, rtol=1e-5)
+
+
+def test_scoring_uses_running_averages_as_flax_does(x, variables):
+    ours = BatchNorm().apply(variables, x, False)
+    np.testing.assert_allclose(ours, flax_norm(False).apply(variables, x), atol=1e-5)
+
+
+def test_scoring_does_not_depend_on_the_rest_of_the_batch(x, variables):
+    alone = BatchNorm().apply(variables, x[:1], False)
+    np.testing.assert_array_equal(alone, BatchNorm().apply(variables, x, False)[:1])
+
+
+def test_running_averages_stay_without_mutable_statistics(x, variables):
+    np.testing.assert_allclose(
+        BatchNorm().apply(variables, x, True),
+        BatchNorm().apply(variables, x, True, mutable=["batch_stats"])[0],
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_gradients_are_those_of_flax(x, variables, train):
+    stats = {"batch_stats": variables["batch_stats"]}
+    cotangent = jax.random.normal(jax.random.key(5), SHAPE)
+
+    def ours(params, x):
+        return (BatchNorm().apply({"params": params, **stats}, x, train) * cotangent).sum()
+
+    def theirs(params, x):
+        y, _ = flax_norm(train).apply({"params": params, **stats}, x, mutable=["batch_stats"])
+        return (y * cotangent).sum()
+
+    got, expected = (jax.jit(jax.grad(f, (0, 1)))(variables["params"], x) for f in (ours, theirs))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), got, expected)
+
+
+def test_gradient_is_the_finite_difference(x, variables):
+    scale, bias = variables["params"]["scale"], variables["params"]["bias"]
+    objective = lambda x: (jnp.tanh(normalize(x, scale, bias)[0])).sum()
+    direction = jax.random.normal(jax.random.key(6), SHAPE)
+    h = 1e-2
+    difference = (objective(x + h * direction) - objective(x - h * direction)) / (2 * h)
+    np.testing.assert_allclose((jax.grad(objective)(x) * direction).sum(), difference, rtol=2e-2)
+
+
+def test_batch_of_zeros_stays_finite():
+    y, pullback = jax.vjp(lambda x: normalize(x, jnp.ones(3), jnp.full(3, 0.5))[0], jnp.zeros(SHAPE))
+    np.testing.assert_array_equal(y, 0.5)
+    assert jnp.isfinite(pullback(y)[0]).all()
+
+
+def test_half_precision_keeps_statistics_in_float32(x, variables):
+    y, updates = BatchNorm(jnp.bfloat16).apply(variables, x.astype(jnp.bfloat16), True, mutable=["batch_stats"])
+    assert y.dtype == jnp.bfloat16
+    assert updates["batch_stats"]["mean"].dtype == jnp.float32
+    np.testing.assert_allclose(y, BatchNorm().apply(variables, x, True), atol=0.05)

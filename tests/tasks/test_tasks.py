@@ -1,0 +1,160 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas.evaluators import Recipe, trainer
+from jaxnas.tasks import arrays, correct, cross_entropy, digits, random_shift
+
+
+@pytest.fixture(scope="module")
+def task():
+    return digits()
+
+
+def splits(**replace):
+    """Three splits of eight small images with labels 0, 1 and 2, some of them replaced."""
+    x = np.arange(8 * 4, dtype=np.float32).reshape(8, 2, 2, 1)
+    pair = (x, np.arange(8) % 3)
+    return {"train": pair, "validation": pair, "test": pair, **replace}
+
+
+def test_digits_have_the_stated_sizes(task):
+    assert [len(task.train.x), len(task.validation.x), len(task.test.x)] == [1077, 360, 360]
+    assert task.input_shape == (8, 8, 1) and task.outputs == 10
+
+
+def test_digits_splits_are_a_partition_of_the_data(task):
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    parts = (task.train, task.validation, task.test)
+    ours = np.concatenate([np.asarray(part.x).reshape(-1, 64) for part in parts])
+    scale = x.std() / ours.std()
+    pixels = np.rint(ours * scale - (ours * scale).min())
+    labels = np.concatenate([part.y for part in parts])
+    rows = lambda pixels, labels: sorted(map(tuple, np.column_stack([pixels, labels]).astype(int)))
+    assert rows(pixels, labels) == rows(x, y)
+
+
+def test_digits_splits_are_stratified(task):
+    whole = sum(np.bincount(part.y, minlength=10) for part in (task.train, task.validation, task.test)) / 1797
+    for part in (task.train, task.validation, task.test):
+        assert np.abs(np.bincount(part.y, minlength=10) - whole * len(part.y)).max() < 1.5
+
+
+def test_digits_are_standardized_by_the_training_images(task):
+    np.testing.assert_allclose([task.train.x.mean(), task.train.x.std()], [0, 1], atol=1e-5)
+    assert abs(float(task.test.x.mean())) > 1e-4
+
+
+def test_digits_are_the_same_every_time(task):
+    for a, b in zip(jax.tree.leaves(task[1:4]), jax.tree.leaves(digits(augment=False)[1:4]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_digits_augmentation_brings_in_background(task):
+    shifted = task.augment(jax.random.key(0), task.train.x[:200])
+    np.testing.assert_allclose(shifted.min(), task.train.x.min(), rtol=1e-5)
+    assert digits(augment=False).augment is None
+
+
+def test_final_training_joins_train_and_validation(task):
+    final = task.with_validation()
+    np.testing.assert_array_equal(final.train.x[1077:], task.validation.x)
+    np.testing.assert_array_equal(final.train.y[:1077], task.train.y)
+    np.testing.assert_array_equal(final.validation.x, task.test.x)
+
+
+def test_cross_entropy_of_equal_logits_is_the_log_of_classes():
+    np.testing.assert_allclose(cross_entropy(jnp.zeros((3, 10)), jnp.array([0, 5, 9])), np.log(10), rtol=1e-6)
+
+
+def test_smoothed_cross_entropy_mixes_in_the_uniform_distribution():
+    logits, y = jax.random.normal(jax.random.key(0), (3, 4)), jnp.array([0, 3, 1])
+    uniform = -jax.nn.log_softmax(logits).mean(-1)
+    expected = 0.9 * cross_entropy(logits, y) + 0.1 * uniform
+    np.testing.assert_allclose(cross_entropy(logits, y, 0.1), expected, rtol=1e-5)
+
+
+def test_correct_is_one_where_the_largest_logit_is_the_label():
+    logits = jnp.array([[0.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
+    np.testing.assert_array_equal(correct(logits, jnp.array([1, 1])), [1.0, 0.0])
+
+
+def test_outputs_are_the_number_of_classes():
+    assert arrays(splits()).outputs == 3
+    assert arrays(splits(), outputs=5).outputs == 5
+
+
+X, Y = splits()["train"]
+NAN = np.where(X == 3, np.nan, X)
+
+
+@pytest.mark.parametrize(
+    ("replace", "options", "message"),
+    [
+        ({"train": (X, Y[:5])}, {}, r"splits\['train'\]: 8 inputs but 5 targets"),
+        ({"test": (X[:0], Y[:0])}, {}, r"splits\['test'\]: expected at least one example"),
+        ({"validation": (NAN, Y)}, {}, r"splits\['validation'\]: inputs hold NaN"),
+        ({"validation": (X[:, :1], Y)}, {}, r"splits\['validation'\]: inputs \(1, 2, 1\), but in train \(2, 2, 1\)"),
+        ({"extra": (X, Y)}, {}, "splits: expected train, validation, test, got train, validation, test, extra"),
+        ({}, {"outputs": 2}, r"expected labels in \[0, 2\), got 0 to 2"),
+        ({"test": (X, Y - 1)}, {}, r"expected labels in \[0, 3\), got -1 to 2"),
+        ({"train": (X, Y.astype(float))}, {}, "cross-entropy needs integer labels"),
+        ({"train": (X, Y[:, None])}, {}, "cross-entropy needs integer labels"),
+        ({}, {"loss": lambda outputs, y: outputs}, "outputs: expected the size of the network's output"),
+        ({}, {"outputs": 0, "loss": lambda outputs, y: outputs}, "outputs: expected at least 1, got 0"),
+    ],
+)
+def test_arrays_that_make_no_task_are_refused(replace, options, message):
+    with pytest.raises(ValueError, match=message):
+        arrays(splits(**replace), **options)
+
+
+def test_missing_split_is_refused():
+    with pytest.raises(ValueError, match="expected train, validation, test, got train"):
+        arrays({"train": (X, Y)})
+
+
+class Line(nn.Module):
+    """A network without a choice."""
+
+    @nn.compact
+    def __call__(self, decisions, x, train):
+        return nn.Dense(1)(x)
+
+
+def test_a_regression_of_ones_own_trains():
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    pair = (x, x @ np.array([[1.0], [-2.0], [0.5]], np.float32) + 3)
+    squares = lambda outputs, y: ((outputs - y) ** 2).mean(-1)
+    near = lambda outputs, y: (jnp.abs(outputs - y) < 0.1).all(-1).astype(jnp.float32)
+    regression = arrays({s: pair for s in ("train", "validation", "test")}, loss=squares, metric=near, outputs=1)
+    parts = trainer(Line(), regression, Recipe(batch_size=32, weight_decay=0.0))
+    variables, _ = jax.jit(parts.train, static_argnums=1)(jax.random.key(0), None, 200)
+    loss, metric = parts.score(variables, None, regression.test)
+    assert loss < 1e-4 and metric == 1.0
+
+
+def test_shift_moves_each_image_by_up_to_the_pixels_in_both_directions():
+    x = jnp.zeros((400, 5, 5, 1)).at[:, 2, 2].set(1.0)
+    shifted = np.asarray(random_shift(1)(jax.random.key(0), x))
+    assert shifted.shape == x.shape
+    _, rows, columns, _ = np.nonzero(shifted)
+    assert len(rows) == 400
+    assert {*zip(rows, columns, strict=True)} == {(i, j) for i in (1, 2, 3) for j in (1, 2, 3)}
+
+
+def test_shift_moves_whole_images_and_fills():
+    x = jax.random.normal(jax.random.key(1), (20, 4, 6, 2))
+    padded = np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=7.0)
+    for b, image in enumerate(np.asarray(random_shift(2, fill=7.0)(jax.random.key(2), x))):
+        views = [padded[b, i : i + 4, j : j + 6] for i in range(5) for j in range(5)]
+        assert sum((image == view).all() for view in views) == 1
+
+
+def test_shift_of_no_pixels_is_refused():
+    with pytest.raises(ValueError, match="pixels: expected at least 1, got 0"):
+        random_shift(0)

@@ -1,0 +1,140 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas.population import CompileMeter, over_population
+
+P = 5
+GENOMES = jnp.array([[0, 2], [1, 1], [2, 0], [0, 2], [1, 2]], jnp.int32)
+ACTIVE = jnp.array([True, True, False, True, True])
+SCALES = jnp.arange(1.0, P + 1)[:, None] * jnp.array([1.0, 10.0, 100.0])
+OPERATIONS = (jnp.sin, jnp.square, lambda x: x + 1)
+
+
+def member(genome, scale):
+    """Two operations in a row on the member's own `[3]`."""
+    for g in genome:
+        scale = OPERATIONS[g](scale) if isinstance(g, np.integer) else jax.lax.switch(g, OPERATIONS, scale)
+    return {"vector": scale, "sum": scale.sum(), "even": genome.sum() % 2 == 0}
+
+
+def expected(active=ACTIVE):
+    rows = [member(np.asarray(g), s) for g, s in zip(GENOMES, SCALES, strict=True)]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+    return jax.tree.map(lambda leaf: np.where(active.reshape(P, *[1] * (leaf.ndim - 1)), leaf, 0), stacked)
+
+
+def same(ours, theirs):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), ours, theirs)
+
+
+PLANS = {
+    "map": {"plan": "map"},
+    "vmap": {"plan": "vmap"},
+    "chunks of 1": {"plan": "vmap", "chunk": 1},
+    "chunks of 2": {"plan": "vmap", "chunk": 2},
+    "chunks above P": {"plan": "vmap", "chunk": 9},
+}
+
+
+@pytest.mark.parametrize("devices", [1, 3, 8])
+@pytest.mark.parametrize("plan", PLANS)
+def test_every_plan_gives_what_members_give_alone(plan, devices):
+    population = over_population(member, devices=jax.devices()[:devices], **PLANS[plan])
+    assert population.jittable
+    same(jax.jit(population.run)(GENOMES, ACTIVE, SCALES), expected())
+
+
+def test_buckets_give_what_members_give_alone():
+    population = over_population(member, plan="bucket")
+    assert not population.jittable
+    same(population.run(GENOMES, ACTIVE, SCALES), expected())
+
+
+@pytest.mark.parametrize("plan", ["map", "vmap"])
+def test_runs_without_jit(plan):
+    same(over_population(member, plan=plan).run(GENOMES, ACTIVE, SCALES), expected())
+
+
+@pytest.mark.parametrize("plan", ["map", "vmap", "bucket"])
+def test_inactive_members_are_zeros_even_where_they_would_be_nan(plan):
+    scales = SCALES.at[2].set(jnp.nan)
+    outputs = over_population(member, plan=plan, devices=jax.devices()[:2]).run(GENOMES, ACTIVE, scales)
+    assert all((np.asarray(leaf)[2] == 0).all() for leaf in jax.tree.leaves(outputs))
+    same(outputs, expected())
+
+
+@pytest.mark.parametrize("plan", ["map", "vmap"])
+def test_a_population_of_padding_is_zeros(plan):
+    outputs = over_population(member, plan=plan).run(GENOMES, jnp.zeros(P, bool), SCALES)
+    same(outputs, expected(np.zeros(P, bool)))
+
+
+def test_map_runs_active_members_only():
+    seen = []
+
+    def counted(genome, scale):
+        jax.debug.callback(lambda g: seen.append(tuple(np.asarray(g).tolist())), genome)
+        return scale
+
+    run = jax.jit(over_population(counted, plan="map", devices=jax.devices()[:2]).run)
+    jax.block_until_ready(run(GENOMES, ACTIVE, SCALES))
+    jax.effects_barrier()
+    assert sorted(seen) == sorted(tuple(g) for g, a in zip(GENOMES.tolist(), ACTIVE, strict=True) if a)
+
+
+def test_map_keeps_the_conditional_and_vmap_computes_every_option():
+    lowered = lambda plan: jax.jit(over_population(member, plan=plan, devices=jax.devices()[:1]).run).lower(
+        GENOMES, ACTIVE, SCALES
+    ).as_text()
+    assert "stablehlo.case" in lowered("map")
+    assert "stablehlo.case" not in lowered("vmap")
+
+
+def test_bucket_compiles_once_for_each_distinct_genome():
+    population = over_population(member, plan="bucket")
+    population.run(GENOMES, ACTIVE, SCALES)
+    assert population.report()["compiles"] == 3
+    population.run(GENOMES, jnp.ones(P, bool), SCALES)
+    assert population.report()["compiles"] == 4
+    population.run(GENOMES[::-1], ACTIVE, SCALES + 1)
+    assert population.report()["compiles"] == 4 and population.report()["compile_seconds"] > 0
+
+
+def test_report_names_plan_devices_and_chunk():
+    population = over_population(member, plan="vmap", chunk=2, devices=jax.devices()[:4])
+    assert population.report() == {"plan": "vmap", "devices": 4, "chunk": 2}
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the default plan depends on the backend")
+def test_default_on_the_cpu_is_map_over_all_devices():
+    assert over_population(member).report() == {"plan": "map", "devices": jax.device_count(), "chunk": None}
+
+
+def test_unknown_plan_is_refused_with_the_plans():
+    with pytest.raises(ValueError, match="plan: unknown 'vmapp'. Did you mean 'vmap'.*auto, map, vmap, bucket"):
+        over_population(member, plan="vmapp")
+
+
+@pytest.mark.parametrize("plan", ["map", "bucket"])
+def test_chunk_is_refused_where_members_do_not_run_side_by_side(plan):
+    with pytest.raises(ValueError, match=f"chunk: only plan 'vmap' .* the plan is '{plan}'"):
+        over_population(member, plan=plan, chunk=2)
+
+
+def test_chunk_below_one_is_refused():
+    with pytest.raises(ValueError, match="chunk: expected at least 1, got 0"):
+        over_population(member, plan="vmap", chunk=0)
+
+
+def test_meter_counts_compiles_and_not_calls():
+    program = jax.jit(lambda x: jnp.tanh(x) * 3)
+    x = jnp.ones(7)
+    meter = CompileMeter()
+    program(x)
+    assert meter.compiles == 1 and meter.seconds > 0
+    program(x)
+    assert meter.compiles == 1
+    meter.resume(10, 2.5)
+    assert meter.compiles == 11 and meter.seconds > 2.5
