@@ -41,12 +41,11 @@ def classical(task: Task) -> dict[str, dict]:
     final = task.with_validation()
     x, x_test = (np.asarray(split.x).reshape(len(split.x), -1) for split in (final.train, final.test))
     models = {"nearest neighbour": KNeighborsClassifier(1), "SVM (RBF)": SVC(C=10, gamma="scale")}
-    return {
-        name: {
-            "test_accuracy": [float(model.fit(x, np.asarray(final.train.y)).score(x_test, np.asarray(final.test.y)))]
-        }
-        for name, model in models.items()
-    }
+    rows = {}
+    for name, model in models.items():
+        model.fit(x, np.asarray(final.train.y))
+        rows[name] = {"test_accuracy": [float(model.score(x_test, np.asarray(final.test.y)))]}
+    return rows
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:

@@ -9,7 +9,8 @@ import jaxnas
 
 ROOT = pathlib.Path(jaxnas.__file__).parent
 MODULES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in ROOT.rglob("*.py")
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in ROOT.rglob("*.py")
 }
 NETWORKS = {"types", "check", "spaces", "networks"}
 MAY_IMPORT = {
@@ -49,7 +50,9 @@ def parts(source: str) -> set[str]:
 
 
 def test_reader_of_imports_sees_every_form():
-    source = "import jaxnas\nimport jaxnas.tasks.task\nfrom jaxnas import check\ndef f():\n  from jaxnas.spaces import x"
+    source = (
+        "import jaxnas\nimport jaxnas.tasks.task\nfrom jaxnas import check\ndef f():\n  from jaxnas.spaces import x"
+    )
     assert parts(source) == {"", "tasks", "check", "spaces"}
 
 
@@ -70,7 +73,9 @@ def test_every_listed_name_exists_and_packages_only_list():
     for module, path in MODULES.items():
         if path.name != "__init__.py":
             continue
-        listed = next(n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__")
+        listed = next(
+            n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__"
+        )
         package = jaxnas if module == "__init__" else getattr(jaxnas, module)
         names = ast.literal_eval(listed.value)
         assert names == sorted(names) and all(hasattr(package, name) for name in names), module

@@ -85,9 +85,11 @@ def test_map_runs_active_members_only():
 
 
 def test_map_keeps_the_conditional_and_vmap_computes_every_option():
-    lowered = lambda plan: jax.jit(over_population(member, plan=plan, devices=jax.devices()[:1]).run).lower(
-        GENOMES, ACTIVE, SCALES
-    ).as_text()
+    lowered = lambda plan: (
+        jax.jit(over_population(member, plan=plan, devices=jax.devices()[:1]).run)
+        .lower(GENOMES, ACTIVE, SCALES)
+        .as_text()
+    )
     assert "stablehlo.case" in lowered("map")
     assert "stablehlo.case" not in lowered("vmap")
 

@@ -43,10 +43,10 @@ class Choice(nn.Module):
             check.integer(f"decision of {self.name}", int(decision), least=0, most=len(names) - 1)
             name = names[decision]
             return self.options[name](name=name)(x, train)
-        if self.is_initializing():
-            return [self.options[n](name=n)(x, train) for n in names][0]
-        if jnp.ndim(decision) == 1:
+        if self.is_initializing() or jnp.ndim(decision) == 1:
             outputs = [self.options[n](name=n)(x, train) for n in names]
+            if self.is_initializing():
+                return outputs[0]  # all options now have their variables
             return sum(w * y for w, y in zip(decision, outputs, strict=True))
         return self._pick(names, decision, x, train)
 

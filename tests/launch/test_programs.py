@@ -91,7 +91,7 @@ def test_ctrl_c_says_how_to_resume(table, tmp_path):
     [
         ("--config.strategy.name=evolution", "Did you mean 'regularized_evolution'?"),
         ("--config.strategy.tournament_size=60", "population_size: expected at least 60 (the tournament_size), got 50"),
-        ("--config.stratgy.name=x", "the config has no key 'stratgy' Did you mean \"strategy\""),
+        ("--config.stratgy.name=x", 'the config has no key stratgy\' Did you mean "strategy"'),
     ],
 )
 def test_bad_flags_are_answered_in_words(table, tmp_path, flag, message):
@@ -105,6 +105,29 @@ def test_workdir_of_another_config_is_refused(table, whole):
     process = start([*command(table, whole, 400), "--config.seed=7"])
     said = process.communicate()[0]
     assert process.returncode != 0 and "holds a run of another config" in said and "seed: 0 there, 7 given" in said
+
+
+@pytest.mark.slow
+def test_twenty_kills_of_a_run_that_trains(tmp_path):
+    def training(workdir):
+        small = ("--config.rounds=40", "--config.strategy.budget=40", "--config.retrain=None", "--checkpoint_seconds=2")
+        return [sys.executable, "-m", "launch.search", f"--workdir={workdir}", *small]
+
+    assert start(training(tmp_path / "warm")).wait() == 0  # its compile is read from the cache from here on
+    begin = time.monotonic()
+    assert start(training(tmp_path / "whole")).wait() == 0
+    seconds = time.monotonic() - begin
+    moments = np.random.default_rng(0).uniform(0, seconds, 20)
+    for i, moment in enumerate(moments):
+        process = start(training(tmp_path / str(i)))
+        time.sleep(moment)
+        process.kill()
+        process.wait()
+        process = start(training(tmp_path / str(i)))
+        assert process.wait() == 0, process.stdout.read()
+        print(f"killed after {moment:.1f} of {seconds:.1f} s")
+        assert history(tmp_path / str(i)) == history(tmp_path / "whole")
+        assert result(tmp_path / str(i)) == result(tmp_path / "whole")
 
 
 @pytest.mark.slow

@@ -178,6 +178,16 @@ def test_half_precision_computes_near_and_answers_in_float32(static):
     assert 0 < jnp.abs(outputs - scores).max() < 0.05 * jnp.abs(scores).max()
 
 
+@pytest.mark.parametrize("choice", [GENOMES[0], one_hot(GENOMES[0])], ids=["traced", "one-hot"])
+def test_every_form_of_a_half_precision_network_answers_in_float32(choice):
+    half = NETWORK.clone(dtype=jnp.bfloat16)
+    run = lambda choice: half.init_with_output(KEY, SPACE.unpack(choice), X, True)
+    outputs, variables = jax.eval_shape(run, jnp.asarray(choice))
+    apply = lambda v, choice: half.apply(v, SPACE.unpack(choice), X, True, mutable=["batch_stats"])
+    applied, updates = jax.eval_shape(apply, variables, jnp.asarray(choice))
+    assert {leaf.dtype for leaf in jax.tree.leaves((outputs, applied, variables, updates))} == {jnp.dtype(jnp.float32)}
+
+
 def test_decision_out_of_range_is_refused_by_edge():
     genome = np.array([CONV3, 5, POOL, SKIP, NONE, CONV3])
     with pytest.raises(ValueError, match="decision of 0->2: expected at most 4, got 5"):

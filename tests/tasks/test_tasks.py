@@ -131,7 +131,7 @@ def test_a_regression_of_ones_own_trains():
     pair = (x, x @ np.array([[1.0], [-2.0], [0.5]], np.float32) + 3)
     squares = lambda outputs, y: ((outputs - y) ** 2).mean(-1)
     near = lambda outputs, y: (jnp.abs(outputs - y) < 0.1).all(-1).astype(jnp.float32)
-    regression = arrays({s: pair for s in ("train", "validation", "test")}, loss=squares, metric=near, outputs=1)
+    regression = arrays(dict.fromkeys(("train", "validation", "test"), pair), loss=squares, metric=near, outputs=1)
     parts = trainer(Line(), regression, Recipe(batch_size=32, weight_decay=0.0))
     variables, _ = jax.jit(parts.train, static_argnums=1)(jax.random.key(0), None, 200)
     loss, metric = parts.score(variables, None, regression.test)

@@ -1,0 +1,15 @@
+"""The README's Python, run from top to bottom as one reader would."""
+
+import pathlib
+import re
+
+
+def test_python_of_the_readme_runs(capsys):
+    text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 7
+    names: dict = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["result"].evaluations == 20
+    assert "stages=3" in capsys.readouterr().out
