@@ -53,7 +53,7 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
     print(f"found {found.architecture}\n  {_summary(found)}")
     curves = {parts.strategy.name: [line["fitness"] for line in found.history]}
     rows = {}
-    if config.get("retrain"):
+    if config.get("retrain", {}).get("seeds"):
         architectures = {"found": found.architecture}
         if config.get("random_search"):
             same_cost = {k: config["strategy"][k] for k in ("proposals", "budget") if k in config["strategy"]}

@@ -69,7 +69,7 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
 
     def train(key, decisions, steps):
         init_key, order_key, augment_key = jax.random.split(key, 3)
-        variables = network.init(init_key, decisions, jnp.zeros((1, *task.input_shape)), False)
+        variables = network.init(init_key, decisions, task.train.x[:1], False)
         # One vector: the optimizer is then one kernel over all parameters instead of several for each array.
         params, tree = ravel_pytree(variables.pop("params"))
 

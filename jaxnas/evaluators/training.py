@@ -59,7 +59,8 @@ def training(
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(proposal.id)
         metrics = population.run(proposal.genome, proposal.active, keys, proposal.budget)
         value = -metrics["loss"] if fitness == "loss" else metrics["accuracy"]
-        valid = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["train_loss"])
+        trained = jnp.isfinite(metrics["train_loss"]) | (proposal.budget == 0)
+        valid = jnp.isfinite(metrics["loss"]) & trained
         return scored(value, valid=valid, metrics=metrics), state
 
     return Evaluator(
@@ -74,7 +75,7 @@ def training(
 
 def fits(space: Space, network: nn.Module, task: Task) -> None:
     """Raises `ValueError` unless the network takes the task's inputs and the space's decisions, and gives its outputs."""
-    x = jax.ShapeDtypeStruct((2, *task.input_shape), jnp.float32)
+    x = jax.ShapeDtypeStruct((2, *task.input_shape), task.train.x.dtype)
 
     def forward(key, x):
         return network.init_with_output(key, space.unpack(space.sample(key)), x, False)[0]

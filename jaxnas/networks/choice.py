@@ -47,6 +47,8 @@ class Choice(nn.Module):
             outputs = [self.options[n](name=n)(x, train) for n in names]
             if self.is_initializing():
                 return outputs[0]  # all options now have their variables
+            if len(decision) != len(names):
+                raise ValueError(f"decision of {self.name}: expected {len(names)} weights, got {len(decision)}.")
             return sum(w * y for w, y in zip(decision, outputs, strict=True))
         return self._pick(names, decision, x, train)
 
@@ -98,6 +100,7 @@ def width(decision, widths: Sequence[int]):
     `mask` `[features]` silences the rest (a mixture of masks for a float decision).
     """
     if is_static(decision):
+        check.integer("decision", int(decision), least=0, most=len(widths) - 1, because="the options of width")
         return widths[decision], 1.0
     features = max(widths)
     masks = jnp.arange(features) < jnp.asarray(widths)[:, None]
@@ -109,6 +112,7 @@ def exists(decision, depths: Sequence[int], i: int):
     """A choice of depth: the decision, for a `Choice` of (identity, layer), whether layer `i` (from 0) is there."""
     there = np.asarray(depths) > i
     if is_static(decision):
+        check.integer("decision", int(decision), least=0, most=len(depths) - 1, because="the options of depth")
         return int(there[decision])
     there = jnp.asarray(there)
     if jnp.ndim(decision) == 1:

@@ -35,6 +35,7 @@ def conv_general_dilated(
         and feature_group_count == 1
         and numbers == lax.conv_dimension_numbers(lhs.shape, rhs.shape, NHWC)
         and set(lhs_dilation or (1,)) == {1}
+        and all(option is None for option in options.values())
     )
     if not plain or jax.default_backend() != "cpu":
         return lax.conv_general_dilated(

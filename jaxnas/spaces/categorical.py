@@ -4,6 +4,7 @@ Every other space of discrete choices is this one with its own `canonical`, `ind
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -89,12 +90,15 @@ def categorical(decisions: Mapping[str, Sequence[Any]], *, name: str = "categori
         return ",".join(f"{n}={o[int(i)]}" for n, o, i in zip(names, options, np.asarray(genome), strict=True))
 
     def from_string(text):
-        fields = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-        if list(fields) != list(names):
+        labels = [[str(option) for option in o] for o in options]
+        known = (f"{re.escape(n)}=({'|'.join(map(re.escape, o))})" for n, o in zip(names, labels, strict=True))
+        match = re.fullmatch(",".join(known), text)
+        if match is None:
+            given = re.fullmatch(",".join(f"{re.escape(n)}=(.*)" for n in names), text)
+            for n, o, label in zip(names, labels, given.groups() if given else (), strict=False):
+                check.one_of(f"space {name!r}, decision {n!r}", label, o)
             raise ValueError(f"space {name!r}: expected decisions {', '.join(names)} in this order, got {text!r}.")
-        for n, o in zip(names, options, strict=True):
-            check.one_of(f"space {name!r}, decision {n!r}", fields[n], [str(option) for option in o])
-        return np.array([[str(x) for x in o].index(fields[n]) for n, o in zip(names, options, strict=True)], np.int32)
+        return np.array([o.index(label) for o, label in zip(labels, match.groups(), strict=True)], np.int32)
 
     def index(genome):
         return jnp.sum(genome * radix.astype(np.int32), -1, dtype=jnp.int32)

@@ -94,10 +94,14 @@ def arrays(
             raise ValueError(f"splits[{split!r}]: {len(x)} inputs but {len(y)} targets; expected one for each.")
         if len(x) == 0:
             raise ValueError(f"splits[{split!r}]: expected at least one example, got none.")
-        if x.dtype.kind == "f" and not np.isfinite(x).all():
-            raise ValueError(f"splits[{split!r}]: inputs hold NaN or infinity.")
-        if made and x.shape[1:] != made["train"].x.shape[1:]:
-            raise ValueError(f"splits[{split!r}]: inputs {x.shape[1:]}, but in train {made['train'].x.shape[1:]}.")
+        for what, a in {"inputs": x, "targets": y}.items():
+            if a.dtype.kind not in "fiub":
+                raise ValueError(f"splits[{split!r}]: expected {what} that are numbers, got {a.dtype}.")
+            if a.dtype.kind == "f" and not np.isfinite(a).all():
+                raise ValueError(f"splits[{split!r}]: {what} hold NaN or infinity.")
+            reference = getattr(made.get("train"), "x" if what == "inputs" else "y", a)
+            if a.shape[1:] != reference.shape[1:] and not (what == "targets" and loss is cross_entropy):
+                raise ValueError(f"splits[{split!r}]: {what} {a.shape[1:]}, but in train {reference.shape[1:]}.")
         made[split] = Split(jnp.asarray(x, jnp.float32 if x.dtype.kind == "f" else None), jnp.asarray(y))
     if loss is cross_entropy:
         labels = [np.asarray(made[split].y) for split in needed]

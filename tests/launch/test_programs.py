@@ -110,7 +110,12 @@ def test_workdir_of_another_config_is_refused(table, whole):
 @pytest.mark.slow
 def test_twenty_kills_of_a_run_that_trains(tmp_path):
     def training(workdir):
-        small = ("--config.rounds=40", "--config.strategy.budget=40", "--config.retrain=None", "--checkpoint_seconds=2")
+        small = (
+            "--config.rounds=40",
+            "--config.strategy.budget=40",
+            "--config.retrain.seeds=0",
+            "--checkpoint_seconds=2",
+        )
         return [sys.executable, "-m", "launch.search", f"--workdir={workdir}", *small]
 
     assert start(training(tmp_path / "warm")).wait() == 0  # its compile is read from the cache from here on

@@ -147,3 +147,15 @@ def test_unknown_option_names_the_nearest():
 def test_string_of_other_decisions_is_refused(text):
     with pytest.raises(ValueError, match="expected decisions kernel, depth, width in this order"):
         SPACE.from_string(text)
+
+
+def test_options_may_hold_commas_and_equal_signs():
+    space = categorical({"k": ((1, 2), (3, 4)), "m": ("a=b", "c")})
+    genome = np.array([1, 0])
+    np.testing.assert_array_equal(space.from_string(space.to_string(genome)), genome)
+
+
+@pytest.mark.parametrize("text", ["kernel=3,depth=one,width=8,width=8", "kernel=3", "", "kernel=3,depth=one,width=8,"])
+def test_anything_but_the_decisions_in_order_is_refused(text):
+    with pytest.raises(ValueError, match="expected decisions|unknown"):
+        SPACE.from_string(text)

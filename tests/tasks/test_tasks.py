@@ -4,8 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.evaluators import Recipe, trainer
+from jaxnas.evaluators import Recipe, trainer, training
+from jaxnas.spaces import categorical
 from jaxnas.tasks import arrays, correct, cross_entropy, digits, random_shift
+from jaxnas.types import propose
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +160,16 @@ def test_shift_moves_whole_images_and_fills():
 def test_shift_of_no_pixels_is_refused():
     with pytest.raises(ValueError, match="pixels: expected at least 1, got 0"):
         random_shift(0)
+
+
+def test_tokens_stay_integers_and_train():
+    class Bag(nn.Module):
+        @nn.compact
+        def __call__(self, decisions, x, train):
+            return nn.Dense(2)(nn.Embed(5, 4)(x).mean(1))
+
+    x = np.random.default_rng(0).integers(0, 5, (40, 1))
+    task = arrays(dict.fromkeys(("train", "validation", "test"), (x, x[:, 0] % 2)))
+    evaluator = training(categorical({"a": (1, 2)}), Bag(), task, batch_size=8, devices=jax.devices()[:1])
+    feedback, _ = jax.jit(evaluator.evaluate)(jax.random.key(0), (), propose(jnp.zeros((1, 1), int), 0, budget=60))
+    assert feedback.metrics["accuracy"][0] == 1
