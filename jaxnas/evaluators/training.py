@@ -74,7 +74,7 @@ def training(
 
 
 def fits(space: Space, network: nn.Module, task: Task) -> None:
-    """Raises `ValueError` unless the network takes the task's inputs and the space's decisions, and gives its outputs."""
+    """Raises `ValueError` unless the network takes these decisions and inputs, and gives these outputs."""
     x = jax.ShapeDtypeStruct((2, *task.input_shape), task.train.x.dtype)
 
     def forward(key, x):
