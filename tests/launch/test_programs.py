@@ -111,7 +111,7 @@ def test_workdir_of_another_config_is_refused(table, whole):
 def test_twenty_kills_of_a_run_that_trains(tmp_path):
     def training(workdir):
         small = (
-            "--config.rounds=40",
+            "--config.rounds=12",
             "--config.strategy.budget=40",
             "--config.retrain.seeds=0",
             "--checkpoint_seconds=2",
