@@ -72,17 +72,18 @@ def over_population(
         return jax.lax.cond(active, fn, skip, *args)
 
     def share(args):
-        size = 1 if plan == "map" else chunk
-        if size is None:
-            return jax.vmap(lambda *a: fn(*a))(*args[1:])
-        return jax.lax.map(member, args) if plan == "map" else jax.lax.map(lambda a: fn(*a[1:]), args, batch_size=size)
+        if plan == "map":
+            return jax.lax.map(member, args)
+        if chunk is None:
+            return jax.vmap(fn)(*args[1:])
+        return jax.lax.map(lambda a: fn(*a), args[1:], batch_size=chunk)
 
     def run(genomes, active, *args):
         P = active.shape[0]
         extra = -P % len(devices)
         pad = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[:1], extra, 0)]) if extra else leaf
         args = jax.tree.map(pad, (active, genomes, *args))
-        args = (args[0] & (jnp.arange(P + extra) < P), *args[1:])
+        args = (args[0] & (jnp.arange(P + extra) < P), *args[1:])  # what was padded is not active
         sharded = jax.shard_map(share, mesh=mesh, in_specs=(axis,), out_specs=axis, check_vma=False)
         outputs = jax.tree.map(lambda leaf: leaf[:P], (share if len(devices) == 1 else sharded)(args))
         keep = lambda leaf: jnp.where(active.reshape(P, *[1] * (leaf.ndim - 1)), leaf, jnp.zeros_like(leaf))

@@ -107,7 +107,7 @@ def parse_flags(argv: list[str]) -> list[str]:
         return app.parse_flags_with_usage(argv)
     except (AttributeError, KeyError) as error:  # with the nearest key in its message, by ml_collections
         message = str(error.args[0]).replace("\\n", " ").replace("\n", " ").replace("\\", "").strip("'")
-        sys.exit(f"{argv[0]}: the config has no key {message}")
+        sys.exit(f"launch.{pathlib.Path(argv[0]).stem}: the config has no key '{message}")
 
 
 def use_this_machine() -> None:

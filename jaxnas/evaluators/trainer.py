@@ -51,7 +51,7 @@ class Trainer(NamedTuple):
 
 
 def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
-    """Builds training on `task.train`; the data stays on the device and becomes part of the program's arguments.
+    """Builds training on `task.train`; the data is closed over and stays on the device.
 
     Raises:
       ValueError: a recipe out of range, or label smoothing with a loss of the user's own.

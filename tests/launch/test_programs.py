@@ -91,7 +91,7 @@ def test_ctrl_c_says_how_to_resume(table, tmp_path):
     [
         ("--config.strategy.name=evolution", "Did you mean 'regularized_evolution'?"),
         ("--config.strategy.tournament_size=60", "population_size: expected at least 60 (the tournament_size), got 50"),
-        ("--config.stratgy.name=x", 'the config has no key stratgy\' Did you mean "strategy"'),
+        ("--config.stratgy.name=x", "launch.search: the config has no key 'stratgy' Did you mean"),
     ],
 )
 def test_bad_flags_are_answered_in_words(table, tmp_path, flag, message):
