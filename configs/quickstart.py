@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
         "population_size": 32,
         "tournament_size": 8,
         "proposals": 16,
-        "budget": 100,
+        "budget": 150,
     }
     config.evaluator = {"name": "training", "fitness": "loss", "batch_size": 64, "learning_rate": 0.1}
     # The recommended architecture, trained anew on train + validation, beside yardsticks; 0 seeds for none of it.
