@@ -66,16 +66,16 @@ def checkpoints(directory: str | pathlib.Path) -> Checkpoints:
         return read(step, "note", ocp.args.JsonRestore())["note"]
 
     def restore(step: int, like: Any) -> Any:
-        saved, expected = read(step, "note", ocp.args.JsonRestore()), _layout(_flat(like))
+        template = _flat(like)
+        saved, expected = read(step, "note", ocp.args.JsonRestore()), _layout(template)
         for path in sorted(saved["arrays"].keys() | expected.keys()):
             if saved["arrays"].get(path) != expected.get(path):
                 raise CheckpointError(
                     f"checkpoint {directory / str(step)} is of another run: {path} is "
                     f"{saved['arrays'].get(path, 'absent')} there, expected {expected.get(path, 'nothing')}."
                 )
-        template = _flat(like)
         arrays = {name: a for name, a in template.items() if not a.size}
-        stored = {name: np.zeros(a.shape, a.dtype) for name, a in template.items() if a.size}
+        stored = {name: a for name, a in template.items() if a.size}
         arrays |= read(step, "arrays", ocp.args.StandardRestore(stored)) if stored else {}
         if _digest(arrays) != saved["sha256"]:
             raise damaged(step, "its arrays do not match their checksum.")
@@ -90,10 +90,12 @@ def _name(path) -> str:
 
 
 def _flat(tree: Any) -> dict[str, np.ndarray]:
+    arrays = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         if jax.dtypes.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
             raise ValueError(f"state{_name(path)}: typed keys cannot be saved; keep jax.random.key_data of it.")
-    return {_name(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+        arrays[_name(path)] = np.asarray(leaf)
+    return arrays
 
 
 def _layout(arrays: dict[str, np.ndarray]) -> dict[str, str]:

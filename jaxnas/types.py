@@ -161,6 +161,11 @@ def population_of(proposal: Proposal) -> int:
     return proposal.id.shape[0]
 
 
+def member_keys(key: chex.PRNGKey, proposal: Proposal) -> chex.PRNGKey:
+    """`[P]` a key for each member, by its id: whatever its place in the population, padding or devices."""
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(proposal.id)
+
+
 def propose(
     genome: Genome, first_id: chex.Array, *, parent: chex.Array | None = None, budget: int = 0, **fields
 ) -> Proposal:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from jaxnas.types import Evaluator, population_of, scored
+from jaxnas.types import Evaluator, member_keys, population_of, scored
 
 
 def direct(fitness: Callable, *, jittable: bool = True) -> Evaluator:
@@ -18,15 +18,14 @@ def direct(fitness: Callable, *, jittable: bool = True) -> Evaluator:
     """
 
     def traced(key, state, proposal):
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(proposal.id)
-        return scored(jax.vmap(fitness)(keys, proposal.genome)), state
+        return scored(jax.vmap(fitness)(member_keys(key, proposal), proposal.genome)), state
 
     def called(key, state, proposal):
         values = np.full(population_of(proposal), np.nan, np.float32)
-        host = jax.tree.map(np.asarray, proposal)
+        host, keys = jax.tree.map(np.asarray, proposal), member_keys(key, proposal)
         for i in np.flatnonzero(host.active):
             member = jax.tree.map(lambda leaf: leaf[i], host.genome)  # noqa: B023 used at once
-            values[i] = fitness(jax.random.fold_in(key, int(host.id[i])), member)
+            values[i] = fitness(keys[i], member)
         return scored(values, valid=np.isfinite(values)), state
 
     return Evaluator("direct", init=lambda key: (), evaluate=traced if jittable else called, jittable=jittable)

@@ -43,10 +43,8 @@ def retrain(
     """
     check.integer("steps", steps, least=1)
     check.integer("seeds", seeds, least=1)
-    for field in recipe:
-        check.one_of("recipe", field, Recipe._fields)
     final = task.with_validation()
-    parts = trainer(network, final, Recipe(**recipe))
+    parts = trainer(network, final, Recipe.of(**recipe))
 
     def member(genome, key, steps):
         decisions = space.unpack(genome)

@@ -31,6 +31,13 @@ class Recipe(NamedTuple):
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
 
+    @classmethod
+    def of(cls, **fields) -> "Recipe":
+        """The recipe with these fields; raises `ValueError` naming the nearest for a field that does not exist."""
+        for field in fields:
+            check.one_of("recipe", field, cls._fields)
+        return cls(**fields)
+
     def check(self) -> None:
         """Raises `ValueError` naming a field out of its range."""
         check.integer("batch_size", self.batch_size, least=1)

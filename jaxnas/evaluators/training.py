@@ -11,7 +11,7 @@ from jaxnas import check
 from jaxnas.evaluators.trainer import Recipe, trainer
 from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
-from jaxnas.types import Evaluator, Space, scored
+from jaxnas.types import Evaluator, Space, member_keys, scored
 
 
 def training(
@@ -42,9 +42,7 @@ def training(
       ValueError: an unknown option, or a network that does not fit the space or the task.
     """
     check.one_of("fitness", fitness, ("loss", "accuracy"))
-    for field in recipe:
-        check.one_of("recipe", field, Recipe._fields)
-    parts = trainer(network, task, Recipe(**recipe))
+    parts = trainer(network, task, Recipe.of(**recipe))
     fits(space, network, task)
 
     def member(genome, key, steps):
@@ -56,8 +54,7 @@ def training(
     population = over_population(member, plan=plan, devices=devices, chunk=chunk)
 
     def evaluate(key, state, proposal):
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(proposal.id)
-        metrics = population.run(proposal.genome, proposal.active, keys, proposal.budget)
+        metrics = population.run(proposal.genome, proposal.active, member_keys(key, proposal), proposal.budget)
         value = -metrics["loss"] if fitness == "loss" else metrics["accuracy"]
         trained = jnp.isfinite(metrics["train_loss"]) | (proposal.budget == 0)
         valid = jnp.isfinite(metrics["loss"]) & trained

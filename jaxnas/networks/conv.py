@@ -1,6 +1,6 @@
 """Convolution as XLA runs it fastest on the backend in hand.
 
-XLA:CPU's own convolution is 5 to 25 times slower than a matrix product over shifted views once it stands inside a
+XLA:CPU's own convolution is 5 to 28 times slower than a matrix product over shifted views once it stands inside a
 loop (`lax.map` over a population, or training steps): forward and backward of 3x3 on [64, 32, 32, 16] took 404 ms
 against 14 ms, on [64, 8, 8, 8] 2.1 ms against 0.37 ms (2 cores, jax 0.10.1). Elsewhere XLA's is used.
 """
@@ -75,7 +75,8 @@ def _product_forward(views, weights):
 
 def _product_backward(residuals, g):
     views, weights = residuals
-    # XLA:CPU is up to twice as fast at g^T @ views than at its transpose, into which it would turn it back.
+    # Alone, g^T @ views took XLA:CPU 39 us where views^T @ g took 104 ([4096, 72] and [4096, 8]); without the barrier
+    # it turns the one back into the other.
     gradient = lax.optimization_barrier(lax.dot_general(g, views, (((0,), (0,)), ((), ()))))
     return g @ weights.T, gradient.T
 

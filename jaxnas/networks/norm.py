@@ -1,7 +1,7 @@
 """Batch normalization (Ioffe and Szegedy, 2015), with the fewest passes over the batch.
 
-`flax.linen.BatchNorm` with its gradient by autodiff took 2 to 4.6 times as long on XLA:CPU at [64, 8, 8, 8] and
-[64, 4, 4, 16]; names and meaning of the variables are the same.
+The formula of `flax.linen.BatchNorm` with its gradient by autodiff took 116 us on XLA:CPU forward and backward at
+[64, 8, 8, 8] against 25 us, and 80 against 37 at [64, 4, 4, 16]. Names and meaning of the variables are flax's.
 """
 
 import flax.linen as nn

@@ -1,11 +1,14 @@
 """The best genome seen so far: what black-box strategies recommend."""
 
+from collections.abc import Callable
+
 import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxnas.types import Feedback, Genome, Proposal, Space, take, usable
+from jaxnas import check
+from jaxnas.types import Feedback, Genome, Proposal, Space, Strategy, take, usable
 
 
 @struct.dataclass
@@ -27,3 +30,10 @@ class Best:
 def unknown(space: Space, key: chex.PRNGKey) -> Best:
     """The start: a random genome of fitness -inf."""
     return Best(space.sample(key), jnp.float32(-jnp.inf))
+
+
+def black_box(name: str, init: Callable, ask: Callable, tell: Callable, *, budget: int) -> Strategy:
+    """A strategy that reads fitness alone and recommends `state.best`; a budget of 0 trains nobody."""
+    check.integer("budget", budget, least=0)
+    gives = frozenset({"budget"} if budget else ())
+    return Strategy(name, init, ask, tell, recommend=lambda state: state.best.genome, gives=gives)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
-from jaxnas.strategies.best import Best, unknown
+from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.types import Space, Strategy, propose
 
 
@@ -30,7 +30,6 @@ def exhaustive(space: Space, *, proposals: int = 1, budget: int = 0) -> Strategy
     if space.from_index is None:
         raise ValueError(f"space {space.name!r} of {space.size} genomes has no enumeration to go through.")
     check.integer("proposals", proposals, least=1)
-    check.integer("budget", budget, least=0)
 
     def init(key):
         return State(jnp.int32(0), unknown(space, key))
@@ -45,11 +44,4 @@ def exhaustive(space: Space, *, proposals: int = 1, budget: int = 0) -> Strategy
     def tell(key, state, proposal, feedback):
         return state.replace(best=state.best.update(proposal, feedback))
 
-    return Strategy(
-        "exhaustive",
-        init,
-        ask,
-        tell,
-        recommend=lambda state: state.best.genome,
-        gives=frozenset({"budget"} if budget else ()),
-    )
+    return black_box("exhaustive", init, ask, tell, budget=budget)

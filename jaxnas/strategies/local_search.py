@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
-from jaxnas.strategies.best import Best, unknown
+from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.types import Genome, Space, Strategy, propose, take, usable
 
 
@@ -36,7 +36,6 @@ def local_search(space: Space, *, proposals: int = 1, budget: int = 0) -> Strate
     """
     P = proposals
     check.integer("proposals", P, least=1)
-    check.integer("budget", budget, least=0)
 
     def init(key):
         center = space.sample(key)
@@ -92,11 +91,4 @@ def local_search(space: Space, *, proposals: int = 1, budget: int = 0) -> Strate
             best=state.best.update(proposal, feedback),
         )
 
-    return Strategy(
-        "local_search",
-        init,
-        ask,
-        tell,
-        recommend=lambda state: state.best.genome,
-        gives=frozenset({"budget"} if budget else ()),
-    )
+    return black_box("local_search", init, ask, tell, budget=budget)

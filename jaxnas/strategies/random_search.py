@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
-from jaxnas.strategies.best import Best, unknown
+from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.types import Space, Strategy, propose
 
 
@@ -25,7 +25,6 @@ def random_search(space: Space, *, proposals: int = 1, budget: int = 0) -> Strat
       budget: training steps for each.
     """
     check.integer("proposals", proposals, least=1)
-    check.integer("budget", budget, least=0)
 
     def init(key):
         return State(jnp.int32(0), unknown(space, key))
@@ -37,11 +36,4 @@ def random_search(space: Space, *, proposals: int = 1, budget: int = 0) -> Strat
     def tell(key, state, proposal, feedback):
         return state.replace(best=state.best.update(proposal, feedback))
 
-    return Strategy(
-        "random_search",
-        init,
-        ask,
-        tell,
-        recommend=lambda state: state.best.genome,
-        gives=frozenset({"budget"} if budget else ()),
-    )
+    return black_box("random_search", init, ask, tell, budget=budget)

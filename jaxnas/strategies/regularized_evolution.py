@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
-from jaxnas.strategies.best import Best, unknown
+from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.types import Genome, Space, Strategy, propose, take, usable
 
 
@@ -45,7 +45,6 @@ def regularized_evolution(
     check.integer("tournament_size", S, least=1)
     check.integer("population_size", N, least=S, because="the tournament_size")
     check.integer("proposals", P, least=1, most=N, because="the population_size")
-    check.integer("budget", budget, least=0)
 
     def init(key):
         genomes = jax.vmap(space.sample)(jax.random.split(key, N))
@@ -87,11 +86,4 @@ def regularized_evolution(
             best=state.best.update(proposal, feedback),
         )
 
-    return Strategy(
-        "regularized_evolution",
-        init,
-        ask,
-        tell,
-        recommend=lambda state: state.best.genome,
-        gives=frozenset({"budget"} if budget else ()),
-    )
+    return black_box("regularized_evolution", init, ask, tell, budget=budget)
