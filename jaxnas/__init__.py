@@ -1,7 +1,7 @@
 """Neural architecture search in JAX at the speed of the accelerator."""
 
-from jaxnas import checkpoint, evaluators, networks, population, spaces, strategies, tasks, types
-from jaxnas.search import Phase, Record, Result, State, search, search_scan, step
+from jaxnas import checkpoint, evaluators, networks, population, spaces, strategies, tables, tasks, types
+from jaxnas.search import Phase, Record, Result, State, search, search_many, search_scan, step
 
 __version__ = "0.1.0"
 
@@ -15,10 +15,12 @@ __all__ = [
     "networks",
     "population",
     "search",
+    "search_many",
     "search_scan",
     "spaces",
     "step",
     "strategies",
+    "tables",
     "tasks",
     "types",
 ]

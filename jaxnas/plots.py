@@ -1,5 +1,6 @@
 """Pictures of what a search found. Matplotlib is imported when the first is drawn."""
 
+import itertools
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,68 @@ def anytime(
     axes.set_ylabel(ylabel)
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(curves))
     _plain(axes)
+    _save(figure, path)
+
+
+def comparison(
+    curves: Mapping[str, np.ndarray],
+    path: str | pathlib.Path,
+    *,
+    optimum: float,
+    ranks: Mapping[int, Mapping[str, float]],
+    ylabel: str = "best so far",
+    published: Mapping[str, tuple[float, float]] | None = None,
+) -> None:
+    """Strategies over many seeds: anytime mean, regret, hits of the optimum, and ranks, each with evaluations.
+
+    Args:
+      curves: name -> `[seeds, evaluations]` the best so far; NaN before there is one.
+      path: of the PNG.
+      optimum: the best there is, which says too whether higher is better.
+      ranks: evaluations -> name -> mean rank.
+      ylabel: what is optimized.
+      published: name -> (mean, standard deviation), drawn beside the anytime curves.
+    """
+    figure, ((anytime, regret), (hits, rank)) = _figure(11, 8, rows=2, columns=2)
+    colors = dict(zip(curves, itertools.cycle(COLORS), strict=False))
+    starts = []
+    for name, values in curves.items():
+        number = np.arange(1, values.shape[1] + 1)
+        known = np.isfinite(values).sum(0)
+        whole = known == len(values)  # a mean over some of the seeds only would not be comparable
+        number, values, known = number[whole], values[:, whole], known[whole]
+        mean, band = values.mean(0), 1.96 * values.std(0) / np.sqrt(known)
+        gap = np.abs(optimum - values).mean(0)
+        anytime.plot(number, mean, color=colors[name], label=name, linewidth=1.8)
+        anytime.fill_between(number, mean - band, mean + band, color=colors[name], alpha=0.2, linewidth=0)
+        regret.plot(number[gap > 0], gap[gap > 0], color=colors[name], linewidth=1.8)
+        regret.fill_between(
+            number, np.maximum(gap - band, 1e-12), gap + band, color=colors[name], alpha=0.2, linewidth=0
+        )
+        hits.plot(number, 100 * (values == np.float32(optimum)).mean(0), color=colors[name], linewidth=1.8)
+        rank.plot(list(ranks), [r[name] for r in ranks.values()], ".-", color=colors[name], linewidth=1.8)
+        starts.append(mean[number >= 5][:1])
+    for name, (mean, deviation) in (published or {}).items():
+        anytime.axhline(mean, color=colors.get(name, MUTED), linestyle="--", linewidth=1)
+        anytime.text(1, mean, f" published: {name} {mean} ± {deviation}", fontsize=7, color=MUTED, va="bottom")
+    lows = [*np.concatenate(starts), *(mean for mean, _ in (published or {}).values())]
+    worst = min(lows, key=lambda v: -abs(optimum - v))
+    anytime.set_ylim(*sorted((worst, optimum + 0.05 * (optimum - worst))))
+    anytime.axhline(optimum, color=INK, linewidth=0.8)
+    lowest = [line.get_ydata().min() for line in regret.lines if len(line.get_ydata())]
+    regret.set_yscale("log")
+    regret.set_ylim(bottom=0.5 * min(lowest))
+    rank.invert_yaxis()
+    labels = (f"{ylabel}, mean and 95 % band", "regret", "seeds at the optimum (%)", "mean rank")
+    for axes, label in zip((anytime, regret, hits, rank), labels, strict=True):
+        axes.set_xscale("log")
+        axes.set_xlabel("evaluations")
+        axes.set_ylabel(label)
+        _plain(axes)
+    figure.legend(
+        *anytime.get_legend_handles_labels(), frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3
+    )
+    figure.tight_layout()
     _save(figure, path)
 
 
@@ -103,11 +166,11 @@ def _plain(axes) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _figure(*size: float):
+def _figure(*size: float, rows: int = 1, columns: int = 1):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size)
-    return figure, figure.subplots()
+    return figure, figure.subplots(rows, columns)
 
 
 def _save(figure, path) -> None:

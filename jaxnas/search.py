@@ -6,6 +6,7 @@ runs it inside one program, to be jitted and vmapped over seeds. Same key, same 
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import chex
@@ -16,7 +17,7 @@ from flax import struct
 from tqdm import tqdm
 
 from jaxnas import check
-from jaxnas.population import CompileMeter
+from jaxnas.population import CompileMeter, over_population
 from jaxnas.types import Evaluator, Feedback, Genome, Proposal, Space, Strategy, population_of, usable
 from jaxnas.workdir import Workdir
 
@@ -94,7 +95,8 @@ def step(strategy: Strategy, evaluator: Evaluator) -> Callable[[chex.PRNGKey, St
     """One round as a function `(key, state) -> (state, record)`, pure where the evaluator is jittable."""
 
     def run(key, state):
-        ask_key, evaluate_key, tell_key = jax.random.split(key, 3)
+        # Not a split: of these, jit drops what is not used, and each is one block of random bits.
+        ask_key, evaluate_key, tell_key = (jax.random.fold_in(key, i) for i in range(3))
         proposal, asked = strategy.ask(ask_key, state.strategy)
         feedback, evaluated = evaluator.evaluate(evaluate_key, state.evaluator, proposal)
         _check_shapes(proposal, feedback, evaluator)
@@ -134,6 +136,38 @@ def search_scan(
         return jax.lax.scan(body, _init(init_key, strategy, evaluator, 0), jnp.arange(rounds))
 
     return run
+
+
+def search_many(
+    strategy: Strategy,
+    evaluator: Evaluator,
+    rounds: int,
+    seeds: int,
+    *,
+    record: Callable[[Record], Any] = lambda record: record,
+    devices: Sequence[Any] | None = None,
+    chunk: int = 1000,
+) -> Callable[[chex.PRNGKey], tuple[State, Any]]:
+    """Independent searches as one pure function `key -> (states [seeds], records [seeds, rounds, ...])`; jit it.
+
+    Search i has the key `fold_in(key, i)`, so its result depends neither on their number nor on the devices.
+
+    Args:
+      strategy: see `search_scan`, as `evaluator`, `rounds` and `record`.
+      seeds: how many searches.
+      devices: to split the searches over, which never talk to each other; all devices by default.
+      chunk: searches side by side on a device; by default as many as keep their state in a CPU's cache. On an
+        accelerator give all of them.
+    """
+    run = search_scan(strategy, evaluator, rounds, record=record)
+    check.integer("seeds", seeds, least=1)
+    side_by_side = over_population(run, plan="vmap", devices=devices, chunk=chunk)
+
+    def many(key):
+        keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds))
+        return side_by_side.run(keys, jnp.ones(seeds, bool))
+
+    return many
 
 
 def search(

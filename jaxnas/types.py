@@ -119,7 +119,7 @@ class Strategy(NamedTuple):
       tell: `(key, state, Proposal, Feedback) -> state`. Needs nothing but its arguments, so several asks may be
         outstanding.
       recommend: `state -> genome`, what to build if the search ended now.
-      needs: what `tell` reads, out of "fitness", "cost" and "gradient".
+      needs: what it relies on, out of "fitness", "cost", "gradient", and "budget" (that budgets are honoured).
       gives: what proposals carry beside a genome, out of "budget", "weights" and "gates".
     """
 
@@ -139,7 +139,7 @@ class Evaluator(NamedTuple):
       name: for messages and files.
       init: `key -> state`.
       evaluate: `(key, state, Proposal) -> (Feedback, state)`.
-      gives: what `Feedback` carries, out of "fitness", "cost" and "gradient".
+      gives: what `Feedback` carries, out of "fitness", "cost" and "gradient"; "budget" where fitness depends on it.
       needs: what proposals must carry, out of "budget", "weights" and "gates".
       jittable: False where `evaluate` runs on the host (plain Python, one compile for each architecture).
       cost_names: names of the K columns of `Feedback.cost`.

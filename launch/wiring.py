@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import numpy as np
 from absl import app, logging
 
-from jaxnas import check, evaluators, networks, spaces, strategies, tasks
+from jaxnas import check, evaluators, networks, spaces, strategies, tables, tasks
 from jaxnas.types import Evaluator, Space, Strategy
 
 
@@ -27,15 +26,23 @@ class Parts(NamedTuple):
     evaluator: Evaluator
 
 
-def table_file(space: Space, path: str, fitness: str) -> Evaluator:
-    """A table evaluator from column `fitness` of an `.npz` file, rows in the order of `space.index`."""
+def table_file(space: Space, path: str, fitness: str, seeds: str | int = "mean") -> Evaluator:
+    """A table evaluator from column `fitness` of a table's file, or of an embedded table by its name."""
     if not path:
         raise ValueError("config.evaluator.path: expected the .npz file of a table.")
-    if not pathlib.Path(path).is_file():
-        raise ValueError(f"config.evaluator.path: no file at {path!r}.")
-    with np.load(path) as columns:
-        check.one_of("config.evaluator.fitness", fitness, columns.files)
-        return evaluators.table(space, columns[fitness])
+    table = opened(path)
+    column = table.column(fitness)
+    values = table.by_genome(fitness) * (1 if column.higher_is_better else -1)
+    if len(values) != space.size:
+        raise ValueError(f"config.evaluator.path: {path} is a table of {len(values)} genomes, not of {space.size}.")
+    budgets = column.budgets if len(column.budgets) > 1 else ()
+    return evaluators.table(space, values, budgets=budgets, seeds=seeds)
+
+
+def opened(name: str) -> tables.Table:
+    """The table of a file, or the embedded one of that name."""
+    path = pathlib.Path(name)
+    return tables.load(path if path.suffix or path.exists() else tables.embedded(name))
 
 
 def _public(module) -> dict[str, Callable]:
@@ -43,7 +50,7 @@ def _public(module) -> dict[str, Callable]:
 
 
 KNOWN: dict[str, dict[str, Callable]] = {
-    "space": {"nasbench201": spaces.nasbench201},
+    "space": {"nasbench201": spaces.nasbench201, "categorical": spaces.categorical},
     "network": {"nasbench201": networks.NasBench201},
     "task": {"digits": tasks.digits},
     "strategy": _public(strategies),

@@ -7,7 +7,7 @@ import pytest
 
 from jaxnas.checkpoint import CheckpointError
 from jaxnas.evaluators import direct, table
-from jaxnas.search import Phase, search, search_scan
+from jaxnas.search import Phase, search, search_many, search_scan
 from jaxnas.spaces import categorical
 from jaxnas.strategies import local_search, random_search, regularized_evolution
 from jaxnas.types import scored
@@ -40,6 +40,33 @@ def test_seeds_are_vmapped():
     runs = jax.jit(jax.vmap(search_scan(EVOLUTION, EVALUATOR, 5, record=lambda r: r.feedback.fitness)))
     _, fitness = runs(jax.random.split(jax.random.key(0), 7))
     assert fitness.shape == (7, 5, 2) and len(np.unique(fitness[:, 0, 0])) > 1
+
+
+def many(seeds, **options):
+    program = search_many(EVOLUTION, EVALUATOR, 15, seeds, record=lambda r: r.feedback.fitness, **options)
+    compiled = jax.jit(lambda key: program(key)[1]).lower(jax.random.key(0)).compile()
+    return np.asarray(compiled(jax.random.key(3))), compiled.as_text()
+
+
+def test_searches_on_eight_devices_equal_those_on_one_and_never_talk():
+    alone, _ = many(19, devices=jax.devices()[:1])
+    split, program = many(19, devices=jax.devices(), chunk=2)
+    np.testing.assert_array_equal(split, alone)
+    collectives = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
+    body = program[: program.index("ENTRY")]  # all but the entry: the loops and what they call
+    assert "while" in body and not any(name in body for name in collectives)
+    assert len(jax.devices()) == 8
+
+
+def test_more_searches_begin_with_the_same_ones():
+    np.testing.assert_array_equal(many(9)[0], many(19)[0][:9])
+
+
+def test_each_search_is_that_of_its_own_key():
+    _, fitness = jax.jit(search_scan(EVOLUTION, EVALUATOR, 15, record=lambda r: r.feedback.fitness))(
+        jax.random.fold_in(jax.random.key(3), 4)
+    )
+    np.testing.assert_array_equal(many(9)[0][4], fitness)
 
 
 def test_same_seed_same_history():

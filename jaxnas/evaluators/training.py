@@ -20,6 +20,7 @@ def training(
     task: Task,
     *,
     fitness: str = "loss",
+    test: bool = False,
     plan: str = "auto",
     devices: Sequence[Any] | None = None,
     chunk: int | None = None,
@@ -28,13 +29,15 @@ def training(
     """Trains each candidate for `Proposal.budget` steps on `task.train` and scores it on `task.validation`.
 
     Each member has its own seed, `fold_in(key, id)`, for parameters, order of examples and augmentation. A member
-    that diverges is not valid. Metrics: validation `loss` and `accuracy` (the task's metric), `train_loss`.
+    that diverges is not valid. Metrics: validation `loss` and `accuracy` (the task's metric), `train_loss`; with `test`
+    also `test_loss` and `test_accuracy`.
 
     Args:
       space: whose `unpack` hands the network its decisions.
       network: called with `(decisions, x, train)`.
       task: data, loss and metric.
       fitness: "loss" (negative validation loss) or "accuracy" (validation metric).
+      test: whether to score on `task.test` as well, for the record; no strategy sees it.
       plan: see `population.over_population`, as `devices` and `chunk`.
       **recipe: fields of `Recipe`: batch_size, learning_rate, momentum, weight_decay, label_smoothing.
 
@@ -49,7 +52,10 @@ def training(
         decisions = space.unpack(genome)
         variables, train_loss = parts.train(key, decisions, steps)
         loss, accuracy = parts.score(variables, decisions, task.validation)
-        return {"loss": loss, "accuracy": accuracy, "train_loss": train_loss}
+        metrics = {"loss": loss, "accuracy": accuracy, "train_loss": train_loss}
+        if test:
+            metrics["test_loss"], metrics["test_accuracy"] = parts.score(variables, decisions, task.test)
+        return metrics
 
     population = over_population(member, plan=plan, devices=devices, chunk=chunk)
 
@@ -64,6 +70,7 @@ def training(
         "training",
         init=lambda key: (),
         evaluate=evaluate,
+        gives=frozenset({"fitness", "budget"}),
         needs=frozenset({"budget"}),
         jittable=population.jittable,
         report=population.report,

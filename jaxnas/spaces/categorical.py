@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas import check
+from jaxnas import check, draw
 from jaxnas.types import Space
 
 
@@ -50,16 +50,23 @@ def categorical(decisions: Mapping[str, Sequence[Any]], *, name: str = "categori
     mask = np.arange(C) < counts[:, None]
     size = math.prod(int(c) for c in counts)
     radix = np.append(np.cumprod(counts[:0:-1].astype(object))[::-1], 1)
+    small = max(D, C) <= draw.MOST
     enumerable = size <= np.iinfo(np.int32).max
 
     def sample(key):
-        return jax.random.randint(key, (D,), 0, counts, jnp.int32)
+        return draw.below(draw.halves(key, D), counts) if small else jax.random.randint(key, (D,), 0, counts, jnp.int32)
 
     def mutate(key, genome):
-        which, change = jax.random.split(key)
-        d = jax.random.randint(which, (), 0, D)
-        n = jnp.asarray(counts)[d]
-        step = jax.random.randint(change, (), 1, n)
+        if small:
+            which, change = draw.halves(key, 2)
+            d = draw.below(which, D)
+            n = jnp.asarray(counts)[d]
+            step = 1 + draw.below(change, n - 1)
+        else:
+            which, change = jax.random.split(key)
+            d = jax.random.randint(which, (), 0, D)
+            n = jnp.asarray(counts)[d]
+            step = jax.random.randint(change, (), 1, n)
         return jnp.where(jnp.arange(D) == d, (genome + step) % n, genome)
 
     def crossover(key, a, b):

@@ -1,11 +1,13 @@
 """Regularized (aging) evolution (Real, Aggarwal, Huang and Le, 2019, Algorithm 1)."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxnas import check
+from jaxnas import check, draw
 from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.types import Genome, Space, Strategy, propose, take, usable
 
@@ -29,7 +31,8 @@ def regularized_evolution(
 
     At `proposals=1` this is the published algorithm exactly. With more, the P children of one ask choose their
     parents in the same population, and together replace its P oldest. The first `population_size` proposals are
-    random. A member that is not usable (see `types.usable`) never enters the population.
+    random; so are later ones until one usable is told. A member that is not usable (see `types.usable`) never enters
+    the population.
 
     Args:
       space: what to mutate.
@@ -46,10 +49,20 @@ def regularized_evolution(
     check.integer("population_size", N, least=S, because="the tournament_size")
     check.integer("proposals", P, least=1, most=N, because="the population_size")
 
+    # One byte a decision where that is enough: thousands of rings side by side must fit in the cache.
+    dtypes = jax.tree.map(lambda leaf: leaf.dtype, jax.eval_shape(space.sample, jax.random.key(0)))
+    small = space.mask.shape[1] <= 128
+
+    def packed(genomes):
+        return genomes.astype(jnp.int8) if small else genomes
+
+    def unpacked(genomes):
+        return genomes.astype(dtypes) if small else genomes
+
     def init(key):
         genomes = jax.vmap(space.sample)(jax.random.split(key, N))
         return State(
-            genomes=genomes,
+            genomes=packed(genomes),
             fitness=jnp.full(N, -jnp.inf),
             id=jnp.full(N, -1, jnp.int32),
             born=jnp.int32(0),
@@ -58,14 +71,24 @@ def regularized_evolution(
         )
 
     def ask(key, state):
-        sample_key, draw_key, mutate_key = jax.random.split(key, 3)
-        fresh = jax.vmap(space.sample)(jax.random.split(sample_key, P))
-        alive = jnp.clip(state.born, 1, N)
-        drawn = jax.random.randint(draw_key, (P, S), 0, alive)
+        # While nobody was born, the ring still holds the random genomes of `init`, whose mutants are as random.
+        alive = jnp.where(state.born > 0, jnp.minimum(state.born, N), N)
+        if N <= draw.MOST:
+            drawn = draw.below(draw.halves(key, P * S), alive).reshape(P, S)
+        else:
+            drawn = jax.random.randint(key, (P, S), 0, alive)
         winner = jnp.take_along_axis(drawn, jnp.argmax(state.fitness[drawn], 1, keepdims=True), 1)[:, 0]
-        children = jax.vmap(space.mutate)(jax.random.split(mutate_key, P), take(state.genomes, winner))
-        initial = (state.asked + jnp.arange(P) < N) | (state.born == 0)
-        genomes = jax.tree.map(lambda a, b: jnp.where(initial.reshape(P, *[1] * (a.ndim - 1)), a, b), fresh, children)
+        # Far from 0, 1, …, which count the words of `drawn`.
+        member = jax.vmap(partial(jax.random.fold_in, key))(jnp.uint32(2**31) + jnp.arange(P, dtype=jnp.uint32))
+        initial = state.asked + jnp.arange(P) < N
+
+        def begin(children):
+            fresh = jax.vmap(space.sample)(member)
+            return jax.tree.map(lambda a, b: jnp.where(initial.reshape(P, *[1] * (a.ndim - 1)), a, b), fresh, children)
+
+        children = jax.vmap(space.mutate)(member, unpacked(take(state.genomes, winner)))
+        # `asked` does not depend on the seed, so this stays a branch under vmap: sampling is paid for at first only.
+        genomes = jax.lax.cond(state.asked < N, begin, lambda children: children, children)
         parent = jnp.stack([jnp.where(initial, -1, state.id[winner]), jnp.full(P, -1, jnp.int32)], 1)
         proposal = propose(genomes, state.asked, parent=parent, budget=budget)
         return proposal, state.replace(asked=state.asked + P)
@@ -79,7 +102,7 @@ def regularized_evolution(
             return ring.at[slot].set(new, mode="drop")
 
         return state.replace(
-            genomes=jax.tree.map(put, state.genomes, proposal.genome),
+            genomes=jax.tree.map(put, state.genomes, packed(proposal.genome)),
             fitness=put(state.fitness, feedback.fitness),
             id=put(state.id, proposal.id),
             born=born[-1],

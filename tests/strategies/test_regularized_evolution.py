@@ -73,6 +73,23 @@ def test_half_of_fitness_nan_still_searches():
     assert not records.feedback.valid.all()
 
 
+def test_without_a_usable_answer_proposals_stay_random():
+    strategy = regularized_evolution(SPACE, population_size=4, tournament_size=2)
+    nothing = direct(lambda key, genome: jnp.nan)
+    _, records = jax.jit(jax.vmap(search_scan(strategy, nothing, 8)))(jax.random.split(jax.random.key(0), 500))
+    assert (records.proposal.parent[:, 4:, 0, 0] == -1).all()
+    assert len(np.unique(np.asarray(records.proposal.genome[:, 7, 0]), axis=0)) > 90  # of 100 genomes
+
+
+def test_large_population_is_drawn_from_as_a_whole():
+    strategy = regularized_evolution(SPACE, population_size=600, tournament_size=1, proposals=600)
+    state = strategy.init(jax.random.key(0))
+    proposal, state = strategy.ask(jax.random.key(1), state)
+    state = strategy.tell(jax.random.key(2), state, proposal, scored(jnp.zeros(600)))
+    parents = np.concatenate([strategy.ask(jax.random.key(i), state)[0].parent[:, 0] for i in range(20)])
+    assert len(np.unique(parents)) == 600
+
+
 def test_several_outstanding_asks():
     strategy = regularized_evolution(SPACE, population_size=3, tournament_size=2)
     state = strategy.init(jax.random.key(0))

@@ -1,0 +1,99 @@
+"""What many seeds say: incumbents over time, ranks, and which differences are real (host, NumPy)."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxnas import check
+
+
+def incumbents(fitness: np.ndarray, values: np.ndarray, spent: np.ndarray, at: Sequence[float]) -> np.ndarray:
+    """`[seeds, len(at)]` the value of the best evaluation so far, once `at` was spent.
+
+    Args:
+      fitness: `[seeds, evaluations]` as the strategy saw it, higher is better; NaN for what does not count (invalid,
+        padding, or not of the full budget). The earlier one on ties.
+      values: `[seeds, evaluations]` what to report of an evaluation: its true value, or test accuracy.
+      spent: `[seeds, evaluations]` what all evaluations up to and with this one have cost, not decreasing.
+      at: costs to report at. NaN before the first that counts.
+    """
+    seen = np.where(np.isnan(fitness), -np.inf, fitness)
+    best = np.maximum.accumulate(seen, 1)
+    new = seen > np.concatenate([np.full((len(seen), 1), -np.inf), best[:, :-1]], 1)
+    holder = np.maximum.accumulate(np.where(new, np.arange(seen.shape[1]), -1), 1)
+    out = np.full((len(seen), len(at)), np.nan)
+    for j, cost in enumerate(at):
+        last = (spent <= cost * (1 + 1e-6)).sum(1) - 1
+        who = np.where(last >= 0, np.take_along_axis(holder, np.maximum(last, 0)[:, None], 1)[:, 0], -1)
+        out[:, j] = np.where(who >= 0, np.take_along_axis(values, np.maximum(who, 0)[:, None], 1)[:, 0], np.nan)
+    return out
+
+
+def ranks(results: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Mean rank of each over the seeds, 1 is best, ties share; `results` name -> `[seeds]`, higher is better."""
+    from scipy import stats
+
+    _same_length(results)
+    table = stats.rankdata(-np.stack([np.nan_to_num(v, nan=-np.inf) for v in results.values()]), axis=0)
+    return dict(zip(results, table.mean(1).tolist(), strict=True))
+
+
+class Difference(NamedTuple):
+    """One pair, seed by seed.
+
+    Attributes:
+      mean: of a - b.
+      low, high: its 95 % interval, by bootstrap over the seeds (percentiles).
+      p: two-sided Wilcoxon signed-rank test.
+      corrected: that p, corrected for all pairs of the call (Holm, 1979).
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    corrected: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether both agree: the interval excludes 0, and the corrected p is below .05."""
+        return (self.low > 0 or self.high < 0) and self.corrected < 0.05
+
+
+def differences(
+    results: Mapping[str, np.ndarray], *, resamples: int = 2000, seed: int = 0
+) -> dict[tuple[str, str], Difference]:
+    """Every pair (a, b) of `results`, name -> `[seeds]`: paired bootstrap and rank test."""
+    from scipy import stats
+
+    n = _same_length(results)
+    random = np.random.default_rng(seed)
+    weights = random.multinomial(n, np.full(n, 1 / n), size=resamples) / n
+    found = {}
+    for a, b in itertools.combinations(results, 2):
+        d = np.asarray(results[a], float) - np.asarray(results[b], float)
+        low, high = np.quantile(weights @ d, [0.025, 0.975])
+        p = float(stats.wilcoxon(d).pvalue) if d.any() else 1.0
+        found[a, b] = (float(d.mean()), float(low), float(high), p)
+    corrected = holm([p for *_, p in found.values()])
+    return {pair: Difference(*figures, c) for (pair, figures), c in zip(found.items(), corrected, strict=True)}
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p-values corrected for their number by Holm's step-down method."""
+    order = np.argsort(p)
+    stepped = np.asarray(p, float)[order] * (len(p) - np.arange(len(p)))
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(np.maximum.accumulate(stepped), 1)
+    return corrected.tolist()
+
+
+def _same_length(results: Mapping[str, np.ndarray]) -> int:
+    lengths = {name: len(v) for name, v in results.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"results: expected as many seeds of each, got {lengths}.")
+    n = next(iter(lengths.values()))
+    check.integer("seeds", n, least=2)
+    return n

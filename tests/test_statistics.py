@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from jaxnas import statistics
+
+
+def test_incumbent_is_the_best_that_was_paid_for():
+    fitness = np.array([[1.0, 3.0, np.nan, 2.0, 4.0]])
+    best = statistics.incumbents(fitness, fitness, np.array([[1, 2, 3, 4, 5]]), at=[1, 2, 4, 5, 9])
+    np.testing.assert_array_equal(best, [[1, 3, 3, 4, 4]])
+
+
+def test_what_is_reported_of_the_incumbent_is_its_value_not_its_fitness():
+    fitness, value = np.array([[1.0, 3.0, 2.0]]), np.array([[10.0, 5.0, 7.0]])
+    np.testing.assert_array_equal(statistics.incumbents(fitness, value, np.array([[1, 2, 3]]), [1, 2, 3]), [[10, 5, 5]])
+
+
+def test_nothing_before_the_first_that_counts():
+    fitness = np.array([[np.nan, np.nan, 2.0]])
+    best = statistics.incumbents(fitness, fitness, np.array([[0.1, 0.2, 1.2]]), at=[0.05, 0.2, 1.2])
+    np.testing.assert_array_equal(best, [[np.nan, np.nan, 2]])
+
+
+def test_earlier_incumbent_stays_on_ties():
+    fitness, value = np.array([[1.0, 1.0]]), np.array([[7.0, 8.0]])
+    assert statistics.incumbents(fitness, value, np.array([[1, 2]]), [2])[0, 0] == 7
+
+
+def test_ranks_share_ties():
+    found = statistics.ranks({"a": np.array([3.0, 2.0]), "b": np.array([1.0, 2.0]), "c": np.array([2.0, 0.0])})
+    assert found == {"a": 1.25, "b": 2.25, "c": 2.5}
+
+
+def test_holm_of_a_textbook_case():
+    np.testing.assert_allclose(statistics.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+
+
+def test_difference_is_found_where_there_is_one_and_only_there():
+    random = np.random.default_rng(0)
+    a = random.normal(size=200)
+    found = statistics.differences({"a": a, "b": a + random.normal(size=200), "c": a + 0.5 + random.normal(size=200)})
+    assert not found["a", "b"].significant
+    assert found["a", "c"].significant and found["a", "c"].mean < 0
+
+
+def test_bootstrap_interval_is_that_of_the_mean():
+    d = np.random.default_rng(0).normal(1, 2, size=1000)
+    found = statistics.differences({"a": d, "b": np.zeros(1000)}, resamples=4000)["a", "b"]
+    error = 1.96 * d.std() / np.sqrt(1000)
+    np.testing.assert_allclose([found.low, found.high], [d.mean() - error, d.mean() + error], atol=0.03)
+    assert found.p == stats.wilcoxon(d).pvalue
+
+
+def test_equal_results_are_not_told_apart():
+    assert statistics.differences({"a": np.ones(5), "b": np.ones(5)})["a", "b"].p == 1
+
+
+def test_unequal_numbers_of_seeds_are_refused():
+    with pytest.raises(ValueError, match="as many seeds of each"):
+        statistics.ranks({"a": np.ones(3), "b": np.ones(4)})
