@@ -40,9 +40,11 @@ def table_file(space: Space, path: str, fitness: str, seeds: str | int = "mean")
 
 
 def opened(name: str) -> tables.Table:
-    """The table of a file, or the embedded one of that name."""
+    """The table of a file (also plain arrays, see `tables.arrays`), or the embedded one of that name."""
     path = pathlib.Path(name)
-    return tables.load(path if path.suffix or path.exists() else tables.embedded(name))
+    if not path.suffix and not path.exists():
+        path = tables.embedded(name)
+    return tables.load(path) if tables.is_table(path) else tables.arrays.read(path)
 
 
 def _public(module) -> dict[str, Callable]:

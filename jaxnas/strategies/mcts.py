@@ -31,7 +31,7 @@ class State:
     Attributes:
       children: `[M, C]` int32, the node of each option.
       parent: `[M]` int32.
-      open: `[M]` int32, options that still lead to a genome never proposed; 0 closes the node.
+      closed: `[M]` int32, options below which every genome was proposed.
       tries: `[M]` int32, descents through the node: answered, failed and outstanding.
       pending: `[M]` int32, virtual losses, one for each descent that is outstanding.
       visits: `[M]` int32, usable answers from below.
@@ -45,7 +45,7 @@ class State:
 
     children: chex.Array
     parent: chex.Array
-    open: chex.Array
+    closed: chex.Array
     tries: chex.Array
     pending: chex.Array
     visits: chex.Array
@@ -103,7 +103,7 @@ def mcts(
         capacity = min(whole, 1 + 10_000 * D)
     check.integer("capacity", capacity, least=1)
     P, M, W = proposals, capacity, max(WINDOW, proposals)
-    # A whole genome has no options left, hence is closed from the start.
+    # A node is closed when all its options are: a whole genome, which has none, from the start.
     options_at = np.append(choices, 0).astype(np.int32)
 
     def init(key):
@@ -111,7 +111,7 @@ def mcts(
         return State(
             children=jnp.full((M, C), M, jnp.int32),
             parent=jnp.full(M, M, jnp.int32),
-            open=zeros.at[0].set(options_at[0]),
+            closed=zeros,
             tries=zeros,
             pending=zeros,
             visits=zeros,
@@ -131,7 +131,7 @@ def mcts(
 
         def choose(carry, level):
             node, size = carry
-            exists, noise = level
+            exists, options, options_below, noise = level
             children = at(state.children, node, M)
             tries = at(state.tries, children, 0)
             bound = upper_confidence_bound(
@@ -141,29 +141,28 @@ def mcts(
                 at(state.tries, node, 0),
                 exploration,
             )
-            bound = jnp.where(exists & (at(state.open, children, 1) > 0), bound, -jnp.inf)
+            bound = jnp.where(exists & (at(state.closed, children, -1) < options_below), bound, -jnp.inf)
             option = jnp.argmax(jnp.where(exists & (bound == bound.max()), noise, -1.0)).astype(jnp.int32)
             child = children[option]
             new = (node < M) & (child == M) & (size < M)
             child = jnp.where(new, size, child)
-            return (child, size + new), (option, child, new)
+            last = at(state.closed, node, 0) + 1 == options
+            return (child, size + new), (option, child, new, last)
 
-        active = state.open[0] > 0
-        levels = jnp.asarray(mask), jax.random.uniform(key, (D, C))
-        (_, size), (genome, below, new) = jax.lax.scan(choose, (jnp.int32(0), state.size), levels)
+        active = state.closed[0] < options_at[0]
+        levels = jnp.asarray(mask), jnp.asarray(options_at[:-1]), jnp.asarray(options_at[1:]), jax.random.uniform(key, (D, C))
+        (_, size), (genome, below, new, last) = jax.lax.scan(choose, (jnp.int32(0), state.size), levels)
         path = jnp.append(0, below)  # [D + 1], M from where it leaves a tree that is full
         leaf = path[jnp.sum(below < M)]
         path, new = jnp.where(active, path, M), new & active
         created = jnp.where(new, below, M)
 
-        # The new genome closes its node, and each one above of which it was the last open option.
-        open_ = jnp.where(jnp.append(False, new), options_at, at(state.open, path, 0))
-        closes = jnp.append(open_[:-1] == 1, path[-1] < M)
-        closes = jnp.cumprod(closes[::-1])[::-1]
+        # The new genome is closed, and so is each node above of which it was the last open option.
+        closes = jnp.cumprod(jnp.append(last, path[-1] < M)[::-1])[::-1]
         state = state.replace(
             children=state.children.at[jnp.where(new, path[:-1], M), genome].set(below, mode="drop"),
             parent=state.parent.at[created].set(path[:-1], mode="drop"),
-            open=state.open.at[path].set(open_ - jnp.append(closes[1:], 0), mode="drop"),
+            closed=state.closed.at[path[:-1]].add(closes[1:], mode="drop"),
             tries=state.tries.at[path].add(1, mode="drop"),
             pending=state.pending.at[path].add(1, mode="drop"),
             size=jnp.where(active, size, state.size),

@@ -1,5 +1,18 @@
-"""Benchmarks: what every genome of a space is known to reach, as arrays in one small file."""
+"""Benchmarks: what every genome of a space is known to reach, as arrays in one small file; and readers of others'."""
 
-from jaxnas.tables.table import Column, Table, TableError, embedded, load, save
+from jaxnas.tables import arrays, csv_file, hwnasbench, nats
+from jaxnas.tables.table import Column, Table, TableError, embedded, is_table, load, save
 
-__all__ = ["Column", "Table", "TableError", "embedded", "load", "save"]
+__all__ = [
+    "Column",
+    "Table",
+    "TableError",
+    "arrays",
+    "csv_file",
+    "embedded",
+    "hwnasbench",
+    "is_table",
+    "load",
+    "nats",
+    "save",
+]

@@ -145,6 +145,11 @@ def load(path: str | pathlib.Path) -> Table:
     return validate(Table(about["name"], about["space"], arrays["rows"], columns, about["unit"], about["source"]), path)
 
 
+def is_table(path: str | pathlib.Path) -> bool:
+    """Whether the `.npz` was written by `save`; raises `TableError` where it is none at all."""
+    return "about" in read_arrays(path)
+
+
 def embedded(name: str) -> pathlib.Path:
     """Path of a table that comes with the library; raises `ValueError` listing them for an unknown name."""
     folder = pathlib.Path(__file__).parent / "embedded"

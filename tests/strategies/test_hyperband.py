@@ -1,0 +1,144 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas.evaluators import direct, table
+from jaxnas.search import check_pair, search_scan
+from jaxnas.spaces import categorical
+from jaxnas.strategies import hyperband, successive_halving
+from jaxnas.strategies.hyperband import brackets, halving
+from jaxnas.types import Evaluator, scored
+
+SPACE = categorical({"a": range(8), "b": range(8)})
+VALUES = np.random.default_rng(0).normal(size=(64, 1, 4)).astype(np.float32)
+BUDGETS = (1, 3, 9, 27)
+TABLE = table(SPACE, VALUES, budgets=BUDGETS)
+FAILS = jnp.asarray(np.random.default_rng(1).random(64) < 0.5)
+
+
+def run(strategy, rounds, evaluator=TABLE, seed=0):
+    state, records = jax.jit(search_scan(strategy, evaluator, rounds))(jax.random.key(seed))
+    proposal, feedback = jax.tree.map(lambda leaf: np.concatenate(np.asarray(leaf)), records)
+    lived = proposal.active
+    return state.strategy, jax.tree.map(lambda leaf: leaf[lived], (proposal, feedback))
+
+
+def rungs(proposal):
+    """Positions of the members of each rung, in order."""
+    return [np.flatnonzero(proposal.extra["turn"] == turn) for turn in range(proposal.extra["turn"].max() + 1)]
+
+
+def test_rungs_of_the_paper():
+    published = brackets(81)
+    assert published[0] == ((81, 1), (27, 3), (9, 9), (3, 27), (1, 81))
+    assert [bracket[0] for bracket in published] == [(81, 1), (34, 3), (15, 9), (8, 27), (5, 81)]
+    assert published[3] == ((8, 27), (2, 81))
+
+
+def test_smallest_budget_bounds_the_brackets():
+    assert brackets(90, 3, 10) == (((9, 10), (3, 30), (1, 90)), ((5, 30), (1, 90)), ((3, 90),))
+
+
+def test_rungs_of_one_bracket():
+    assert halving(27, 1, 27) == ((27, 1), (9, 3), (3, 9), (1, 27))
+    assert halving(10, 10, 90) == ((10, 10), (3, 30), (1, 90))
+
+
+@pytest.mark.parametrize("proposals", [1, 4, 40])
+def test_who_is_promoted_are_the_best_of_their_rung(proposals):
+    strategy = successive_halving(SPACE, min_budget=1, max_budget=27, proposals=proposals)
+    rounds = {1: 40, 4: 12, 40: 4}[proposals]
+    _, (proposal, feedback) = run(strategy, rounds)
+    members = rungs(proposal)
+    assert [len(rung) for rung in members[:4]] == [27, 9, 3, 1]
+    for rung, following in zip(members[:3], members[1:4], strict=True):
+        best = rung[np.argsort(-feedback.fitness[rung], kind="stable")[: len(following)]]
+        np.testing.assert_array_equal(proposal.parent[following, 0], proposal.id[best])
+        np.testing.assert_array_equal(proposal.genome[following], proposal.genome[best])
+        assert (proposal.budget[following] == 3 * proposal.budget[rung[0]]).all()
+
+
+def test_end_of_a_rung_is_padded():
+    strategy = successive_halving(SPACE, min_budget=1, max_budget=27, proposals=4)
+    _, records = jax.jit(search_scan(strategy, TABLE, 12))(jax.random.key(0))
+    np.testing.assert_array_equal(records.proposal.active.sum(1)[:12], [4] * 6 + [3] + [4, 4, 1] + [3] + [1])
+
+
+def test_one_pass_of_hyperband_trains_its_brackets_and_then_begins_again():
+    schedule = [rung for bracket in brackets(27) for rung in bracket]
+    _, (proposal, _) = run(hyperband(SPACE, max_budget=27), sum(n for n, _ in schedule) + 27)
+    counted = [(len(rung), int(proposal.budget[rung[0]])) for rung in rungs(proposal)]
+    assert counted == [*schedule, schedule[0]]
+    assert (proposal.parent[-27:] == -1).all()
+
+
+def test_while_answers_are_outstanding_nobody_is_promoted():
+    strategy = successive_halving(SPACE, members=3, min_budget=1, max_budget=3, proposals=2)
+    state = strategy.init(jax.random.key(0))
+    first, state = strategy.ask(jax.random.key(1), state)
+    second, state = strategy.ask(jax.random.key(2), state)
+    waiting, state = strategy.ask(jax.random.key(3), state)
+    assert first.active.all() and second.active.tolist() == [True, False] and not waiting.active.any()
+    state = strategy.tell(jax.random.key(4), state, second, scored(jnp.array([5.0, 9.0])))  # out of order
+    assert not strategy.ask(jax.random.key(5), state)[0].active.any()
+    state = strategy.tell(jax.random.key(6), state, first, scored(jnp.array([1.0, 2.0])))
+    promoted, _ = strategy.ask(jax.random.key(7), state)
+    assert promoted.active.tolist() == [True, False] and promoted.parent[0, 0] == second.id[0]
+    np.testing.assert_array_equal(promoted.genome[0], second.genome[0])
+
+
+def test_unusable_members_are_promoted_last():
+    fitness = jnp.where(FAILS, jnp.nan, jnp.asarray(VALUES[:, 0, 0]))
+    evaluator = direct(lambda key, genome: fitness[SPACE.index(genome)])._replace(gives=TABLE.gives)
+    _, (proposal, feedback) = run(successive_halving(SPACE, min_budget=1, max_budget=27), 36, evaluator)
+    first, second = rungs(proposal)[:2]
+    assert 9 <= feedback.valid[first].sum() < 27 and feedback.valid[second].all()
+
+
+def test_rung_of_failures_goes_on():
+    nothing = direct(lambda key, genome: jnp.nan)._replace(gives=TABLE.gives)
+    state, (proposal, _) = run(successive_halving(SPACE, min_budget=1, max_budget=27), 45, nothing)
+    assert [len(rung) for rung in rungs(proposal)] == [27, 9, 3, 1, 5]
+    assert state.best.fitness == -jnp.inf
+
+
+def test_recommends_the_best_of_the_largest_budget_only():
+    shrinks = Evaluator(
+        "shrinks",
+        init=lambda key: (),
+        evaluate=lambda key, state, p: (scored(SPACE.index(p.genome) / 100 - p.budget.astype(jnp.float32)), state),
+        gives=frozenset({"fitness", "budget"}),
+    )
+    strategy = hyperband(SPACE, max_budget=27)
+    state, (proposal, feedback) = run(strategy, 60, shrinks)
+    whole = proposal.budget == 27
+    best = proposal.genome[whole][np.argmax(feedback.fitness[whole])]
+    np.testing.assert_array_equal(strategy.recommend(state), best)
+
+
+def test_budgets_must_be_honoured():
+    with pytest.raises(ValueError, match="'hyperband' needs budget"):
+        check_pair(hyperband(SPACE, max_budget=27), direct(lambda key, genome: 0.0))
+
+
+def test_seeds_are_vmapped():
+    program = search_scan(hyperband(SPACE, max_budget=9), TABLE, 30, record=lambda r: r.feedback.fitness)
+    keys = jax.random.split(jax.random.key(0), 4)
+    together = jax.jit(jax.vmap(program))(keys)[1]
+    np.testing.assert_array_equal(together[2], jax.jit(program)(keys[2])[1])
+
+
+@pytest.mark.parametrize(
+    ("factory", "arguments", "message"),
+    [
+        (hyperband, {"max_budget": 0}, "max_budget: expected at least 1"),
+        (hyperband, {"max_budget": 9, "min_budget": 10}, r"at least 10 \(the min_budget\)"),
+        (hyperband, {"max_budget": 9, "reduction": 1}, "reduction: expected at least 2"),
+        (successive_halving, {"max_budget": 27, "min_budget": 1, "members": 20}, "members: expected at least 27"),
+        (successive_halving, {"max_budget": 27, "min_budget": 1, "proposals": 0}, "proposals: expected at least 1"),
+    ],
+)
+def test_sizes_out_of_range_are_refused(factory, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        factory(SPACE, **arguments)
