@@ -52,7 +52,14 @@ def test_searches_on_eight_devices_equal_those_on_one_and_never_talk():
     alone, _ = many(19, devices=jax.devices()[:1])
     split, program = many(19, devices=jax.devices(), chunk=2)
     np.testing.assert_array_equal(split, alone)
-    collectives = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
+    collectives = (
+        "all-reduce",
+        "all-gather",
+        "all-to-all",
+        "collective-permute",
+        "reduce-scatter",
+        "collective-broadcast",
+    )
     body = program[: program.index("ENTRY")]  # all but the entry: the loops and what they call
     assert "while" in body and not any(name in body for name in collectives)
     assert len(jax.devices()) == 8

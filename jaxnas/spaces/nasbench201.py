@@ -4,6 +4,7 @@ import functools
 import random
 import re
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,13 +16,15 @@ OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """(from, to) of each edge, in the order of the published strings."""
 DECISIONS = tuple(f"{i}->{j}" for i, j in EDGES)
+PATHS = ((3,), (0, 4), (1, 5), (0, 2, 5))
+"""Edges of each path from input to output."""
 
 
 def nasbench201() -> Space:
     """The cell space; strings are the published `|nor_conv_3x3~0|+|…|`, `index` is the published row.
 
     `canonical` merges cells that the authors' `to_unique_str` holds equal (an edge of `none` and all that hangs on
-    it alone removed, skip connections contracted): 6,466 classes.
+    it alone removed, skip connections contracted): 6,466 classes. `features` are `path_encoding`.
     """
     radix = categorical(dict.fromkeys(DECISIONS, OPERATIONS), name="nasbench201")
 
@@ -35,8 +38,30 @@ def nasbench201() -> Space:
         return radix.from_index(jnp.asarray(_representatives())[radix.index(genome)])
 
     return radix._replace(
-        index=index, from_index=from_index, canonical=canonical, to_string=to_string, from_string=from_string
+        index=index,
+        from_index=from_index,
+        canonical=canonical,
+        features=path_encoding,
+        to_string=to_string,
+        from_string=from_string,
     )
+
+
+def path_encoding(genome) -> jax.Array:
+    """`[84]` float: 1 for each sequence of operations along some path from input to output.
+
+    The encoding of BANANAS (White, Neiswanger and Savani, 2021, section 3): 4 + 4^2 + 4^3 sequences, shortest first.
+    A path with a `none` does not exist.
+    """
+    kinds = len(OPERATIONS) - 1
+    offsets = {length: sum(kinds**n for n in range(1, length)) for length in (1, 2, 3)}
+    encoding = jnp.zeros(offsets[3] + kinds**3)
+    for path in PATHS:
+        operations = genome[np.array(path)]
+        code = jnp.sum((operations - 1) * kinds ** np.arange(len(path) - 1, -1, -1))
+        exists = (operations > 0).all()
+        encoding = encoding.at[offsets[len(path)] + jnp.maximum(code, 0)].max(exists.astype(encoding.dtype))
+    return encoding
 
 
 def to_string(genome) -> str:

@@ -1,5 +1,6 @@
 """What to try next."""
 
+from jaxnas.strategies.bananas import bananas
 from jaxnas.strategies.exhaustive import exhaustive
 from jaxnas.strategies.hyperband import hyperband, successive_halving
 from jaxnas.strategies.local_search import local_search
@@ -8,6 +9,7 @@ from jaxnas.strategies.random_search import random_search
 from jaxnas.strategies.regularized_evolution import regularized_evolution
 
 __all__ = [
+    "bananas",
     "exhaustive",
     "hyperband",
     "local_search",

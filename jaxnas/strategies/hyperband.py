@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from jaxnas import check

@@ -131,7 +131,7 @@ def mcts(
 
         def choose(carry, level):
             node, size = carry
-            exists, options, options_below, noise = level
+            exists, options_below, noise = level
             children = at(state.children, node, M)
             tries = at(state.tries, children, 0)
             bound = upper_confidence_bound(
@@ -146,18 +146,18 @@ def mcts(
             child = children[option]
             new = (node < M) & (child == M) & (size < M)
             child = jnp.where(new, size, child)
-            last = at(state.closed, node, 0) + 1 == options
-            return (child, size + new), (option, child, new, last)
+            return (child, size + new), (option, child, new, bound.max() > -jnp.inf)
 
-        active = state.closed[0] < options_at[0]
-        levels = jnp.asarray(mask), jnp.asarray(options_at[:-1]), jnp.asarray(options_at[1:]), jax.random.uniform(key, (D, C))
-        (_, size), (genome, below, new, last) = jax.lax.scan(choose, (jnp.int32(0), state.size), levels)
+        levels = jnp.asarray(mask), jnp.asarray(options_at[1:]), jax.random.uniform(key, (D, C))
+        (_, size), (genome, below, new, any_open) = jax.lax.scan(choose, (jnp.int32(0), state.size), levels)
         path = jnp.append(0, below)  # [D + 1], M from where it leaves a tree that is full
         leaf = path[jnp.sum(below < M)]
+        active = any_open[0]
         path, new = jnp.where(active, path, M), new & active
         created = jnp.where(new, below, M)
 
         # The new genome is closed, and so is each node above of which it was the last open option.
+        last = at(state.closed, path[:-1], 0) + 1 == options_at[:-1]
         closes = jnp.cumprod(jnp.append(last, path[-1] < M)[::-1])[::-1]
         state = state.replace(
             children=state.children.at[jnp.where(new, path[:-1], M), genome].set(below, mode="drop"),
