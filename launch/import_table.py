@@ -18,7 +18,7 @@ from absl import app, flags
 
 from jaxnas import tables
 from jaxnas.tables import arrays, csv_file, hwnasbench, nats
-from launch.wiring import opened, parse_flags
+from launch.wiring import opened, parse_flags, use_this_machine
 
 FORMATS = ("csv", "nats", "arrays")
 _FROM = flags.DEFINE_enum("from", None, FORMATS, "Format of what is read.", required=True)
@@ -37,6 +37,7 @@ _MINIMIZE = flags.DEFINE_list("minimize", [], "csv: metric columns of which less
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --NAME=VALUE.")
+    use_this_machine()
     try:
         output = pathlib.Path(_OUTPUT.value)
         if output.suffix != ".npz":
@@ -104,11 +105,15 @@ def summary(table: tables.Table) -> str:
         span = f"{known.min():.6g} to {known.max():.6g}" if known.size else "nothing"
         missing = 1 - known.size / max(column.values.size, 1)
         parts = [f"  {name} ({column.kind}): {span}", f"{len(column.seeds)} seed(s)"]
-        parts += [f"budgets {', '.join(map(str, column.budgets))}"] * (column.budgets != (0,))
+        parts += [f"budgets {_listed(column.budgets)}"] * (column.budgets != (0,))
         parts += [f"{missing:.1%} missing"] * (missing > 0)
         parts += ["less is better"] * (column.kind == "metric" and not column.higher_is_better)
         lines.append("; ".join(parts))
     return "\n".join(lines)
+
+
+def _listed(budgets: tuple[int, ...]) -> str:
+    return ", ".join(map(str, budgets)) if len(budgets) < 8 else f"{budgets[0]}, {budgets[1]} … {budgets[-1]}"
 
 
 if __name__ == "__main__":

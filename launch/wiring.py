@@ -4,6 +4,7 @@ import importlib
 import inspect
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -28,8 +29,6 @@ class Parts(NamedTuple):
 
 def table_file(space: Space, path: str, fitness: str, seeds: str | int = "mean") -> Evaluator:
     """A table evaluator from column `fitness` of a table's file, or of an embedded table by its name."""
-    if not path:
-        raise ValueError("config.evaluator.path: expected the .npz file of a table.")
     table = opened(path)
     column = table.column(fitness)
     values = table.by_genome(fitness) * (1 if column.higher_is_better else -1)
@@ -40,7 +39,7 @@ def table_file(space: Space, path: str, fitness: str, seeds: str | int = "mean")
 
 
 def opened(name: str) -> tables.Table:
-    """The table of a file (also plain arrays, see `tables.arrays`), or the embedded one of that name."""
+    """The table of a file (also the arrays that `tables.arrays` reads), or the embedded one of that name."""
     path = pathlib.Path(name)
     if not path.suffix and not path.exists():
         path = tables.embedded(name)
@@ -81,10 +80,13 @@ def build(config: Mapping[str, Any]) -> Parts:
 
 
 def make(kind: str, arguments: Mapping[str, Any], **wired) -> Any:
-    """Calls the factory `arguments["name"]` with the other arguments, and with those of `wired` that it takes."""
+    """Calls the factory `arguments["name"]` with the other arguments, and with those of `wired` that it takes.
+
+    An argument that is text of the form `package.module:name` stands for what has that name, a function say.
+    """
     arguments = dict(arguments)
     name = arguments.pop("name", None)
-    factory = _imported(kind, name) if ":" in str(name) else KNOWN[kind].get(name)
+    factory = _imported(f"{kind}.name", name) if ":" in str(name) else KNOWN[kind].get(name)
     if factory is None:
         check.one_of(f"config.{kind}.name", name, KNOWN[kind])
     parameters = inspect.signature(factory).parameters
@@ -94,6 +96,7 @@ def make(kind: str, arguments: Mapping[str, Any], **wired) -> Any:
     for argument in arguments:
         if argument not in wired or argument not in parameters:
             check.one_of(f"config.{kind}, argument of {name!r}", argument, takes)
+    arguments = {k: _imported(f"{kind}.{k}", v) if _is_reference(v) else v for k, v in arguments.items()}
     given = {k: v for k, v in wired.items() if k in parameters and k not in arguments and v is not None}
     required = [k for k in wired if k in parameters and parameters[k].default is inspect.Parameter.empty]
     lacking = [k for k in required if k not in given and k not in arguments]
@@ -102,12 +105,16 @@ def make(kind: str, arguments: Mapping[str, Any], **wired) -> Any:
     return factory(**given, **arguments)
 
 
-def _imported(kind: str, name: str) -> Callable:
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value) is not None
+
+
+def _imported(where: str, name: str) -> Any:
     module, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"config.{kind}.name: {name!r} cannot be imported ({error}).") from error
+        raise ValueError(f"config.{where}: {name!r} cannot be imported ({error}).") from error
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -24,7 +24,7 @@ def nasbench201() -> Space:
     """The cell space; strings are the published `|nor_conv_3x3~0|+|…|`, `index` is the published row.
 
     `canonical` merges cells that the authors' `to_unique_str` holds equal (an edge of `none` and all that hangs on
-    it alone removed, skip connections contracted): 6,466 classes. `features` are `path_encoding`.
+    it alone removed, skip connections contracted): 6,466 classes.
     """
     radix = categorical(dict.fromkeys(DECISIONS, OPERATIONS), name="nasbench201")
 
@@ -41,7 +41,6 @@ def nasbench201() -> Space:
         index=index,
         from_index=from_index,
         canonical=canonical,
-        features=path_encoding,
         to_string=to_string,
         from_string=from_string,
     )

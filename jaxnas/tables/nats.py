@@ -66,7 +66,7 @@ def read(folder: str | pathlib.Path, *, partial: bool = False, curves: bool = Fa
         shown = ", ".join(str(row) for row in missing[:MISSING_SHOWN])
         raise TableError(
             f"{folder}: {len(missing)} of {len(names)} architectures are missing, the first: {shown}. "
-            "Accept that as a partial table, or download the whole folder."
+            "Accept that as a partial table (--partial), or download the whole folder."
         )
     numbers: dict[str, dict[tuple[int, int, int], float]] = {}
     about: dict[str, tuple[str, str]] = {}

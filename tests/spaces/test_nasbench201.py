@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.spaces import nasbench201
+from jaxnas.spaces import nasbench201, path_encoding
 from jaxnas.spaces.nasbench201 import OPERATIONS
 
 SPACE = nasbench201()
@@ -122,3 +122,13 @@ GOOD = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_con
 def test_malformed_string_is_refused_by_name(old, new, message):
     with pytest.raises(ValueError, match="space 'nasbench201'.*" + message):
         cell(GOOD.replace(old, new))
+
+
+def test_path_encoding_marks_the_paths_that_exist():
+    chain = np.array([3, 0, 2, 0, 0, 1])  # 3x3, 1x1, skip in a row, nothing else
+    encoding = np.asarray(path_encoding(chain))
+    assert encoding.shape == (4 + 16 + 64,) and encoding.sum() == 1
+    assert encoding[4 + 16 + (3 - 1) * 16 + (2 - 1) * 4 + (1 - 1)] == 1
+    full = np.asarray(path_encoding(np.full(6, 3)))
+    np.testing.assert_array_equal(np.flatnonzero(full), [2, 4 + 2 * 4 + 2, 4 + 16 + 2 * 16 + 2 * 4 + 2])
+    assert np.asarray(path_encoding(np.zeros(6, int))).sum() == 0

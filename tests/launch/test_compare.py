@@ -1,0 +1,112 @@
+import json
+
+import numpy as np
+import pytest
+
+from configs import compare as default
+from jaxnas import tables
+from jaxnas.spaces import categorical
+from launch import compare
+
+DECISIONS = {name: [0, 1, 2] for name in "abcd"}
+SPACE = categorical(DECISIONS)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """81 genomes; validation falls with the sum of the choices, two budgets, two seeds."""
+    genomes = np.asarray(SPACE.from_index(np.arange(81)))
+    loss = genomes.sum(1)[:, None, None] + np.array([[0.0], [0.5]]) + np.array([0.25, 0.0])
+    columns = {
+        "validation_loss": tables.Column(loss, budgets=(10, 30), seeds=(0, 1), seconds="s", higher_is_better=False),
+        "test_loss": tables.Column(loss + 100, budgets=(10, 30), seeds=(0, 1), higher_is_better=False),
+        "s": tables.Column(np.ones((81, 1, 2)) * [10.0, 30.0], "", "seconds", (10, 30), ("mean",)),
+    }
+    path = tmp_path_factory.mktemp("table") / "t.npz"
+    tables.save(tables.Table("sums", {"name": "categorical", "decisions": DECISIONS}, np.arange(81), columns), path)
+    return path
+
+
+def config(file, **changes):
+    small = {"table": str(file), "seeds": 20, "evaluations": 40, "population_size": 10, "tournament_size": 3}
+    return {**default.get_config().to_dict(), **small, **changes}
+
+
+@pytest.fixture(scope="module")
+def done(file, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    chosen = "random_search,regularized_evolution,local_search(seeds=10),hyperband"
+    return compare.run(config(file, strategies=chosen, test_metric="test_loss"), workdir), workdir
+
+
+def test_fields_that_scripts_rely_on(done):
+    result, workdir = done
+    assert json.loads((workdir / "compare.json").read_text()) == json.loads(json.dumps(result))
+    assert (workdir / "compare.png").stat().st_size > 10_000
+    for row in result["strategies"].values():
+        assert {"curve", "hit_rate", "evaluations_per_second", "seconds"} <= set(row)
+        assert set(row["curve"]["40"]) == {"mean", "stderr"}
+
+
+def test_losses_are_reported_as_losses_and_fall(done):
+    for row in done[0]["strategies"].values():
+        means = [row["curve"][str(n)]["mean"] for n in (10, 20, 40) if str(n) in row["curve"]]
+        assert means == sorted(means, reverse=True) and means[-1] < 3
+    assert done[0]["optimum"] == 0.25
+
+
+def test_regret_is_the_distance_to_the_optimum(done):
+    row = done[0]["strategies"]["random_search"]
+    assert row["regret"]["40"]["mean"] == pytest.approx(row["curve"]["40"]["mean"] - 0.25, abs=1e-5)
+
+
+def test_local_search_solves_a_sum_and_is_told_apart(done):
+    result = done[0]
+    assert result["strategies"]["local_search"]["hit_rate"] == 1
+    verdicts = {frozenset((d["a"], d["b"])): d for d in result["differences"]["40"]}
+    assert verdicts[frozenset(("random_search", "local_search"))]["significant"]
+    assert result["paired_seeds"] == 10
+    ranks = result["ranks"]["40"]
+    assert min(ranks, key=ranks.get) == "local_search"
+
+
+def test_hidden_metric_is_that_of_what_was_recommended(done):
+    row = done[0]["strategies"]["random_search"]
+    assert row["test"]["40"]["mean"] == pytest.approx(100 + row["curve"]["40"]["mean"], abs=1e-4)
+
+
+def test_lower_budgets_count_for_their_share(done):
+    rows = done[0]["strategies"]
+    assert rows["hyperband"]["evaluations"] > rows["random_search"]["evaluations"] == 800
+
+
+def test_simulated_time_stops_a_search(file, tmp_path):
+    found = compare.run(config(file, strategies="random_search,local_search", limit_seconds=300.0), tmp_path)
+    assert found["strategies"]["random_search"]["curve"]["10"] == found["strategies"]["random_search"]["curve"]["40"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"table": "nasbench201_digit"}, "Did you mean 'nasbench201_digits'"),
+        ({"metric": "validation_los"}, "Did you mean 'validation_loss'"),
+        ({"metric": "s"}, "config.metric: 's' holds training times"),
+        ({"strategies": "random"}, "config.strategies: unknown 'random'. Did you mean 'random_search'"),
+        ({"strategies": "random_search;mcts"}, "expected names separated by commas"),
+        ({"strategies": "mcts,mcts"}, "mcts is there twice"),
+        ({"strategies": "mcts(explore=1)"}, "unknown 'explore'"),
+        ({"seeds": 1}, "config.seeds: expected at least 2, got 1"),
+        ({"noise": "median"}, "config.noise: unknown 'median'"),
+        ({"published": "nats/x/y"}, "config.published: unknown 'nats/x/y'"),
+    ],
+)
+def test_bad_settings_are_answered_before_anything_runs(file, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        compare.run(config(file, **changes), tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+
+
+def test_strategies_with_arguments():
+    assert compare.calls("a, b(x=1, y='z'),c()") == [("a", {}), ("b", {"x": 1, "y": "z"}), ("c", {})]
+    with pytest.raises(ValueError, match="expected names separated by commas"):
+        compare.calls("a(x=open('f'))")
