@@ -23,17 +23,6 @@ from jaxnas.population import PLANS, CompileMeter
 from launch import report
 from launch.wiring import use_this_machine
 
-_IMAGE = flags.DEFINE_integer("image", 8, "Height and width of the images.")
-_CHANNELS = flags.DEFINE_integer("channels", 8, "Channels of the first stage.")
-_CELLS = flags.DEFINE_integer("cells", 1, "Cells in each stage.")
-_BATCH = flags.DEFINE_integer("batch", 64, "Batch size.")
-_STEPS = flags.DEFINE_integer("steps", 50, "Training steps of each architecture.")
-_ARCHITECTURES = flags.DEFINE_integer("architectures", 200, "Distinct architectures, over all rounds.")
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds to split them into, a peer's run after each.")
-_PLAN = flags.DEFINE_enum("plan", "auto", PLANS, "Execution plan of the population.")
-_SINGLE = flags.DEFINE_integer("single", 4, "Architectures to compile and train one at a time; 0 for none.")
-_PEER = flags.DEFINE_string("peer", None, "Command to time beside ours.")
-
 
 def main(_: list[str]) -> None:
     use_this_machine()
@@ -116,5 +105,15 @@ def _single(space, network, task, rows, steady: float) -> dict:
     }
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
+    _IMAGE = flags.DEFINE_integer("image", 8, "Height and width of the images.")
+    _CHANNELS = flags.DEFINE_integer("channels", 8, "Channels of the first stage.")
+    _CELLS = flags.DEFINE_integer("cells", 1, "Cells in each stage.")
+    _BATCH = flags.DEFINE_integer("batch", 64, "Batch size.")
+    _STEPS = flags.DEFINE_integer("steps", 50, "Training steps of each architecture.")
+    _ARCHITECTURES = flags.DEFINE_integer("architectures", 200, "Distinct architectures, over all rounds.")
+    _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds to split them into, a peer's run after each.")
+    _PLAN = flags.DEFINE_enum("plan", "auto", PLANS, "Execution plan of the population.")
+    _SINGLE = flags.DEFINE_integer("single", 4, "Architectures to compile and train one at a time; 0 for none.")
+    _PEER = flags.DEFINE_string("peer", None, "Command to time beside ours.")
     app.run(main)

@@ -31,9 +31,6 @@ from jaxnas.workdir import write
 from launch import report
 from launch.wiring import KNOWN, make, opened, parse_flags, use_this_machine
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/compare.py", "Configuration file.", lock_config=True)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where the results go; by default runs/compare-DATE-TIME.")
-
 PUBLISHED = pathlib.Path(__file__).parents[1] / "third_party" / "published.json"
 LEVELS = (1, 2, 3, 5)
 """Curves are reported at these, times powers of ten."""
@@ -295,5 +292,7 @@ def _published(choice: str) -> dict[str, tuple[float, float]]:
     }
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
+    _CONFIG = config_flags.DEFINE_config_file("config", "configs/compare.py", "Configuration file.", lock_config=True)
+    _WORKDIR = flags.DEFINE_string("workdir", None, "Where the results go; by default runs/compare-DATE-TIME.")
     app.run(main, flags_parser=parse_flags)

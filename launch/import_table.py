@@ -21,17 +21,6 @@ from jaxnas.tables import arrays, csv_file, hwnasbench, nats
 from launch.wiring import opened, parse_flags, use_this_machine
 
 FORMATS = ("csv", "nats", "arrays")
-_FROM = flags.DEFINE_enum("from", None, FORMATS, "Format of what is read.", required=True)
-_PATH = flags.DEFINE_string("path", None, "The file or folder to read.", required=True)
-_OUTPUT = flags.DEFINE_string("output", None, "The table to write, an .npz.", required=True)
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an output that exists.")
-_COSTS = flags.DEFINE_string("costs_from", None, "HW-NAS-Bench's pickle, or a table, whose cost columns to join.")
-_PARTIAL = flags.DEFINE_bool("partial", False, "nats: accept a folder that lacks architectures.")
-_CURVES = flags.DEFINE_bool("curves", False, "nats: accuracy by epoch as well.")
-_DECISIONS = flags.DEFINE_list("decisions", [], "csv: decision columns; by default what is no metric.")
-_METRICS = flags.DEFINE_list("metrics", [], "csv: metric columns; by default what is no decision.")
-_CSV_COSTS = flags.DEFINE_list("costs", [], "csv: columns that are costs.")
-_MINIMIZE = flags.DEFINE_list("minimize", [], "csv: metric columns of which less is better.")
 
 
 def main(argv: list[str]) -> None:
@@ -116,5 +105,16 @@ def _listed(budgets: tuple[int, ...]) -> str:
     return ", ".join(map(str, budgets)) if len(budgets) < 8 else f"{budgets[0]}, {budgets[1]} … {budgets[-1]}"
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
+    _FROM = flags.DEFINE_enum("from", None, FORMATS, "Format of what is read.", required=True)
+    _PATH = flags.DEFINE_string("path", None, "The file or folder to read.", required=True)
+    _OUTPUT = flags.DEFINE_string("output", None, "The table to write, an .npz.", required=True)
+    _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an output that exists.")
+    _COSTS = flags.DEFINE_string("costs_from", None, "HW-NAS-Bench's pickle, or a table, whose cost columns to join.")
+    _PARTIAL = flags.DEFINE_bool("partial", False, "nats: accept a folder that lacks architectures.")
+    _CURVES = flags.DEFINE_bool("curves", False, "nats: accuracy by epoch as well.")
+    _DECISIONS = flags.DEFINE_list("decisions", [], "csv: decision columns; by default what is no metric.")
+    _METRICS = flags.DEFINE_list("metrics", [], "csv: metric columns; by default what is no decision.")
+    _CSV_COSTS = flags.DEFINE_list("costs", [], "csv: columns that are costs.")
+    _MINIMIZE = flags.DEFINE_list("minimize", [], "csv: metric columns of which less is better.")
     app.run(main, flags_parser=parse_flags)

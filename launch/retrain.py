@@ -23,13 +23,6 @@ from jaxnas.workdir import write
 from launch import report
 from launch.wiring import build, parse_flags, use_this_machine
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file; by default that of the search.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Of the search; also takes the output.", required=True)
-_ARCHITECTURE = flags.DEFINE_string("architecture", None, "Architecture string; by default what the search found.")
-_RANDOM = flags.DEFINE_integer("random", 0, "Random architectures to retrain beside it.", lower_bound=0)
-_SEEDS = flags.DEFINE_integer("seeds", None, "Trainings of each; by default the config's.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", None, "Training steps; by default the config's.", lower_bound=1)
-
 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
@@ -104,5 +97,11 @@ def _compared(rows: dict, fitness: list[float | None]) -> dict:
     }
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
+    _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file; by default that of the search.")
+    _WORKDIR = flags.DEFINE_string("workdir", None, "Of the search; also takes the output.", required=True)
+    _ARCHITECTURE = flags.DEFINE_string("architecture", None, "Architecture string; by default what the search found.")
+    _RANDOM = flags.DEFINE_integer("random", 0, "Random architectures to retrain beside it.", lower_bound=0)
+    _SEEDS = flags.DEFINE_integer("seeds", None, "Trainings of each; by default the config's.", lower_bound=1)
+    _STEPS = flags.DEFINE_integer("steps", None, "Training steps; by default the config's.", lower_bound=1)
     app.run(main, flags_parser=parse_flags)

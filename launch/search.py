@@ -23,10 +23,6 @@ from jaxnas.workdir import write
 from launch import report
 from launch.wiring import Parts, build, parse_flags, use_this_machine
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/quickstart.py", "Configuration file.", lock_config=True)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept; by default runs/CONFIG-DATE-TIME.")
-_CHECKPOINT = flags.DEFINE_float("checkpoint_seconds", 10.0, "Save at least this often.", lower_bound=0)
-
 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
@@ -117,5 +113,10 @@ def _fitness_name(config: dict) -> str:
     return names.get(config["evaluator"].get("fitness"), config["evaluator"].get("fitness", "fitness"))
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
+    _CONFIG = config_flags.DEFINE_config_file(
+        "config", "configs/quickstart.py", "Configuration file.", lock_config=True
+    )
+    _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept; by default runs/CONFIG-DATE-TIME.")
+    _CHECKPOINT = flags.DEFINE_float("checkpoint_seconds", 10.0, "Save at least this often.", lower_bound=0)
     app.run(main, flags_parser=parse_flags)

@@ -28,9 +28,6 @@ from jaxnas.workdir import write
 from launch import report
 from launch.wiring import make, parse_flags, use_this_machine
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/tabulate_digits.py", "Configuration file.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept.", required=True)
-
 # Column -> the metric of `evaluators.training`.
 COLUMNS = {
     "validation_loss": "loss",
@@ -132,5 +129,7 @@ def _noise(table: tables.Table) -> dict[str, dict[int, float]]:
     return noise
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
+    _CONFIG = config_flags.DEFINE_config_file("config", "configs/tabulate_digits.py", "Configuration file.")
+    _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept.", required=True)
     app.run(main, flags_parser=parse_flags)

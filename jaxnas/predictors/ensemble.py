@@ -35,8 +35,8 @@ def mlp_ensemble(
     """The ensemble of BANANAS (White, Neiswanger and Savani, 2021, section 4), smaller and faster to train.
 
     Members differ in their start. Targets are centered at their median and scaled by the distance from there to the
-    90 % quantile, so that predictions do not depend on the unit of fitness; the paper weighs errors by the distance to a
-    known upper bound instead.
+    90 % quantile, so that predictions do not depend on the unit of fitness; the paper weighs errors by the distance to
+    a known upper bound instead.
 
     Args:
       members: E, networks.
@@ -56,7 +56,7 @@ def mlp_ensemble(
     E, W = members, width
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 
-    def init(key, F, y, mask):
+    def init(key, inputs, y, mask):
         keys = jax.random.split(key, hidden + 1)
         normal = lambda k, *shape: jax.random.normal(k, shape) * jnp.sqrt(2 / shape[-2])
         known = jnp.where(mask, y, jnp.nan)
@@ -64,7 +64,7 @@ def mlp_ensemble(
         spread = jnp.nan_to_num(jnp.nanquantile(known, 0.9)) - center
         outputs = [W] * (hidden - 1) + [1]
         return Params(
-            first=(normal(keys[0], F, E * W), jnp.zeros(E * W)),
+            first=(normal(keys[0], inputs, E * W), jnp.zeros(E * W)),
             layers=tuple((normal(k, E, W, n), jnp.zeros((E, 1, n))) for k, n in zip(keys[1:], outputs, strict=False)),
             center=center,
             scale=jnp.where(spread > 0, spread, 1),

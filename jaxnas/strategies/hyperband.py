@@ -59,7 +59,7 @@ def brackets(max_budget: int, reduction: int = 3, min_budget: int = 1) -> tuple[
 
 
 def halving(members: int, min_budget: int, max_budget: int, reduction: int = 3) -> tuple[Rung, ...]:
-    """Rungs of one bracket: `floor(members / reduction^i)` with budget `min_budget * reduction^i`, the last the largest.
+    """Rungs of one bracket: `floor(members / reduction^i)` with budget `min_budget * reduction^i`, the last of all.
 
     Raises:
       ValueError: too few members to reach `max_budget`.

@@ -218,7 +218,7 @@ def upper_confidence_bound(
 
 
 def percentile(fitness: chex.Array, seen: chex.Array) -> chex.Array:
-    """`[P]` share of `seen` `[W]` (NaN for none) below each fitness `[P]`, which counts as half where they are equal."""
+    """`[P]` share of `seen` `[W]` (NaN for none) below each fitness `[P]`; those that are equal count half."""
     below = (seen < fitness[:, None]).sum(1) + 0.5 * (seen == fitness[:, None]).sum(1)
     return below / jnp.maximum((~jnp.isnan(seen)).sum(), 1)
 

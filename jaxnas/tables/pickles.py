@@ -1,4 +1,4 @@
-"""Pickles of other projects, read as data: a file that asks for any type but plain ones is refused, and nothing runs."""
+"""Pickles of others, read as data: a file that asks for any type but plain ones is refused, and nothing runs."""
 
 import bz2
 import collections

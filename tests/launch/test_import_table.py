@@ -1,11 +1,12 @@
+import pathlib
 import subprocess
 import sys
-import pathlib
 
 import numpy as np
 import pytest
 
 from jaxnas import tables
+from launch.import_table import with_costs
 
 ROOT = pathlib.Path(__file__).parents[2]
 CSV = "depth,pool,accuracy,ms\n2,max,81,3\n4,avg,85,5\n4,max,88,7\n"
@@ -49,14 +50,14 @@ def test_options_of_another_format_are_refused(imported):
 
 
 def test_costs_of_another_table_are_joined(tmp_path):
-    from launch.import_table import with_costs
-
     space = {"name": "categorical", "decisions": {"a": [0, 1, 2]}}
     accuracy = tables.Column(np.array([5.0, 6.0]).reshape(2, 1, 1))
     latency = tables.Column(np.array([1.0, 2.0, 3.0]).reshape(3, 1, 1), kind="cost", higher_is_better=False)
     other = tables.Table("other", space, np.array([0, 1, 2]), {"ms": latency})
-    tables.save(other, str(tmp_path / "other.npz"))
-    joined = with_costs(tables.Table("mine", space, np.array([1, -1, 0]), {"accuracy": accuracy}), str(tmp_path / "other.npz"))
+    tables.save(other, tmp_path / "other.npz")
+    joined = with_costs(
+        tables.Table("mine", space, np.array([1, -1, 0]), {"accuracy": accuracy}), str(tmp_path / "other.npz")
+    )
     np.testing.assert_array_equal(joined.by_genome("ms")[[0, 2], 0, 0], [1, 3])
     with pytest.raises(ValueError, match="has a column 'ms' already"):
         with_costs(joined, str(tmp_path / "other.npz"))

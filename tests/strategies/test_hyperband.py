@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,7 +54,7 @@ def test_who_is_promoted_are_the_best_of_their_rung(proposals):
     _, (proposal, feedback) = run(strategy, rounds)
     members = rungs(proposal)
     assert [len(rung) for rung in members[:4]] == [27, 9, 3, 1]
-    for rung, following in zip(members[:3], members[1:4], strict=True):
+    for rung, following in itertools.pairwise(members[:4]):
         best = rung[np.argsort(-feedback.fitness[rung], kind="stable")[: len(following)]]
         np.testing.assert_array_equal(proposal.parent[following, 0], proposal.id[best])
         np.testing.assert_array_equal(proposal.genome[following], proposal.genome[best])

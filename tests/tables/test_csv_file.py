@@ -49,7 +49,10 @@ def test_lines_repeated_by_seed_and_budget(written):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (TEXT + "2,0.5,max,80.0,3.0\n", "line 6 is the same architecture as line 2. Repeated measurements need a colum"),
+        (
+            TEXT + "2,0.5,max,80.0,3.0\n",
+            "line 6 is the same architecture as line 2. Repeated measurements need",
+        ),
         (TEXT + "4,1.0,avg,nan,3.0\n", "line 6, column 'accuracy': expected a number, got 'nan'"),
         (TEXT + "4,1.0,avg,high,3.0\n", "line 6, column 'accuracy': expected a number, got 'high'"),
         (TEXT + "4,1.0,avg,80.0\n", "line 6 has 4 cells, the header 5"),

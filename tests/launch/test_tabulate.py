@@ -1,0 +1,94 @@
+import json
+
+import flax.linen as nn
+import numpy as np
+import pytest
+
+from jaxnas import tables
+from jaxnas.networks import Choice, Identity
+from jaxnas.spaces import categorical
+from launch import compare, tabulate
+
+
+def my_space():
+    """Six genomes, four networks: with `skip` the width of the layer that is left out does not matter."""
+
+    def canonical(genome):
+        return genome.at[1].set((genome[0] == 1) * genome[1])
+
+    return categorical({"layer": ["skip", "dense"], "power": [1, 2, 3]}, name="mine", canonical=canonical)
+
+
+class Layer(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+        return nn.relu(nn.Dense(x.shape[-1])(x))
+
+
+class MyNetwork(nn.Module):
+    classes: int = 10
+
+    @nn.compact
+    def __call__(self, decisions, x, train: bool):
+        x = x.reshape(len(x), -1)
+        x = Choice({"skip": Identity, "dense": Layer}, name="layer")(decisions["layer"], x, train)
+        return nn.Dense(self.classes)(x)
+
+
+def config():
+    return {
+        "name": "tiny",
+        "seed": 0,
+        "space": {"name": f"{__name__}:my_space"},
+        "task": {"name": "digits", "augment": False},
+        "network": {"name": f"{__name__}:MyNetwork"},
+        "evaluator": {"name": "training", "batch_size": 32, "learning_rate": 0.1},
+        "budgets": (2, 8),
+        "seeds": 2,
+        "proposals": 2,
+    }
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("tabulate")
+    return tabulate.run(config(), workdir), workdir
+
+
+def test_every_distinct_network_is_trained_once_for_each_seed_and_budget(done):
+    table, workdir = done
+    assert len((workdir / "history.jsonl").read_text().splitlines()) == 4 * 2 * 2
+    assert table.columns["test_accuracy"].values.shape == (4, 2, 2)
+    np.testing.assert_array_equal(table.rows, [0, 0, 0, 1, 2, 3])
+    assert all(np.isfinite(column.values).all() for column in table.columns.values())
+
+
+def test_longer_trainings_are_better_and_seeds_differ(done):
+    loss = done[0].columns["validation_loss"].values
+    assert (loss[:, :, 1] < loss[:, :, 0]).all() and (loss[:, 0] != loss[:, 1]).all()
+
+
+def test_provenance_and_noise_are_beside_the_table(done):
+    note = json.loads((done[1] / "tiny.json").read_text())
+    assert note["trainings"] == 16 and note["config"]["name"] == "tiny" and "device" in note
+    assert set(note["spearman_between_seeds"]["validation_loss"]) == {"2", "8"}
+
+
+def test_the_same_command_again_changes_nothing(done):
+    table, workdir = done
+    again = tabulate.run(config(), workdir)
+    for name in table.columns:
+        np.testing.assert_array_equal(again.columns[name].values, table.columns[name].values)
+
+
+def test_compare_reads_it(done, tmp_path):
+    settings = {**compare_config(), "table": str(done[1] / "tiny.npz"), "strategies": "random_search,local_search"}
+    result = compare.run(settings, tmp_path)
+    assert result["strategies"]["local_search"]["hit_rate"] == 1
+    assert tables.is_table(done[1] / "tiny.npz")
+
+
+def compare_config():
+    from configs import compare as default
+
+    return {**default.get_config().to_dict(), "seeds": 4, "evaluations": 20}
