@@ -35,7 +35,9 @@ def ranks(results: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Mean rank of each over the seeds, 1 is best, ties share; `results` name -> `[seeds]`, higher is better."""
     from scipy import stats
 
-    _same_length(results)
+    lengths = {name: len(v) for name, v in results.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"results: expected as many seeds of each, got {lengths}.")
     table = stats.rankdata(-np.stack([np.nan_to_num(v, nan=-np.inf) for v in results.values()]), axis=0)
     return dict(zip(results, table.mean(1).tolist(), strict=True))
 
@@ -65,16 +67,17 @@ class Difference(NamedTuple):
 def differences(
     results: Mapping[str, np.ndarray], *, resamples: int = 2000, seed: int = 0
 ) -> dict[tuple[str, str], Difference]:
-    """Every pair (a, b) of `results`, name -> `[seeds]`: paired bootstrap and rank test."""
+    """Every pair (a, b) of `results`, name -> `[seeds]`, over the seeds that both have: bootstrap and rank test."""
     from scipy import stats
 
-    n = _same_length(results)
-    random = np.random.default_rng(seed)
-    weights = random.multinomial(n, np.full(n, 1 / n), size=resamples) / n
-    found = {}
+    found, weights = {}, {}
     for a, b in itertools.combinations(results, 2):
-        d = np.asarray(results[a], float) - np.asarray(results[b], float)
-        low, high = np.quantile(weights @ d, [0.025, 0.975])
+        n = min(len(results[a]), len(results[b]))
+        check.integer("seeds", n, least=2)
+        if n not in weights:
+            weights[n] = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples) / n
+        d = np.asarray(results[a][:n], float) - np.asarray(results[b][:n], float)
+        low, high = np.quantile(weights[n] @ d, [0.025, 0.975])
         p = float(stats.wilcoxon(d).pvalue) if d.any() else 1.0
         found[a, b] = (float(d.mean()), float(low), float(high), p)
     corrected = holm([p for *_, p in found.values()])
@@ -88,12 +91,3 @@ def holm(p: Sequence[float]) -> list[float]:
     corrected = np.empty(len(p))
     corrected[order] = np.minimum(np.maximum.accumulate(stepped), 1)
     return corrected.tolist()
-
-
-def _same_length(results: Mapping[str, np.ndarray]) -> int:
-    lengths = {name: len(v) for name, v in results.items()}
-    if len(set(lengths.values())) != 1:
-        raise ValueError(f"results: expected as many seeds of each, got {lengths}.")
-    n = next(iter(lengths.values()))
-    check.integer("seeds", n, least=2)
-    return n

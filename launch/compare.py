@@ -1,6 +1,6 @@
 """Strategies × seeds × budget on a table: anytime curves, regret, hits of the optimum, ranks, significance, speed.
 
-    python -m launch.compare                                       # the embedded table, about a minute
+    python -m launch.compare                                       # the embedded table, half a minute
     python -m launch.compare --config.table=TABLE.npz --config.metric=COLUMN --config.seeds=10000
     python -m launch.compare --config.strategies='local_search,regularized_evolution(population_size=20)'
 
@@ -101,14 +101,14 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
 
     common = min(len(best) for best in curves.values())
     worst = np.nanmin(truth)  # of who has no result yet
-    results = {n: {name: np.nan_to_num(best[:common, n - 1], nan=worst) for name, best in curves.items()} for n in at}
-    ranks = {n: statistics.ranks(reached) for n, reached in results.items()}
+    results = {n: {name: np.nan_to_num(best[:, n - 1], nan=worst) for name, best in curves.items()} for n in at}
+    ranks = {n: statistics.ranks({k: v[:common] for k, v in reached.items()}) for n, reached in results.items()}
     pairs = {n: statistics.differences(results[n]) for n in at if n in SHOWN or n == at[-1]}
     result = {
         "strategies": rows,
         "optimum": sign * optimum,
         "ranks": {str(n): r for n, r in ranks.items()},
-        "paired_seeds": common,
+        "ranked_seeds": common,
         "differences": {
             str(n): [{"a": a, "b": b, **d._asdict(), "significant": d.significant} for (a, b), d in found.items()]
             for n, found in pairs.items()
@@ -268,13 +268,17 @@ def _line(name: str, row: Mapping[str, Any], at: list[int]) -> str:
 
 
 def _significance(pairs: Mapping, ranks: Mapping) -> str:
+    """Who is above whom at the 5 % level, all pairs corrected for; figures are in compare.json."""
     lines = []
     for n, found in pairs.items():
-        lines.append(f"after {n}: mean rank " + ", ".join(f"{name} {rank:.2f}" for name, rank in ranks[n].items()))
+        lines.append(f"after {n}:")
+        below: dict[str, list[str]] = {name: [] for name in sorted(ranks[n], key=ranks[n].get)}
         for (a, b), d in found.items():
-            better, worse = (a, b) if d.mean > 0 else (b, a)
-            verdict = f"{better} above {worse}" if d.significant else f"{a} and {b} not told apart"
-            lines.append(f"  {verdict}: {abs(d.mean):.4f} (95 % {d.low:.4f} to {d.high:.4f}), p {d.corrected:.1e}")
+            if d.significant:
+                below[a if d.mean > 0 else b].append(b if d.mean > 0 else a)
+        for name, worse in below.items():
+            beats = f", significantly above {', '.join(worse)}" if worse else ""
+            lines.append(f"  {name}: mean rank {ranks[n][name]:.2f}{beats}")
     return "\n".join(lines)
 
 

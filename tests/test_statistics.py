@@ -56,6 +56,12 @@ def test_equal_results_are_not_told_apart():
     assert statistics.differences({"a": np.ones(5), "b": np.ones(5)})["a", "b"].p == 1
 
 
+def test_pairs_are_compared_over_the_seeds_that_both_have():
+    a, b = np.arange(6.0), np.array([1.0, 3.0, 5.0])
+    found = statistics.differences({"a": a, "b": b})["a", "b"]
+    assert found.mean == -2 and (found.low, found.high) > (-3.01, -1.01)
+
+
 def test_unequal_numbers_of_seeds_are_refused():
     with pytest.raises(ValueError, match="as many seeds of each"):
         statistics.ranks({"a": np.ones(3), "b": np.ones(4)})

@@ -65,7 +65,7 @@ def test_local_search_solves_a_sum_and_is_told_apart(done):
     assert result["strategies"]["local_search"]["hit_rate"] == 1
     verdicts = {frozenset((d["a"], d["b"])): d for d in result["differences"]["40"]}
     assert verdicts[frozenset(("random_search", "local_search"))]["significant"]
-    assert result["paired_seeds"] == 10
+    assert result["ranked_seeds"] == 10
     ranks = result["ranks"]["40"]
     assert min(ranks, key=ranks.get) == "local_search"
 
