@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
     config.noise = "mean"
     # A column that they do not see, reported of what each would have recommended; "" for none.
     config.test_metric = ""
-    # Names with arguments where they should differ from the defaults below: local_search,bananas(seeds=50,candidates=100)
+    # Names with arguments where they should differ from the defaults below: local_search,mcts(seeds=50)
     config.strategies = "random_search,regularized_evolution,local_search,mcts,hyperband,bananas(seeds=200)"
     config.seeds = 1000
     # Of each search, in trainings of the largest budget.

@@ -32,6 +32,7 @@ def bananas(
     proposals: int = 10,
     candidates: int = 200,
     parents: int = 10,
+    exploration: float = 2.0,
     features: Callable | None = None,
     predictor: Predictor | None = None,
     budget: int = 0,
@@ -39,12 +40,14 @@ def bananas(
     """Fits an ensemble on all evaluations, scores mutants of the best by it, and asks for the top P.
 
     The acquisition is independent Thompson sampling (the paper's equation 4): each candidate's score is drawn from
-    N(mean, std) of the ensemble. Half of the candidates are made of the archive's best by one or two mutations, as in
-    the paper; half are random, without which a fifth of all searches end in a local optimum that the ensemble is too
-    sure of. A genome that was evaluated, or is a candidate already, is asked for only where nothing else is left.
+    N(mean, std) of the ensemble. By default std is doubled, as members agree too much far from what they saw. Half of
+    the candidates are made of the archive's best by one or two mutations, as in the paper; the other half are random.
+    Without either, and with fewer random architectures at first, up to a fifth of all searches on NAS-Bench-201 ended
+    in a local optimum that the ensemble was sure of. A genome that was evaluated, or is a candidate already, is asked
+    for only where nothing else is left.
 
-    The paper's path encoding is `features=spaces.path_encoding`. On NAS-Bench-201 the one-hot encoding is the better:
-    FIGURES
+    The paper's path encoding is `features=spaces.path_encoding`. On NAS-Bench-201 (CIFAR-10, validation, 200 seeds) the
+    mean best after 100 and 300 evaluations is 91.521 ± .010 and 91.604 ± .002, by paths 91.515 ± .013 and 91.592 ± .006.
 
     `ask` fits, from scratch, so that P answers pay for one fit.
 
@@ -55,6 +58,7 @@ def bananas(
       proposals: P, architectures in each ask.
       candidates: architectures that the predictor scores in each ask, at least P.
       parents: how many of the best are mutated.
+      exploration: factor on std; 1 is the paper's.
       features: `genome -> [F]`, by default `space.features`.
       predictor: by default `predictors.mlp_ensemble()`.
       budget: training steps for each.
@@ -67,6 +71,7 @@ def bananas(
     check.integer("initial", initial, least=1)
     check.integer("candidates", C, least=P, because="the proposals")
     check.integer("capacity", N, least=P, because="the proposals")
+    check.real("exploration", exploration, least=0)
     check.integer("parents", parents, least=1, most=N, because="the capacity")
     predictor = mlp_ensemble() if predictor is None else predictor
     encode = jax.vmap(space.features if features is None else features)
@@ -98,7 +103,7 @@ def bananas(
         pool = jnp.where((jnp.arange(C) % 2 == 1)[:, None], anywhere, pool)
 
         mean, std = predictor.predict(params, encode(pool))
-        score = mean + std * jax.random.normal(keys[6], (C,))
+        score = mean + exploration * std * jax.random.normal(keys[6], (C,))
         same = lambda a, b: (a[:, None] == b[None]).all(-1)
         earlier = jnp.arange(C)[None] < jnp.arange(C)[:, None]
         stale = (same(pool, state.genomes) & known).any(1) | (same(pool, pool) & earlier).any(1)

@@ -83,7 +83,7 @@ def test_what_failed_leaves_values_as_they_are():
 
 def test_full_tree_still_steers():
     wide = categorical({name: range(4) for name in "abcdef"})
-    _, records = run(mcts(wide, capacity=60), SUM, 100)
+    _, records = run(mcts(wide, capacity=10), SUM, 100)
     assert records.proposal.active.all()
     assert records.proposal.genome[50:, 0, 0].mean() > 2
 
