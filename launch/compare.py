@@ -29,7 +29,7 @@ from jaxnas.search import check_pair, search_many, search_scan
 from jaxnas.types import Evaluator, Space, Strategy
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import KNOWN, make, opened, parse_flags, use_this_machine
+from launch.wiring import KNOWN, make, opened, parse_flags, space_of, use_this_machine
 
 PUBLISHED = pathlib.Path(__file__).parents[1] / "third_party" / "published.json"
 LEVELS = (1, 2, 3, 5)
@@ -65,7 +65,7 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
     for name in ("seeds", "evaluations"):
         check.integer(f"config.{name}", config[name], least=2)
     table = opened(config["table"])
-    space = make("space", table.space)
+    space = space_of(table)
     column = table.column(config["metric"])
     published = _published(config["published"])
     sign = 1 if column.higher_is_better else -1
@@ -126,7 +126,8 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
         ylabel=config["metric"].replace("_", " "),
         published=published,
     )
-    print(_significance(pairs, ranks))
+    if len(curves) > 1:
+        print(_significance(pairs, ranks))
     print(f"compare.json and compare.png are in {report.relative(workdir)}")
     return result
 

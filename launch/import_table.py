@@ -2,6 +2,7 @@
 
     python -m launch.import_table --from=csv --path=results.csv --decisions=depth,width,pool --output=mine.npz
     python -m launch.import_table --from=nats --path=NATS-tss-v1_0-3ffb9-simple --output=nats.npz
+    python -m launch.import_table --from=nasbench101 --path=nasbench_full.tfrecord --output=nb101.npz
     python -m launch.import_table --from=arrays --path=nasbench201_cifar10.npz --output=nb201.npz
     python -m launch.import_table --from=nats --path=… --costs_from=HW-NAS-Bench-v1_0.pickle --output=…
 
@@ -17,10 +18,10 @@ import numpy as np
 from absl import app, flags
 
 from jaxnas import tables
-from jaxnas.tables import arrays, csv_file, hwnasbench, nats
+from jaxnas.tables import arrays, csv_file, hwnasbench, nasbench101, nats
 from launch.wiring import opened, parse_flags, use_this_machine
 
-FORMATS = ("csv", "nats", "arrays")
+FORMATS = ("csv", "nats", "nasbench101", "arrays")
 
 
 def main(argv: list[str]) -> None:
@@ -49,6 +50,7 @@ def read() -> tables.Table:
     given |= {"metrics": _METRICS.value, "costs": _CSV_COSTS.value, "minimize": _MINIMIZE.value}
     takes: Mapping[str, tuple[str, ...]] = {
         "nats": ("partial", "curves"),
+        "nasbench101": ("partial",),
         "csv": ("decisions", "metrics", "costs", "minimize"),
         "arrays": (),
     }
@@ -57,8 +59,8 @@ def read() -> tables.Table:
     for name, value in given.items():
         if value and name not in options:
             raise ValueError(f"{name}: only for --from={next(f for f in FORMATS if name in takes[f])}, not {which}.")
-    if which == "nats":
-        return nats.read(_PATH.value, progress=True, **options)
+    if which in ("nats", "nasbench101"):
+        return (nats if which == "nats" else nasbench101).read(_PATH.value, progress=True, **options)
     return (csv_file if which == "csv" else arrays).read(_PATH.value, **options)
 
 
@@ -111,7 +113,7 @@ if __name__ == "__main__":  # flags are defined here, so that programs can be im
     _OUTPUT = flags.DEFINE_string("output", None, "The table to write, an .npz.", required=True)
     _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an output that exists.")
     _COSTS = flags.DEFINE_string("costs_from", None, "HW-NAS-Bench's pickle, or a table, whose cost columns to join.")
-    _PARTIAL = flags.DEFINE_bool("partial", False, "nats: accept a folder that lacks architectures.")
+    _PARTIAL = flags.DEFINE_bool("partial", False, "nats, nasbench101: accept files that lack architectures.")
     _CURVES = flags.DEFINE_bool("curves", False, "nats: accuracy by epoch as well.")
     _DECISIONS = flags.DEFINE_list("decisions", [], "csv: decision columns; by default what is no metric.")
     _METRICS = flags.DEFINE_list("metrics", [], "csv: metric columns; by default what is no decision.")

@@ -31,6 +31,8 @@ def table_file(space: Space, path: str, fitness: str, seeds: str | int = "mean")
     """A table evaluator from column `fitness` of a table's file, or of an embedded table by its name."""
     table = opened(path)
     column = table.column(fitness)
+    if space.index is None and space.name == table.space["name"]:
+        space = space_of(table)
     values = table.by_genome(fitness) * (1 if column.higher_is_better else -1)
     if len(values) != space.size:
         raise ValueError(f"config.evaluator.path: {path} is a table of {len(values)} genomes, not of {space.size}.")
@@ -46,12 +48,21 @@ def opened(name: str) -> tables.Table:
     return tables.load(path) if tables.is_table(path) else tables.arrays.read(path)
 
 
+def space_of(table: tables.Table) -> Space:
+    """The space whose genomes the table knows."""
+    return make("space", {**table.space, **({} if table.codes is None else {"codes": table.codes})})
+
+
 def _public(module) -> dict[str, Callable]:
     return {name: getattr(module, name) for name in module.__all__}
 
 
 KNOWN: dict[str, dict[str, Callable]] = {
-    "space": {"nasbench201": spaces.nasbench201, "categorical": spaces.categorical},
+    "space": {
+        "nasbench101": spaces.nasbench101,
+        "nasbench201": spaces.nasbench201,
+        "categorical": spaces.categorical,
+    },
     "network": {"nasbench201": networks.NasBench201},
     "task": {"digits": tasks.digits},
     "strategy": _public(strategies),

@@ -28,7 +28,7 @@ def table(
 
     Columns are `[N]`, `[N, S]` (a column for each of S trainings) or `[N, S, B]` (B training budgets), N the size of
     the space, row i for the genome `space.from_index(i)`. NaN in `fitness` marks what failed or was never measured;
-    such a member is not valid.
+    such a member is not valid, nor is one whose index is N (a genome that a partial enumeration does not know).
 
     Budgets: a proposal reads the largest known budget within its own; a budget of 0, or below all known, reads the
     largest or the smallest of all. Seeds: "mean" over the trainings there are, "random" for one of them drawn anew
@@ -67,9 +67,9 @@ def table(
     else:
         check.integer("seeds", seeds, least=0, most=S - 1, because=f"fitness has {S} seeds")
     order = np.argsort(np.isnan(shaped["fitness"]), axis=1, kind="stable")  # trainings that there are, first
-    trained = jnp.asarray((~np.isnan(shaped["fitness"])).sum(1), jnp.int32)
-    columns = {name: _one_training(column, seeds, order) for name, column in shaped.items()}
-    costs = {name: jnp.asarray(_shaped(name, c, space, 1)[:, 0, 0]) for name, c in (costs or {}).items()}
+    trained = _with_unknown((~np.isnan(shaped["fitness"])).sum(1).astype(np.int32), 0)
+    columns = {name: _with_unknown(_one_training(column, seeds, order)) for name, column in shaped.items()}
+    costs = {name: _with_unknown(_shaped(name, c, space, 1)[:, 0, 0]) for name, c in (costs or {}).items()}
 
     def values(key, proposal) -> dict[str, chex.Array]:
         rows = jax.vmap(space.index)(proposal.genome)
@@ -119,17 +119,22 @@ def _shaped(name: str, column: np.ndarray, space: Space, budgets: int) -> np.nda
     return column
 
 
-def _one_training(column: np.ndarray, seeds: str | int, order: np.ndarray) -> chex.Array:
+def _with_unknown(column: np.ndarray, value: float = np.nan) -> chex.Array:
+    """The column with one row more, for genomes that the space has no index of."""
+    return jnp.asarray(np.concatenate([column, np.full_like(column[:1], value)]))
+
+
+def _one_training(column: np.ndarray, seeds: str | int, order: np.ndarray) -> np.ndarray:
     """`[N, S, B]`, S reduced to 1 unless it is drawn at run time."""
     if seeds == "random":
         S = column.shape[1]
-        return jnp.asarray(np.take_along_axis(column, order, 1) if order.shape[1] == S and S > 1 else column)
+        return np.take_along_axis(column, order, 1) if order.shape[1] == S and S > 1 else column
     if seeds == "mean":
         known = ~np.isnan(column)
         count = known.sum(1, keepdims=True)
         mean = np.where(known, column, 0).sum(1, keepdims=True, dtype=np.float64) / np.maximum(count, 1)
-        return jnp.asarray(np.where(count > 0, mean, np.nan), jnp.float32)
-    return jnp.asarray(column[:, [seeds if column.shape[1] > 1 else 0]])
+        return np.where(count > 0, mean, np.nan).astype(np.float32)
+    return column[:, [seeds if column.shape[1] > 1 else 0]]
 
 
 def _largest_within(budget: chex.Array, budgets: Sequence[int]) -> chex.Array:

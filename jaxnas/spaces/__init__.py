@@ -1,6 +1,7 @@
 """What may be built: pure data and functions over genomes."""
 
 from jaxnas.spaces.categorical import categorical
+from jaxnas.spaces.nasbench101 import nasbench101
 from jaxnas.spaces.nasbench201 import nasbench201, path_encoding
 
-__all__ = ["categorical", "nasbench201", "path_encoding"]
+__all__ = ["categorical", "nasbench101", "nasbench201", "path_encoding"]

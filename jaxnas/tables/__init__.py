@@ -1,6 +1,6 @@
 """Benchmarks: what every genome of a space is known to reach, as arrays in one small file; and readers of others'."""
 
-from jaxnas.tables import arrays, csv_file, hwnasbench, nats
+from jaxnas.tables import arrays, csv_file, hwnasbench, nasbench101, nats
 from jaxnas.tables.table import Column, Table, TableError, embedded, is_table, load, save
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "hwnasbench",
     "is_table",
     "load",
+    "nasbench101",
     "nats",
     "save",
 ]

@@ -1,7 +1,8 @@
 """A table of a space: its arrays, and the one file format that all importers write.
 
 The file is an `.npz` of plain arrays, stored without compression so that it can be memory-mapped: `rows`, one array for
-each column, and `about`, a JSON text with all that is not an array. `numpy.load` reads it without this library.
+each column, `codes` where the space is too large to enumerate, and `about`, a JSON text with all that is not an array.
+`numpy.load` reads it without this library.
 """
 
 import json
@@ -54,6 +55,7 @@ class Table(NamedTuple):
       columns: name -> `Column`.
       unit: of the budgets: "epochs" or "steps".
       source: where it comes from: paper, licence, config, device, cost (JSON).
+      codes: for a space too large to enumerate, what its factory wants as `codes` to give the known genomes an index.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Table(NamedTuple):
     columns: Mapping[str, Column]
     unit: str = "epochs"
     source: Mapping[str, Any] = {}
+    codes: np.ndarray | None = None
 
     def column(self, name: str) -> Column:
         """The column; raises `ValueError` with the nearest name where there is none."""
@@ -81,6 +84,11 @@ def validate(table: Table, path: str | pathlib.Path) -> Table:
         raise TableError(f"{path}: rows: expected integers [size of the space], got {rows.dtype} {rows.shape}.")
     if not table.columns:
         raise TableError(f"{path}: no column.")
+    if table.codes is not None and np.shape(table.codes) != rows.shape:
+        raise TableError(f"{path}: codes: expected one for each of {len(rows)} genomes, got {np.shape(table.codes)}.")
+    reserved = sorted({"about", "rows", "codes"} & set(table.columns))
+    if reserved:
+        raise TableError(f"{path}: a column cannot be called {reserved[0]!r}.")
     for name, column in table.columns.items():
         where = f"{path}, column {name!r}"
         if column.kind not in KINDS:
@@ -113,6 +121,8 @@ def save(table: Table, path: str | pathlib.Path) -> None:
         del column["values"]
     about = {"format": FORMAT, "name": table.name, "space": table.space, "unit": table.unit, "source": table.source}
     arrays = {name: column.values for name, column in table.columns.items()}
+    if table.codes is not None:
+        arrays["codes"] = table.codes
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         np.savez(file, about=json.dumps({**about, "columns": described}), rows=table.rows, **arrays)
@@ -142,7 +152,9 @@ def load(path: str | pathlib.Path) -> Table:
     for name, fields in about["columns"].items():
         fields["budgets"], fields["seeds"] = tuple(fields["budgets"]), tuple(fields["seeds"])
         columns[name] = Column(arrays[name], **fields)
-    return validate(Table(about["name"], about["space"], arrays["rows"], columns, about["unit"], about["source"]), path)
+    codes = arrays.get("codes")
+    named = (about["name"], about["space"], arrays["rows"], columns, about["unit"], about["source"], codes)
+    return validate(Table(*named), path)
 
 
 def is_table(path: str | pathlib.Path) -> bool:

@@ -11,13 +11,17 @@ import time
 import numpy as np
 import pytest
 
+from jaxnas import tables
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     path = tmp_path_factory.mktemp("table") / "table.npz"
-    np.savez(path, accuracy=np.random.default_rng(0).normal(size=15625))
+    accuracy = np.random.default_rng(0).normal(size=(15625, 1, 1))
+    rows = np.arange(15625)
+    tables.save(tables.Table("random", {"name": "nasbench201"}, rows, {"accuracy": tables.Column(accuracy)}), path)
     return path
 
 
