@@ -2,8 +2,8 @@
 
     python -m launch.search
 
-3 min 13 s on two CPU cores with nothing cached, two searches of 192 candidates in it (evolution, and random search at
-the same cost). The cell found, retrained with 3 seeds: 99.07 ± 0.13 % of test images, test loss 0.0242.
+2 min 7 s on two CPU cores with nothing cached, two searches of 192 candidates in it (evolution, and random search at
+the same cost). The cell found, retrained with 3 seeds: 99.35 ± 0.52 % of test images, test loss 0.0249.
 """
 
 from ml_collections import ConfigDict

@@ -179,13 +179,15 @@ def _strategies(config: Mapping[str, Any], space: Space, column: tables.Column, 
             raise ValueError(f"config.strategies: {label} is there twice.")
         check.one_of("config.strategies", name, KNOWN["strategy"])
         taken = inspect.signature(KNOWN["strategy"][name]).parameters
+        if len(column.budgets) == 1 and "min_budget" in taken:
+            print(f"{label}: left out, it needs several budgets and column {config['metric']!r} has one")
+            continue
         filled = {k: v for k, v in defaults.items() if k in taken}
         strategy = make("strategy", {"name": name, **filled, **arguments}, space=space)
-        try:
-            check_pair(strategy, evaluator)
-        except ValueError as error:
-            raise ValueError(f"config.strategies: {error} (Column {config['metric']!r} has one budget.)") from None
+        check_pair(strategy, evaluator)
         chosen[label] = (strategy, seeds)
+    if not chosen:
+        raise ValueError(f"config.strategies: nothing to run of {config['strategies']!r}.")
     return chosen
 
 

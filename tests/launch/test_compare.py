@@ -20,6 +20,7 @@ def file(tmp_path_factory):
     columns = {
         "validation_loss": tables.Column(loss, budgets=(10, 30), seeds=(0, 1), seconds="s", higher_is_better=False),
         "test_loss": tables.Column(loss + 100, budgets=(10, 30), seeds=(0, 1), higher_is_better=False),
+        "once": tables.Column(loss[:, :1, :1]),
         "s": tables.Column(np.ones((81, 1, 2)) * [10.0, 30.0], "", "seconds", (10, 30), ("mean",)),
     }
     path = tmp_path_factory.mktemp("table") / "t.npz"
@@ -85,9 +86,16 @@ def test_simulated_time_stops_a_search(file, tmp_path):
     assert found["strategies"]["random_search"]["curve"]["10"] == found["strategies"]["random_search"]["curve"]["40"]
 
 
+def test_what_needs_several_budgets_is_left_out_where_there_is_one(file, tmp_path, capsys):
+    chosen = config(file, metric="once", strategies="hyperband,random_search")
+    assert list(compare.run(chosen, tmp_path)["strategies"]) == ["random_search"]
+    assert "hyperband: left out, it needs several budgets and column 'once' has one" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"metric": "once", "strategies": "hyperband"}, "config.strategies: nothing to run of 'hyperband'"),
         ({"table": "nasbench201_digit"}, "Did you mean 'nasbench201_digits'"),
         ({"metric": "validation_los"}, "Did you mean 'validation_loss'"),
         ({"metric": "s"}, "config.metric: 's' holds training times"),
