@@ -2,6 +2,7 @@
 
 import pathlib
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,28 +10,56 @@ import jax
 import numpy as np
 
 import jaxnas
-from jaxnas import evaluators
+from jaxnas import evaluators, networks
 from jaxnas.tasks import Task
 from launch.wiring import Parts
 
 
 def retrained(parts: Parts, config: Mapping[str, Any], architectures: Mapping[str, str]) -> dict[str, dict]:
-    """Retrains named architectures as `config.retrain` says; name -> architecture, parameters and test figures."""
+    """Retrains named architectures as `config.retrain` says; name -> architecture, parameters and test figures.
+
+    With `config.residual` blocks, a residual network beside them, with as many parameters as the first has.
+    """
     recipe = {k: v for k, v in config["evaluator"].items() if k in evaluators.Recipe._fields}
     options = {**recipe, **config["retrain"], "seed": config["seed"]}
     distinct = list(dict.fromkeys(architectures.values()))
     genomes = [parts.space.from_string(a) for a in distinct]
-    scores = evaluators.retrain(parts.space, parts.network, parts.task, genomes, **options)
-    rows = {}
-    for name, architecture in architectures.items():
-        i = distinct.index(architecture)
-        rows[name] = {
-            "architecture": architecture,
-            "parameters": int(scores["parameters"][i]),
-            "test_accuracy": scores["test_accuracy"][i].tolist(),
-            "test_loss": scores["test_loss"][i].tolist(),
-        }
+    scores = _timed(parts.space, parts.network, parts.task, genomes, options)
+    rows = {name: {"architecture": a, **_row(scores, distinct.index(a))} for name, a in architectures.items()}
+    if config.get("residual"):
+        network = _residual(parts, config["residual"], genomes[0], int(scores["parameters"][0]))
+        options = {k: v for k, v in options.items() if k not in ("drop_path", "auxiliary")}  # it has nothing for them
+        rows["residual network"] = _row(_timed(parts.space, network, parts.task, genomes[:1], options), 0)
     return rows
+
+
+def _timed(space, network, task, genomes, options) -> dict[str, Any]:
+    begin = time.perf_counter()
+    scores = evaluators.retrain(space, network, task, genomes, **options)
+    return {**scores, "seconds": (time.perf_counter() - begin) / len(genomes)}
+
+
+def _row(scores: Mapping[str, Any], i: int) -> dict[str, Any]:
+    return {
+        "parameters": int(scores["parameters"][i]),
+        "test_accuracy": scores["test_accuracy"][i].tolist(),
+        "test_loss": scores["test_loss"][i].tolist(),
+        "seconds": scores["seconds"],  # of all its trainings, compile and all
+    }
+
+
+def _residual(parts: Parts, blocks: int, genome, parameters: int) -> networks.ResNet:
+    """The residual network whose width brings it nearest to `parameters`."""
+
+    def of(filters):
+        network = networks.ResNet(blocks, filters, parts.task.outputs)
+        return evaluators.parameters(parts.space, network, parts.task, genome)
+
+    filters = 1
+    while of(filters + 1) <= parameters:
+        filters += 1
+    best = min((filters, filters + 1), key=lambda f: abs(of(f) - parameters))
+    return networks.ResNet(blocks, best, parts.task.outputs)
 
 
 def classical(task: Task) -> dict[str, dict]:
@@ -50,12 +79,13 @@ def classical(task: Task) -> dict[str, dict]:
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Test figures as text, mean and standard deviation over seeds."""
-    lines = [f"{'':22}{'test accuracy':>18}{'test loss':>20}{'parameters':>13}"]
+    lines = [f"{'':22}{'test accuracy':>18}{'test loss':>20}{'parameters':>13}{'seconds':>10}"]
     for name, row in rows.items():
         accuracy = _spread([100 * a for a in row["test_accuracy"]], 2, " %")
         loss = _spread(row["test_loss"], 4) if "test_loss" in row else "-"
         size = f"{row['parameters']:,}" if "parameters" in row else "-"
-        lines.append(f"{name:22}{accuracy:>18}{loss:>20}{size:>13}")
+        seconds = f"{row['seconds']:.0f}" if "seconds" in row else "-"
+        lines.append(f"{name:22}{accuracy:>18}{loss:>20}{size:>13}{seconds:>10}")
     return "\n".join(lines)
 
 

@@ -54,17 +54,19 @@ def space_of(table: tables.Table) -> Space:
 
 
 def _public(module) -> dict[str, Callable]:
-    return {name: getattr(module, name) for name in module.__all__}
+    factories = {name: getattr(module, name) for name in module.__all__}
+    return {name: f for name, f in factories.items() if inspect.signature(f).return_annotation is Strategy}
 
 
 KNOWN: dict[str, dict[str, Callable]] = {
     "space": {
         "nasbench101": spaces.nasbench101,
         "nasbench201": spaces.nasbench201,
+        "nasnet": spaces.nasnet,
         "categorical": spaces.categorical,
     },
-    "network": {"nasbench201": networks.NasBench201},
-    "task": {"digits": tasks.digits},
+    "network": {"nasbench201": networks.NasBench201, "nasnet": networks.NasNet},
+    "task": {"digits": tasks.digits, "npz": tasks.npz},
     "strategy": _public(strategies),
     "evaluator": {"training": evaluators.training, "table": table_file},
 }

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.evaluators.trainer import Recipe, trainer
+from jaxnas.evaluators.training import fits
 from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
 from jaxnas.types import Genome, Space
@@ -24,10 +25,11 @@ def retrain(
     steps: int,
     seeds: int = 1,
     seed: int = 0,
+    plan: str = "auto",
     devices: Sequence[Any] | None = None,
     **recipe,
 ) -> dict[str, np.ndarray]:
-    """Trains each genome `seeds` times on train + validation, in one program, and scores it on the test split.
+    """Trains each genome `seeds` times on train + validation and scores it on the test split; by default one program.
 
     Args:
       space, network, task: as in `training`.
@@ -35,6 +37,7 @@ def retrain(
       steps: training steps.
       seeds: S trainings of each genome.
       seed: of all randomness.
+      plan: see `population.over_population`; "bucket" compiles each genome's network alone, for long trainings.
       devices: to split the trainings over; all of them by default.
       **recipe: fields of `Recipe`.
 
@@ -44,7 +47,9 @@ def retrain(
     check.integer("steps", steps, least=1)
     check.integer("seeds", seeds, least=1)
     final = task.with_validation()
-    parts = trainer(network, final, Recipe.of(**recipe))
+    recipe = Recipe.of(**recipe)
+    parts = trainer(network, final, recipe)
+    fits(space, network, final, recipe)
 
     def member(genome, key, steps):
         decisions = space.unpack(genome)
@@ -55,7 +60,8 @@ def retrain(
     G, S = len(genomes), seeds
     members = jax.tree.map(lambda *leaves: jnp.repeat(jnp.stack(leaves), S, 0), *genomes)
     keys = jax.random.split(jax.random.key(seed), G * S)
-    run = jax.jit(over_population(member, devices=devices).run)
+    population = over_population(member, plan=plan, devices=devices)
+    run = jax.jit(population.run) if population.jittable else population.run
     scores = run(members, jnp.ones(G * S, bool), keys, jnp.full(G * S, steps, jnp.int32))
     out = {name: np.asarray(value).reshape(G, S) for name, value in scores.items()}
     return {**out, "parameters": np.array([parameters(space, network, task, g) for g in genomes])}

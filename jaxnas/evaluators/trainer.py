@@ -11,11 +11,14 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from jaxnas import check
+from jaxnas.tasks.augment import chain, cutout
 from jaxnas.tasks.task import Split, Task, cross_entropy
 
 
 class Recipe(NamedTuple):
-    """SGD with Nesterov momentum and a cosine schedule, the recipe of NAS-Bench-201 by default.
+    """SGD with Nesterov momentum and a cosine schedule; by default the recipe of NAS-Bench-201.
+
+    The last three are NASNet's. An option that the network has nothing for is refused (see `training.fits`).
 
     Attributes:
       batch_size: examples in a step.
@@ -23,6 +26,10 @@ class Recipe(NamedTuple):
       momentum: of Nesterov.
       weight_decay: added to the gradient of every parameter, as PyTorch's SGD does.
       label_smoothing: in [0, 1), for cross-entropy.
+      cutout: side in pixels of the square cut out of each training image (DeVries and Taylor, 2017); 0 for none.
+      drop_path: probability in [0, 1) of dropping a path at the last step, growing linearly from 0 at the first:
+        ScheduledDropPath. The network reads the variable `schedule/drop_path` and has an RNG `drop_path`.
+      auxiliary: weight of the loss of the logits that the network sows into its collection "auxiliary"; 0 for none.
     """
 
     batch_size: int = 64
@@ -30,6 +37,9 @@ class Recipe(NamedTuple):
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
+    cutout: int = 0
+    drop_path: float = 0.0
+    auxiliary: float = 0.0
 
     @classmethod
     def of(cls, **fields) -> "Recipe":
@@ -41,8 +51,11 @@ class Recipe(NamedTuple):
     def check(self) -> None:
         """Raises `ValueError` naming a field out of its range."""
         check.integer("batch_size", self.batch_size, least=1)
-        for field, most in {"learning_rate": 1e6, "momentum": 1, "weight_decay": 1e6, "label_smoothing": 1}.items():
+        check.integer("cutout", self.cutout, least=0)
+        ranges = {"learning_rate": 1e6, "momentum": 1, "weight_decay": 1e6, "label_smoothing": 1, "auxiliary": 1e6}
+        for field, most in ranges.items():
             check.real(field, getattr(self, field), least=0, most=most)
+        check.real("drop_path", self.drop_path, least=0, most=0.999)
 
 
 class Trainer(NamedTuple):
@@ -69,28 +82,42 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
         if loss is not cross_entropy:
             raise ValueError("label_smoothing: only for the default cross-entropy loss; smooth in your own loss.")
         loss = partial(cross_entropy, label_smoothing=recipe.label_smoothing)
+    augment = task.augment
+    if recipe.cutout:
+        cut = cutout(recipe.cutout)
+        augment = cut if augment is None else chain(augment, cut)
     N = task.train.x.shape[0]
     B = min(recipe.batch_size, N)
     per_epoch = N // B
     optimizer = optax.chain(optax.add_decayed_weights(recipe.weight_decay), optax.trace(recipe.momentum, nesterov=True))
 
     def train(key, decisions, steps):
-        init_key, order_key, augment_key = jax.random.split(key, 3)
-        variables = network.init(init_key, decisions, task.train.x[:1], False)
+        init_key, order_key, augment_key, drop_key = (*jax.random.split(key, 3), jax.random.fold_in(key, 3))
+        variables = network.init(init_key, decisions, task.train.x[:1], bool(recipe.auxiliary))
+        variables.pop("auxiliary", None)
         # One vector: the optimizer is then one kernel over all parameters instead of several for each array.
         params, tree = ravel_pytree(variables.pop("params"))
 
-        def objective(params, state, x, y):
-            outputs, state = network.apply({"params": tree(params), **state}, decisions, x, True, mutable=list(state))
-            return loss(outputs, y).mean(), state
+        def objective(params, state, t, x, y):
+            extra, rngs, mutable = {}, {}, list(state)
+            if recipe.drop_path:
+                extra["schedule"] = {"drop_path": recipe.drop_path * t / steps}
+                rngs["drop_path"] = jax.random.fold_in(drop_key, t)
+            if recipe.auxiliary:
+                mutable.append("auxiliary")
+            variables = {"params": tree(params), **state, **extra}
+            outputs, state = network.apply(variables, decisions, x, True, mutable=mutable, rngs=rngs)
+            state = dict(state)
+            heads = jax.tree.leaves(state.pop("auxiliary", ()))
+            return loss(outputs, y).mean() + recipe.auxiliary * sum(loss(h, y).mean() for h in heads), state
 
         def update(t, order, carry):
             params, state, opt, _ = carry
             batch = jax.lax.dynamic_slice_in_dim(order, t % per_epoch * B, B)
             x, y = task.train.x[batch], task.train.y[batch]
-            if task.augment is not None:
-                x = task.augment(jax.random.fold_in(augment_key, t), x)
-            (value, state), gradient = jax.value_and_grad(objective, has_aux=True)(params, state, x, y)
+            if augment is not None:
+                x = augment(jax.random.fold_in(augment_key, t), x)
+            (value, state), gradient = jax.value_and_grad(objective, has_aux=True)(params, state, t, x, y)
             updates, opt = optimizer.update(gradient, opt, params)
             rate = recipe.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * t / steps))
             return params - rate * updates, state, opt, value

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -39,14 +40,15 @@ def training(
       fitness: "loss" (negative validation loss) or "accuracy" (validation metric).
       test: whether to score on `task.test` as well, for the record; no strategy sees it.
       plan: see `population.over_population`, as `devices` and `chunk`.
-      **recipe: fields of `Recipe`: batch_size, learning_rate, momentum, weight_decay, label_smoothing.
+      **recipe: fields of `Recipe`: batch_size, learning_rate, cutout, …
 
     Raises:
       ValueError: an unknown option, or a network that does not fit the space or the task.
     """
     check.one_of("fitness", fitness, ("loss", "accuracy"))
-    parts = trainer(network, task, Recipe.of(**recipe))
-    fits(space, network, task)
+    recipe = Recipe.of(**recipe)
+    parts = trainer(network, task, recipe)
+    fits(space, network, task, recipe)
 
     def member(genome, key, steps):
         decisions = space.unpack(genome)
@@ -77,12 +79,24 @@ def training(
     )
 
 
-def fits(space: Space, network: nn.Module, task: Task) -> None:
-    """Raises `ValueError` unless the network takes these decisions and inputs, and gives these outputs."""
+def fits(space: Space, network: nn.Module, task: Task, recipe: Recipe) -> None:
+    """Raises `ValueError` unless the network takes these decisions, inputs and recipe, and gives these outputs."""
     x = jax.ShapeDtypeStruct((2, *task.input_shape), task.train.x.dtype)
 
     def forward(key, x):
-        return network.init_with_output(key, space.unpack(space.sample(key)), x, False)[0]
+        decisions = space.unpack(space.sample(key))
+        outputs, variables = network.init_with_output(key, decisions, x, bool(recipe.auxiliary))
+        if recipe.drop_path:
+            schedule = {"drop_path": jnp.float32(0)}
+            try:  # without the RNG, which a network that drops paths must miss
+                network.apply({**variables, "schedule": schedule}, decisions, x, True, mutable=list(variables))
+            except flax.errors.InvalidRngError:
+                pass
+            else:
+                raise ValueError("it has no paths to drop (recipe drop_path)")
+        if recipe.auxiliary and not variables.get("auxiliary"):
+            raise ValueError("it sows no logits into the collection 'auxiliary' (recipe auxiliary)")
+        return outputs
 
     try:
         outputs = jax.eval_shape(forward, jax.random.key(0), x)

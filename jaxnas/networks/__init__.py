@@ -4,21 +4,42 @@ from jaxnas.networks.choice import Choice, exists, width
 from jaxnas.networks.conv import conv_general_dilated
 from jaxnas.networks.extract import extract
 from jaxnas.networks.nasbench201 import NasBench201
+from jaxnas.networks.nasnet import NasNet
 from jaxnas.networks.norm import BatchNorm
-from jaxnas.networks.ops import AvgPool, Identity, ReLUConvBN, Zero, avg_pool, conv
+from jaxnas.networks.ops import (
+    AvgPool,
+    Factorized,
+    Identity,
+    MaxPool,
+    ReLUConvBN,
+    SepConv,
+    Skip,
+    Zero,
+    avg_pool,
+    conv,
+    max_pool,
+)
+from jaxnas.networks.resnet import ResNet
 
 __all__ = [
     "AvgPool",
     "BatchNorm",
     "Choice",
+    "Factorized",
     "Identity",
+    "MaxPool",
     "NasBench201",
+    "NasNet",
     "ReLUConvBN",
+    "ResNet",
+    "SepConv",
+    "Skip",
     "Zero",
     "avg_pool",
     "conv",
     "conv_general_dilated",
     "exists",
     "extract",
+    "max_pool",
     "width",
 ]

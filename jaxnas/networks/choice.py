@@ -36,23 +36,31 @@ class Choice(nn.Module):
 
     options: Mapping[str, Callable[..., nn.Module]]
 
+    def __post_init__(self):
+        # Pairs keep their order where Flax's lifted transforms would sort a dict, and decisions with it.
+        if isinstance(self.options, Mapping):
+            self.options = tuple(self.options.items())
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, decision, x, train: bool):
-        names = list(self.options)
+        options = dict(self.options)
+        names = list(options)
         if is_static(decision):
             check.integer(f"decision of {self.name}", int(decision), least=0, most=len(names) - 1)
             name = names[decision]
-            return self.options[name](name=name)(x, train)
+            return options[name](name=name)(x, train)
         if self.is_initializing() or jnp.ndim(decision) == 1:
-            outputs = [self.options[n](name=n)(x, train) for n in names]
+            outputs = [options[n](name=n)(x, train) for n in names]
             if self.is_initializing():
-                return outputs[0]  # all options now have their variables
+                # All options now have their variables; nothing that follows needs what they computed.
+                return jnp.zeros_like(outputs[0])
             if len(decision) != len(names):
                 raise ValueError(f"decision of {self.name}: expected {len(names)} weights, got {len(decision)}.")
             return sum(w * y for w, y in zip(decision, outputs, strict=True))
-        return self._pick(names, decision, x, train)
+        return self._pick(options, decision, x, train)
 
-    def _pick(self, names, decision, x, train):
+    def _pick(self, options, decision, x, train):
         """Runs one option by a real conditional. Its variables go in and come out explicitly: see `switch`."""
         collections = {c: v for c, v in self.variables.items() if v}
         mutable = [c for c in collections if c != "params" and self.is_mutable_collection(c)]
@@ -62,12 +70,12 @@ class Choice(nn.Module):
             def run(operands):
                 variables, x = operands
                 own = {c: v[name] for c, v in variables.items() if name in v}
-                y, updates = self.options[name](parent=None).apply(own, x, train, mutable=mutable, rngs=rngs)
+                y, updates = options[name](parent=None).apply(own, x, train, mutable=mutable, rngs=rngs)
                 return y, {c: {**variables[c], name: updates[c]} if c in updates else variables[c] for c in mutable}
 
             return run
 
-        y, updates = switch(decision, [option(n) for n in names], (collections, x))
+        y, updates = switch(decision, [option(n) for n in options], (collections, x))
         for collection, tree in updates.items():
             for name, value in tree.items():
                 self.put_variable(collection, name, value)

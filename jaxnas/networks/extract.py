@@ -13,15 +13,24 @@ def extract(variables: dict, like: dict) -> dict:
 
     Returns:
       A tree like `like`: leaves found by name, and cut to the leading entries where the stand-alone layer is narrower.
+      Where only `NAME` is there for a `NAME_3`, its parameters are stacked and row 3 is meant.
 
     Raises:
       ValueError: a leaf of `like` is not in `variables`.
     """
-    flat = traverse_util.flatten_dict(variables)
+
+    def find(path):
+        tree, rows = variables, ()
+        for name in path:
+            stem, _, row = name.rpartition("_")
+            if name not in tree and stem in tree and row.isdigit():
+                name, rows = stem, (*rows, int(row))
+            if name not in tree:
+                raise ValueError(f"variables: {'/'.join(path)} is not there; are they of another network?")
+            tree = tree[name]
+        return tree[rows]
+
     wanted = traverse_util.flatten_dict(like)
-    missing = [path for path in wanted if path not in flat]
-    if missing:
-        raise ValueError(f"variables: {'/'.join(missing[0])} is not there; are they of another network?")
     return traverse_util.unflatten_dict(
-        {path: flat[path][tuple(slice(n) for n in jax.numpy.shape(leaf))] for path, leaf in wanted.items()}
+        {path: find(path)[tuple(slice(n) for n in jax.numpy.shape(leaf))] for path, leaf in wanted.items()}
     )

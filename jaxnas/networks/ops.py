@@ -1,20 +1,33 @@
 """Primitive operations, as Flax modules called with `(x, train)`. Images are `[B, H, W, channels]`."""
 
+from collections.abc import Callable
+from functools import partial, reduce
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jaxnas.networks.conv import conv_general_dilated
 from jaxnas.networks.norm import BatchNorm
 
 
-def conv(features: int, kernel: int = 3, stride: int = 1, *, dilation: int = 1, groups: int = 1, dtype=None, name=None):
-    """A square `flax.linen.Conv` without bias, padded by half the kernel, on the fastest path of the backend."""
-    half = dilation * (kernel // 2)
+def conv(
+    features: int,
+    kernel: int | tuple[int, int] = 3,
+    stride: int | tuple[int, int] = 1,
+    *,
+    dilation: int = 1,
+    groups: int = 1,
+    dtype=None,
+    name=None,
+):
+    """A `flax.linen.Conv` without bias, padded by half the kernel, on the fastest path of the backend."""
+    kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
     return nn.Conv(
         features,
-        (kernel, kernel),
-        (stride, stride),
-        padding=[(half, half)] * 2,
+        kernel,
+        (stride, stride) if isinstance(stride, int) else stride,
+        padding=[(dilation * (k // 2),) * 2 for k in kernel],
         kernel_dilation=dilation,
         feature_group_count=groups,
         use_bias=False,
@@ -24,6 +37,13 @@ def conv(features: int, kernel: int = 3, stride: int = 1, *, dilation: int = 1, 
     )
 
 
+def stride_to(x, size: tuple[int, int] | None) -> int:
+    """The stride that takes an image `[B, H, W, C]` to `size`, 1 for None. An operation may so be applied to
+    states of different resolution with the same parameters."""
+    return 1 if size is None else -(-x.shape[1] // size[0])
+
+
+@partial(jax.jit, static_argnums=(1, 2))
 def avg_pool(x, window: int, stride: int = 1):
     """Mean over the window's pixels inside the image; `[B, H, W, C]` to `[B, ceil(H / stride), ceil(W / stride), C]`.
 
@@ -31,23 +51,27 @@ def avg_pool(x, window: int, stride: int = 1):
     """
     count = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
     for axis in (1, 2):
-        x, count = (_window_sum(a, axis, window, stride) for a in (x, count))
+        x, count = (_over_window(jnp.add, a, axis, window, stride, 0) for a in (x, count))
     return x / count
 
 
-def _window_sum(x, axis: int, window: int, stride: int):
+@partial(jax.jit, static_argnums=(1, 2))
+def max_pool(x, window: int, stride: int = 1):
+    """Maximum over the window's pixels inside the image, written as `avg_pool` is."""
+    for axis in (1, 2):
+        x = _over_window(jnp.maximum, x, axis, window, stride, -jnp.inf)
+    return x
+
+
+def _over_window(combine: Callable, x, axis: int, window: int, stride: int, fill: float):
     size = -(-x.shape[axis] // stride)
     reach = (size - 1) * stride + window - x.shape[axis]
     before = reach // 2
-    pad = [(0, 0)] * 4
+    pad = [(0, 0)] * x.ndim
     pad[axis] = (before, reach - before)
-    x = jnp.pad(x, pad)
-    at = [slice(None)] * 4
-    total = 0
-    for i in range(window):
-        at[axis] = slice(i, i + (size - 1) * stride + 1, stride)
-        total = total + x[tuple(at)]
-    return total
+    x = jnp.pad(x, pad, constant_values=fill)
+    views = (jax.lax.slice_in_dim(x, i, i + (size - 1) * stride + 1, stride, axis) for i in range(window))
+    return reduce(combine, views)
 
 
 class Zero(nn.Module):
@@ -67,25 +91,88 @@ class Identity(nn.Module):
 
 
 class AvgPool(nn.Module):
-    """Average pooling; the padding does not count."""
+    """Average pooling to `size` (by default that of the image); the padding does not count."""
 
     window: int = 3
-    stride: int = 1
+    size: tuple[int, int] | None = None
 
     @nn.compact
     def __call__(self, x, train: bool):
-        return avg_pool(x, self.window, self.stride)
+        return avg_pool(x, self.window, stride_to(x, self.size))
+
+
+class MaxPool(nn.Module):
+    """Maximum pooling to `size` (by default that of the image)."""
+
+    window: int = 3
+    size: tuple[int, int] | None = None
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        return max_pool(x, self.window, stride_to(x, self.size))
 
 
 class ReLUConvBN(nn.Module):
-    """ReLU, convolution, batch normalization."""
+    """ReLU, convolution, batch normalization; the stride is that which takes the image to `size`, if given."""
 
     features: int
     kernel: int = 3
     stride: int = 1
     dtype: jnp.dtype | None = None
+    dilation: int = 1
+    size: tuple[int, int] | None = None
 
     @nn.compact
     def __call__(self, x, train: bool):
-        x = conv(self.features, self.kernel, self.stride, dtype=self.dtype, name="conv")(nn.relu(x))
+        stride = self.stride if self.size is None else stride_to(x, self.size)
+        x = conv(self.features, self.kernel, stride, dilation=self.dilation, dtype=self.dtype, name="conv")(nn.relu(x))
         return BatchNorm(self.dtype, name="norm")(x, train)
+
+
+class Factorized(nn.Module):
+    """A 1 x n and an n x 1 convolution, each behind a ReLU and before a batch normalization."""
+
+    features: int
+    kernel: int = 7
+    dtype: jnp.dtype | None = None
+    size: tuple[int, int] | None = None
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        stride, n = stride_to(x, self.size), self.kernel
+        for name, kernel, strides in (("row", (1, n), (1, stride)), ("column", (n, 1), (stride, 1))):
+            x = conv(self.features, kernel, strides, dtype=self.dtype, name=f"{name}_conv")(nn.relu(x))
+            x = BatchNorm(self.dtype, name=f"{name}_norm")(x, train)
+        return x
+
+
+class SepConv(nn.Module):
+    """Twice: ReLU, depthwise convolution, 1 x 1 convolution, batch normalization (as in NASNet)."""
+
+    features: int
+    kernel: int = 3
+    dtype: jnp.dtype | None = None
+    size: tuple[int, int] | None = None
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        for i in range(2):
+            C, stride = x.shape[-1], stride_to(x, self.size)
+            x = conv(C, self.kernel, stride, groups=C, dtype=self.dtype, name=f"depthwise_{i}")(nn.relu(x))
+            x = conv(self.features, 1, dtype=self.dtype, name=f"pointwise_{i}")(x)
+            x = BatchNorm(self.dtype, name=f"norm_{i}")(x, train)
+        return x
+
+
+class Skip(nn.Module):
+    """Identity where the image has `size` already, else a strided 1 x 1 `ReLUConvBN`."""
+
+    features: int
+    dtype: jnp.dtype | None = None
+    size: tuple[int, int] | None = None
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        if stride_to(x, self.size) == 1:
+            return x
+        return ReLUConvBN(self.features, 1, dtype=self.dtype, size=self.size, name="strided")(x, train)

@@ -3,5 +3,6 @@
 from jaxnas.spaces.categorical import categorical
 from jaxnas.spaces.nasbench101 import nasbench101
 from jaxnas.spaces.nasbench201 import nasbench201, path_encoding
+from jaxnas.spaces.nasnet import nasnet
 
-__all__ = ["categorical", "nasbench101", "nasbench201", "path_encoding"]
+__all__ = ["categorical", "nasbench101", "nasbench201", "nasnet", "path_encoding"]

@@ -5,16 +5,23 @@ from jaxnas.strategies.exhaustive import exhaustive
 from jaxnas.strategies.hyperband import hyperband, successive_halving
 from jaxnas.strategies.local_search import local_search
 from jaxnas.strategies.mcts import mcts
+from jaxnas.strategies.policy import Policy, independent_policy, lstm_policy
+from jaxnas.strategies.policy_gradient import ppo, reinforce
 from jaxnas.strategies.random_search import random_search
 from jaxnas.strategies.regularized_evolution import regularized_evolution
 
 __all__ = [
+    "Policy",
     "bananas",
     "exhaustive",
     "hyperband",
+    "independent_policy",
     "local_search",
+    "lstm_policy",
     "mcts",
+    "ppo",
     "random_search",
     "regularized_evolution",
+    "reinforce",
     "successive_halving",
 ]

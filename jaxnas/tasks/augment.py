@@ -23,3 +23,42 @@ def random_shift(pixels: int, *, fill: float = 0.0) -> Callable:
         return padded
 
     return augment
+
+
+def cutout(pixels: int) -> Callable:
+    """Zeroes a square of `pixels` x `pixels` in each image, anywhere in it (DeVries and Taylor, 2017).
+
+    Its center is uniform over the image, so part of the square may lie outside.
+    """
+    check.integer("pixels", pixels, least=1)
+
+    def augment(key, x):
+        B, H, W, _ = x.shape
+        center = jnp.floor(jax.random.uniform(key, (B, 2)) * jnp.array([H, W]))
+        rows, columns = (
+            (n >= c - pixels // 2) & (n < c - pixels // 2 + pixels)
+            for n, c in ((jnp.arange(H), center[:, :1]), (jnp.arange(W), center[:, 1:]))
+        )
+        return jnp.where((rows[:, :, None] & columns[:, None])[..., None], 0, x)
+
+    return augment
+
+
+def random_flip() -> Callable:
+    """Mirrors each image left to right with probability 1/2."""
+
+    def augment(key, x):
+        return jnp.where(jax.random.bernoulli(key, 0.5, (x.shape[0], 1, 1, 1)), x[:, :, ::-1], x)
+
+    return augment
+
+
+def chain(*augments: Callable) -> Callable:
+    """One augmentation after another, each with a key of its own."""
+
+    def augment(key, x):
+        for i, one in enumerate(augments):
+            x = one(jax.random.fold_in(key, i), x)
+        return x
+
+    return augment

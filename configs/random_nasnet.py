@@ -1,0 +1,22 @@
+"""Random search in NASNet's space: the search of `configs/nasnet.py`, learning nothing. The baseline of both papers.
+
+    python -m launch.search --config=configs/random_nasnet.py:small     # digits, two CPU cores
+    python -m launch.search --config=configs/random_nasnet.py --config.task.path=cifar10.npz
+
+RESULT
+"""
+
+from ml_collections import ConfigDict
+
+from configs import nasnet
+
+
+def get_config(scale: str = "paper") -> ConfigDict:
+    config = nasnet.get_config(scale).unlock()
+    config.strategy = {
+        "name": "random_search",
+        "proposals": config.strategy.proposals,
+        "budget": config.strategy.budget,
+    }
+    config.random_search = False  # would be the same again
+    return config.lock()

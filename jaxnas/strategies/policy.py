@@ -1,0 +1,109 @@
+"""Policies: distributions over the genomes of a categorical space that a gradient can move."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxnas import check
+from jaxnas.types import Space
+
+
+class Policy(NamedTuple):
+    """An autoregressive distribution: decision d is drawn given decisions 0 … d-1.
+
+    Attributes:
+      init: `key -> params`.
+      sample: `(key, params) -> genome [D]`.
+      logits: `(params, genome [D]) -> [D, C]`, log-probabilities of each decision's options given the genome's earlier
+        decisions; -inf where there is no option.
+    """
+
+    init: Callable
+    sample: Callable
+    logits: Callable
+
+
+def log_prob(policy: Policy, params, genome: chex.Array) -> chex.Array:
+    """Log-probability of a genome `[D]`, in nats."""
+    return jnp.take_along_axis(policy.logits(params, genome), genome[:, None], 1).sum()
+
+
+def entropy(logits: chex.Array) -> chex.Array:
+    """Sum over decisions of the entropies of `[D, C]` log-probabilities, in nats."""
+    return -jnp.where(jnp.isfinite(logits), jnp.exp(logits) * logits, 0).sum()
+
+
+def independent_policy(space: Space) -> Policy:
+    """Each decision has logits of its own, uniform at first."""
+    D, C = space.mask.shape
+
+    def logits(params, genome):
+        return _normalized(params, space.mask)
+
+    def sample(key, params):
+        return jax.random.categorical(key, _normalized(params, space.mask)).astype(jnp.int32)
+
+    return Policy(lambda key: jnp.zeros((D, C)), sample, logits)
+
+
+def lstm_policy(space: Space, *, hidden: int = 100) -> Policy:
+    """The recurrent controller of Zoph and Le (2017): one layer, each choice embedded into the next step.
+
+    Every decision has a softmax and an embedding of its own; parameters start uniform in [-0.08, 0.08] as published,
+    so the first samples are nearly uniform.
+
+    Args:
+      space: genomes must be single integer arrays `[D]`.
+      hidden: units of the LSTM, and size of the embeddings.
+    """
+    check.integer("hidden", hidden, least=1)
+    D, C = space.mask.shape
+    module = _Step(D, C, hidden)
+    start = jnp.zeros(hidden), jnp.zeros(hidden)
+
+    def step(params, carry, d, choice):
+        carry, raw = module.apply(params, carry, d, choice)
+        return carry, _normalized(raw, jnp.asarray(space.mask)[d])
+
+    def sample(key, params):
+        def body(carry, x):
+            d, noise = x
+            memory, logits = step(params, carry[0], d, carry[1])
+            choice = jnp.argmax(logits + noise).astype(jnp.int32)
+            return (memory, choice), choice
+
+        noise = jax.random.gumbel(key, (D, C))
+        return jax.lax.scan(body, (start, jnp.int32(0)), (jnp.arange(D), noise))[1]
+
+    def logits(params, genome):
+        before = jnp.concatenate([jnp.zeros(1, jnp.int32), genome[:-1]])
+        return jax.lax.scan(lambda carry, x: step(params, carry, *x), start, (jnp.arange(D), before))[1]
+
+    return Policy(lambda key: module.init(key, start, 0, 0), sample, logits)
+
+
+class _Step(nn.Module):
+    """`(carry, d, choice made for d-1) -> (carry, logits [C] of decision d)`."""
+
+    D: int
+    C: int
+    hidden: int
+
+    @nn.compact
+    def __call__(self, carry, d, choice):
+        uniform = lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -0.08, 0.08)
+        first = self.param("start", uniform, (self.hidden,))
+        embedding = self.param("embedding", uniform, (self.D, self.C, self.hidden))
+        kernel = self.param("kernel", uniform, (self.D, self.hidden, self.C))
+        # A product with a one-hot vector: vmapped over seeds, its gradient is not a scatter.
+        x = jnp.where(d == 0, first, jax.nn.one_hot(choice, self.C) @ embedding[d - 1])
+        carry, y = nn.OptimizedLSTMCell(self.hidden, kernel_init=uniform, recurrent_kernel_init=uniform)(carry, x)
+        return carry, y @ kernel[d]
+
+
+def _normalized(logits, mask):
+    return jax.nn.log_softmax(jnp.where(mask, logits, -jnp.inf), -1)
