@@ -107,7 +107,7 @@ def comparison(
 
 
 def architecture(space: Space, genome: Genome, path: str | pathlib.Path, *, title: str = "") -> None:
-    """The architecture: as a graph where decisions are edges (`i->j`), else as a list of decisions.
+    """The architecture as a graph, where decisions are edges (`i->j`) or blocks of cells; else as a list of decisions.
 
     Edges of `none`, and nodes that no path joins to both ends, are not drawn.
     """
@@ -117,6 +117,15 @@ def architecture(space: Space, genome: Genome, path: str | pathlib.Path, *, titl
         edges = [(int(m[1]), int(m[2]), chosen[name]) for name, m in matches.items()]
         figure, axes = _figure(8, 3.6)
         _graph(axes, edges)
+    elif all(re.fullmatch(r"\w+_\d+_[ab]_(input|op)", name) for name in chosen):
+        cells = list(dict.fromkeys(name.split("_")[0] for name in chosen))
+        figure, panels = _figure(11, 4.2 * len(cells), rows=len(cells))
+        for axes, cell in zip(np.atleast_1d(panels), cells, strict=True):
+            _cell(axes, {name.removeprefix(f"{cell}_"): v for name, v in chosen.items() if name.startswith(cell)})
+            axes.set_title(f"{cell} cell", fontsize=10, color=INK)
+            axes.axis("off")
+        _save(figure, path)
+        return
     else:
         figure, axes = _figure(4, 0.35 * len(chosen) + 0.6)
         for row, (name, option) in enumerate(chosen.items()):
@@ -157,6 +166,45 @@ def _graph(axes, edges: Sequence[tuple[int, int, str]]) -> None:
     axes.set_xlim(-0.3, last + 0.3)
     axes.set_ylim(-0.75, 0.9)
     axes.set_aspect("equal")  # so that the labels sit on the arcs
+
+
+def _cell(axes, chosen: Mapping[str, str]) -> None:
+    """Blocks of two operations, `{"0_a_input": "1", "0_a_op": "identity", …}`, from left to right by depth."""
+    slots = [(f"{i}_a", f"{i}_b") for i in range(len(chosen) // 4)]
+    sources = [[int(chosen[f"{slot}_input"]) for slot in pair] for pair in slots]
+    depth = [0, 0]
+    for pair in sources:
+        depth.append(1 + max(depth[j] for j in pair))
+    last = max(depth) + 1
+    place = {}
+    for level in range(last):
+        states = [j for j, d in enumerate(depth) if d == level]
+        # Levels are shifted against one another, so that an arrow past a level seldom runs through its boxes.
+        shift = 0.0 if level == 0 else 0.22 * (-1) ** level
+        place |= {j: (level, shift + (len(states) - 1) / 2 - n) for n, j in enumerate(states)}
+    used = {j for pair in sources for j in pair}
+    labels = sorted({chosen[f"{slot}_op"] for pair in slots for slot in pair})
+    color = dict(zip(labels, itertools.cycle(COLORS), strict=False))
+    for i, (pair, names) in enumerate(zip(sources, slots, strict=True)):
+        for source, name, side in zip(pair, names, (0.17, -0.17), strict=True):
+            x, y = place[i + 2]
+            arrow = dict(arrowstyle="-|>", color=color[chosen[f"{name}_op"]], linewidth=1.6, shrinkA=12, shrinkB=2)
+            axes.annotate("", (x - 0.3, y + side), place[source], arrowprops=arrow, zorder=1)
+            axes.text(x, y + side, chosen[f"{name}_op"], ha="center", va="center", fontsize=8, zorder=3,
+                      color=color[chosen[f"{name}_op"]])  # fmt: skip
+        axes.text(x, y, "\n" * 3 + " " * 28, ha="center", va="center", fontsize=8, zorder=2,
+                  bbox=dict(boxstyle="round,pad=0.1", facecolor="white", edgecolor=MUTED))  # fmt: skip
+        if i + 2 not in used:
+            arrow = dict(arrowstyle="-|>", color=MUTED, linewidth=1, linestyle="--")
+            axes.annotate("", (last - 0.1, 0), (x + 0.33, y), arrowprops=arrow, zorder=1)
+    for j, name in ((0, "before last"), (1, "last")):
+        axes.text(*place[j], name, ha="center", va="center", color="white", fontsize=8, zorder=4,
+                  bbox=dict(boxstyle="round,pad=0.4", facecolor=INK, edgecolor="none"))  # fmt: skip
+    axes.text(last, 0, "concat", ha="center", va="center", color="white", fontsize=8,
+              bbox=dict(boxstyle="round,pad=0.4", facecolor=INK, edgecolor="none"))  # fmt: skip
+    heights = [y for _, y in place.values()]
+    axes.set_xlim(-0.4, last + 0.3)
+    axes.set_ylim(min(heights) - 0.5, max(heights) + 0.5)
 
 
 def _plain(axes) -> None:

@@ -34,7 +34,9 @@ def log_prob(policy: Policy, params, genome: chex.Array) -> chex.Array:
 
 def entropy(logits: chex.Array) -> chex.Array:
     """Sum over decisions of the entropies of `[D, C]` log-probabilities, in nats."""
-    return -jnp.where(jnp.isfinite(logits), jnp.exp(logits) * logits, 0).sum()
+    exists = jnp.isfinite(logits)
+    finite = jnp.where(exists, logits, 0)  # before the product, whose gradient would be NaN at -inf
+    return -jnp.where(exists, jnp.exp(finite) * finite, 0).sum()
 
 
 def independent_policy(space: Space) -> Policy:

@@ -64,12 +64,9 @@ def reinforce(
       ValueError: a number out of its range.
     """
 
-    def surrogate(log_probs, old, advantage):
-        return advantage * log_probs
-
     pi = lstm_policy(space, hidden=hidden) if policy is None else policy(space)
     return _policy_gradient(
-        "reinforce", space, pi, surrogate, 1, proposals, learning_rate, baseline_decay, entropy_weight, budget
+        "reinforce", space, pi, reinforce_surrogate, 1, proposals, learning_rate, baseline_decay, entropy_weight, budget
     )
 
 
@@ -104,13 +101,9 @@ def ppo(
     check.integer("epochs", epochs, least=1)
     check.real("clip", clip, least=0)
 
-    def surrogate(log_probs, old, advantage):
-        ratio = jnp.exp(log_probs - old)
-        return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - clip, 1 + clip) * advantage)
-
     pi = lstm_policy(space, hidden=hidden) if policy is None else policy(space)
     return _policy_gradient(
-        "ppo", space, pi, surrogate, epochs, proposals, learning_rate, baseline_decay, entropy_weight, budget
+        "ppo", space, pi, ppo_surrogate(clip), epochs, proposals, learning_rate, baseline_decay, entropy_weight, budget
     )
 
 
@@ -146,15 +139,10 @@ def _policy_gradient(
         spread = jnp.where(first, square, baseline_decay * state.spread + (1 - baseline_decay) * square)
         advantage = (fitness - baseline) / jnp.maximum(jnp.sqrt(spread), 1e-8)
 
-        def loss(params):
-            logits = jax.vmap(lambda g: pi.logits(params, g))(proposal.genome)
-            log_probs = jnp.take_along_axis(logits, proposal.genome[..., None], 2).sum((1, 2))
-            gain = surrogate(log_probs, proposal.extra["log_prob"], advantage)
-            return -mean_of(gain) - entropy_weight * mean_of(jax.vmap(entropy)(logits))
-
         def epoch(_, carry):
             params, optimizer = carry
-            updates, optimizer = adam.update(jax.grad(loss)(params), optimizer, params)
+            gradient = jax.grad(policy_loss)(params, pi, surrogate, entropy_weight, proposal, advantage, ok)
+            updates, optimizer = adam.update(gradient, optimizer, params)
             return optax.apply_updates(params, updates), optimizer
 
         params, optimizer = jax.lax.fori_loop(0, epochs, epoch, (state.params, state.optimizer))
@@ -169,3 +157,35 @@ def _policy_gradient(
         return learned.replace(best=state.best.update(proposal, feedback))
 
     return black_box(name, init, ask, tell, budget=budget)
+
+
+def policy_loss(params, pi: Policy, surrogate: Callable, entropy_weight: float, proposal, advantage, ok) -> chex.Array:
+    """What Adam descends: minus the mean over members `ok` `[P]` of the surrogate, and of the entropy bonus.
+
+    Args:
+      params, pi: the policy.
+      surrogate: `(log_probs [P], log_probs when asked [P], advantage [P]) -> [P]`.
+      entropy_weight: of the bonus.
+      proposal: as asked, with its `extra`.
+      advantage: `[P]`.
+      ok: `[P]` bool, members that count.
+    """
+    logits = jax.vmap(lambda g: pi.logits(params, g))(proposal.genome)
+    log_probs = jnp.take_along_axis(logits, proposal.genome[..., None], 2).sum((1, 2))
+    gain = surrogate(log_probs, proposal.extra["log_prob"], advantage) + entropy_weight * jax.vmap(entropy)(logits)
+    return -jnp.where(ok, gain, 0).sum() / jnp.maximum(ok.sum(), 1)
+
+
+def reinforce_surrogate(log_probs, old, advantage):
+    """Williams (1992): its gradient is advantage * grad log pi."""
+    return advantage * log_probs
+
+
+def ppo_surrogate(clip: float) -> Callable:
+    """Schulman et al. (2017), equation 7."""
+
+    def surrogate(log_probs, old, advantage):
+        ratio = jnp.exp(log_probs - old)
+        return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - clip, 1 + clip) * advantage)
+
+    return surrogate

@@ -55,7 +55,7 @@ def npz(
     x, y = pairs["train"]
     first = round(len(x) * (1 - validation))
     mean, std = x[:first].mean((0, 1, 2)), x[:first].std((0, 1, 2)) + 1e-8
-    pairs = {"train": (x[:first], y[:first]), "validation": (x[first:], y[first:]), "test": tested}
+    pairs = {"train": (x[:first], y[:first]), "validation": (x[first:], y[first:]), "test": pairs["test"]}
     splits = {split: ((x - mean) / std, y) for split, (x, y) in pairs.items()}
     augments = [random_shift(shift, fill=0.0)] if shift else []
     augments += [random_flip()] if flip else []
