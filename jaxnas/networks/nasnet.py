@@ -282,9 +282,20 @@ class Resized(nn.Module):
         if self.is_initializing():
             return operation(large, train)  # has all the variables there are
         if jnp.issubdtype(which.dtype, jnp.floating):
-            return which * operation(large, train) + (1 - which) * operation(small, train)
+            return self._mixture(large, small, which, train)
         on = lambda i: lambda op, *xs: op(xs[i], train)
         return nn.cond(which, on(0), on(1), operation, large, small)
+
+    def _mixture(self, large, small, weight, train: bool):
+        """Both, each from the statistics as they were, which become a mixture too."""
+        own = {c: v["operation"] for c, v in self.variables.items() if "operation" in v}
+        mutable = [c for c in own if c != "params" and self.is_mutable_collection(c)]
+        apply = lambda x: self.operation(size=self.size, parent=None).apply(own, x, train, mutable=mutable)
+        mix = lambda a, b: weight * a + (1 - weight) * b
+        (y, updated), (z, other) = apply(large), apply(small)
+        for c in mutable:
+            self.put_variable(c, "operation", jax.tree.map(mix, updated[c], other[c]))
+        return mix(y, z)
 
 
 def _drop(module: nn.Module, x, rate):

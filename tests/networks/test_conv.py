@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxnas.networks import avg_pool, conv, conv_general_dilated
+from jaxnas.networks import avg_pool, conv, conv_general_dilated, max_pool
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 
@@ -54,8 +54,8 @@ def test_unequal_strides_and_dilations_are_those_of_lax():
 
 
 def test_grouped_convolution_passes_through():
-    x, w = draws((2, 5, 5, 4), (3, 3, 1, 4))
-    options = {"window_strides": (1, 1), "padding": "SAME", "feature_group_count": 4}
+    x, w = draws((2, 5, 5, 4), (3, 3, 2, 4))
+    options = {"window_strides": (1, 1), "padding": "SAME", "feature_group_count": 2}
     ours = with_gradients(conv_general_dilated, x, w, **options)
     for a, b in zip(ours, with_gradients(lax.conv_general_dilated, x, w, **options), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -92,3 +92,46 @@ def test_average_pool_and_gradient_are_those_of_flax(window, stride, size):
     theirs, flax_pullback = jax.vjp(flax_pool, x)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
     np.testing.assert_allclose(pullback(theirs)[0], flax_pullback(theirs)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 7])
+def test_depthwise_convolution_and_gradients_are_those_of_lax(kernel, stride):
+    x, w = draws((2, 7, 10, 3), (kernel, kernel, 1, 3))
+    cases = [
+        {
+            "window_strides": (stride, stride),
+            "padding": [(d * (kernel // 2),) * 2] * 2,
+            "rhs_dilation": (d, d),
+            "feature_group_count": 3,
+        }
+        for d in (1, 2)
+    ]
+    both = jax.jit(
+        lambda x, w: [
+            [with_gradients(f, x, w, **c) for f in (conv_general_dilated, lax.conv_general_dilated)] for c in cases
+        ]
+    )
+    for ours, lax_ in both(x, w):
+        for a, b in zip(ours, lax_, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_second_derivative_of_a_depthwise_convolution():
+    x, w, v = draws((2, 5, 5, 3), (3, 3, 1, 3), (3, 3, 1, 3))
+
+    def product(convolution):
+        def loss(w):
+            return jnp.sin(convolution(x, w, (1, 1), [(1, 1)] * 2, dimension_numbers=NHWC, feature_group_count=3)).sum()
+
+        return jax.grad(lambda w: jnp.vdot(jax.grad(loss)(w), v))(w)
+
+    np.testing.assert_allclose(product(conv_general_dilated), product(lax.conv_general_dilated), atol=1e-4)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("window", [3, 5, 7])
+def test_max_pool_is_that_of_lax(window, stride):
+    x = draws((2, 6, 7, 3))[0]
+    expected = lax.reduce_window(x, -jnp.inf, lax.max, (1, window, window, 1), (1, stride, stride, 1), "SAME")
+    np.testing.assert_array_equal(max_pool(x, window, stride), expected)
