@@ -63,11 +63,8 @@ def reinforce(
     Raises:
       ValueError: a number out of its range.
     """
-
-    pi = lstm_policy(space, hidden=hidden) if policy is None else policy(space)
-    return _policy_gradient(
-        "reinforce", space, pi, reinforce_surrogate, 1, proposals, learning_rate, baseline_decay, entropy_weight, budget
-    )
+    settings = (proposals, learning_rate, baseline_decay, entropy_weight, hidden, policy, budget)
+    return _policy_gradient("reinforce", space, reinforce_surrogate, 1, *settings)
 
 
 def ppo(
@@ -100,20 +97,18 @@ def ppo(
     """
     check.integer("epochs", epochs, least=1)
     check.real("clip", clip, least=0)
-
-    pi = lstm_policy(space, hidden=hidden) if policy is None else policy(space)
-    return _policy_gradient(
-        "ppo", space, pi, ppo_surrogate(clip), epochs, proposals, learning_rate, baseline_decay, entropy_weight, budget
-    )
+    settings = (proposals, learning_rate, baseline_decay, entropy_weight, hidden, policy, budget)
+    return _policy_gradient("ppo", space, ppo_surrogate(clip), epochs, *settings)
 
 
 def _policy_gradient(
-    name, space, pi, surrogate, epochs, proposals, learning_rate, baseline_decay, entropy_weight, budget
+    name, space, surrogate, epochs, proposals, learning_rate, baseline_decay, entropy_weight, hidden, policy, budget
 ) -> Strategy:
     check.integer("proposals", proposals, least=1)
     check.real("learning_rate", learning_rate, least=0)
     check.real("baseline_decay", baseline_decay, least=0, most=1)
     check.real("entropy_weight", entropy_weight, least=0)
+    pi = lstm_policy(space, hidden=hidden) if policy is None else policy(space)
     adam = optax.adam(learning_rate)
 
     def init(key):
