@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from jaxnas import tables
+from launch.wiring import KNOWN
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -137,6 +138,40 @@ def test_twenty_kills_of_a_run_that_trains(tmp_path):
         print(f"killed after {moment:.1f} of {seconds:.1f} s")
         assert history(tmp_path / str(i)) == history(tmp_path / "whole")
         assert result(tmp_path / str(i)) == result(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(KNOWN["strategy"]))
+def test_each_strategy_killed_and_resumed_equals_the_uninterrupted_run(name, tmp_path):
+    strategy = {"name": name, **({"max_budget": 90} if name in ("hyperband", "successive_halving") else {})}
+    strategy |= {"min_budget": 10} if name == "successive_halving" else {}
+
+    def searching(workdir):
+        return [
+            *(sys.executable, "-m", "launch.search", "--config=configs/nasbench201.py", f"--workdir={workdir}"),
+            *("--config.evaluator.path=nasbench201_digits", "--config.evaluator.fitness=validation_loss"),
+            *(f"--config.strategy={strategy}", "--config.rounds=300", "--checkpoint_seconds=0"),
+        ]
+
+    def rounds(workdir):
+        return max((int(path.parent.name) for path in workdir.glob("checkpoints/[0-9]*/note")), default=0)
+
+    process = start(searching(tmp_path / "whole"))
+    assert process.wait() == 0, process.stdout.read()
+    killed = []
+    for after in (1, 100, 200):
+        process = start(searching(tmp_path / "parts"))
+        while process.poll() is None and rounds(tmp_path / "parts") < after:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        killed.append(rounds(tmp_path / "parts"))
+    assert killed[-1] < 300
+    process = start(searching(tmp_path / "parts"))
+    assert process.wait() == 0, process.stdout.read()
+    print(f"{name}: killed after {killed} of 300 rounds")
+    assert history(tmp_path / "parts") == history(tmp_path / "whole")
+    assert result(tmp_path / "parts") == result(tmp_path / "whole")
 
 
 @pytest.mark.slow

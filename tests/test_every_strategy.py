@@ -1,0 +1,162 @@
+"""What holds of every strategy: runs with every evaluator or is refused by name, resumes to the bit, keeps the rules.
+
+A new strategy or evaluator is in these tests once it is public; where a pair does not fit, it goes into `REFUSED`.
+"""
+
+import functools
+import inspect
+import re
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas import evaluators, tasks
+from jaxnas.networks import Choice
+from jaxnas.search import search, search_many
+from jaxnas.spaces import categorical
+from jaxnas.types import Evaluator
+from launch.wiring import KNOWN, make
+
+OPTIONS = {"first": [0, 1, 2], "second": [0, 1], "third": [0, 1, 2]}
+SPACE = categorical(OPTIONS, name="tiny")
+FITNESS = np.random.default_rng(0).permutation(18).astype(np.float32)
+STEPS = 2
+
+NAMES = sorted(KNOWN["strategy"])
+OWN_BUDGETS = ("hyperband", "successive_halving")
+"""Who says itself how long each member is trained, and is refused where that makes no difference."""
+
+
+@functools.cache  # one object, so that all tests share its compiled functions
+def strategy(name):
+    """The smallest of that name; three members in each ask, so that programs of evaluators are shared as well."""
+    small = {
+        "bananas": {"initial": 3, "capacity": 12, "candidates": 6},
+        "regularized_evolution": {"population_size": 4, "tournament_size": 2},
+        "hyperband": {"reduction": 2, "max_budget": STEPS},
+        "successive_halving": {"reduction": 2, "min_budget": 1, "max_budget": STEPS},
+    }
+    budget = {} if name in OWN_BUDGETS else {"budget": STEPS}
+    return make("strategy", {"name": name, "proposals": 3, **budget, **small.get(name, {})}, space=SPACE)
+
+
+class Linear(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+        return nn.Dense(10)(x)
+
+
+class Network(nn.Module):
+    """Ten logits, the sum of a linear map for each decision."""
+
+    @nn.compact
+    def __call__(self, decisions, x, train):
+        x = x.reshape(x.shape[0], -1)
+        maps = {name: Choice({str(o): Linear for o in options}, name=name) for name, options in OPTIONS.items()}
+        return sum(choice(decisions[name], x, train) for name, choice in maps.items())
+
+
+def training(**options):
+    return evaluators.training(SPACE, Network(), tasks.digits(), devices=jax.devices()[:1], **options)
+
+
+def by_table(**options):
+    return evaluators.table(SPACE, FITNESS, **options)
+
+
+TABLE = evaluators.table(SPACE, FITNESS[:, None, None] * np.ones(2), budgets=(1, STEPS))
+EVALUATORS = {
+    "direct": lambda: evaluators.direct(lambda key, genome: genome.sum().astype(jnp.float32)),
+    "direct on the host": lambda: evaluators.direct(lambda key, genome: float(genome.sum()), jittable=False),
+    "table": by_table,
+    "table of budgets": lambda: TABLE,
+    "cached": lambda: evaluators.cached(by_table(), SPACE, capacity=8),
+    "training": training,
+    "training on the host": lambda: training(plan="bucket"),
+    "cached training": lambda: evaluators.cached(training(), SPACE, capacity=8),
+}
+REFUSED = {
+    (name, evaluator) for name in OWN_BUDGETS for evaluator in ("direct", "direct on the host", "table", "cached")
+}
+
+
+@pytest.fixture(scope="module")
+def built():
+    """Evaluators, jitted here so that all strategies share one program of each."""
+
+    def shared(evaluator):
+        if not evaluator.jittable:
+            return evaluator
+        run = jax.jit(evaluator.evaluate)
+        # Without what only the strategy reads, which would make it another program.
+        return evaluator._replace(evaluate=lambda key, state, p: run(key, state, p.replace(extra=None)))
+
+    return {name: shared(build()) for name, build in EVALUATORS.items()}
+
+
+def test_no_public_evaluator_is_missing_here():
+    public = {n for n in evaluators.__all__ if inspect.signature(getattr(evaluators, n)).return_annotation is Evaluator}
+    assert public == {name.split()[0] for name in EVALUATORS}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_evaluator_works_with_it_or_is_refused_by_name(name, built):
+    refused = set()
+    for title, evaluator in built.items():
+        try:
+            result = search(SPACE, strategy(name), evaluator, rounds=2, progress=False)
+        except ValueError as error:
+            assert repr(evaluator.name) in str(error) and repr(name) in str(error)
+            refused.add((name, title))
+        else:
+            assert result.evaluations >= 3 and result.invalid == 0 and result.fitness is not None
+            assert SPACE.from_string(result.architecture).tolist() == result.genome.tolist()
+    assert refused == {pair for pair in REFUSED if pair[0] == name}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in OWN_BUDGETS])
+def test_without_a_budget_training_refuses_it_and_says_what_to_give(name, built):
+    message = re.escape(f"which strategy '{name}' does not give. Give the strategy budget=STEPS")
+    with pytest.raises(ValueError, match=message):
+        search(SPACE, make("strategy", {"name": name}, space=SPACE), built["training"], rounds=1, progress=False)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_resumed_it_equals_the_uninterrupted_run(name, tmp_path):
+    def run(workdir, rounds):
+        options = {"seed": 3, "progress": False, "workdir": workdir, "config": {"strategy": name}}
+        return search(SPACE, strategy(name), TABLE, rounds=rounds, **options)
+
+    whole = run(tmp_path / "whole", 5)
+    run(tmp_path / "parts", 2)
+    parts = run(tmp_path / "parts", 5)
+    jax.tree.map(np.testing.assert_array_equal, parts.state, whole.state)
+    strip = lambda history: [{k: v for k, v in line.items() if k != "seconds"} for line in history]
+    assert strip(parts.history) == strip(whole.history) and parts.architecture == whole.architecture
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_many_seeds_are_one_program_and_ids_are_unique_and_in_order(name):
+    keep = lambda record: (record.proposal.id, record.proposal.active)
+    run = search_many(strategy(name), TABLE, 6, seeds=3, record=keep, devices=jax.devices()[:1])
+    _, (ids, active) = jax.jit(run)(jax.random.key(0))
+    for one, there in zip(np.asarray(ids), np.asarray(active), strict=True):
+        assert (np.diff(one[there]) > 0).all() and there.any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_recommends_a_genome_before_anything_was_told(name):
+    one = strategy(name)
+    genome = np.asarray(one.recommend(one.init(jax.random.key(0))))
+    assert SPACE.from_string(SPACE.to_string(genome)).tolist() == genome.tolist()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_of_failures_leaves_it_running(name):
+    fails = evaluators.table(SPACE, np.full((18, 1, 2), np.nan), budgets=(1, STEPS))
+    result = search(SPACE, strategy(name), fails, rounds=4, progress=False)
+    assert result.invalid == result.evaluations > 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(getattr(result.state.strategy, "params", ())))
