@@ -11,6 +11,7 @@ scores the random architectures as the search would, and prints the rank correla
 retrained test loss. Writes retrain.json, or `--output`, into the workdir.
 """
 
+import argparse
 import json
 import pathlib
 import sys
@@ -107,18 +108,19 @@ def _compared(rows: dict, fitness: list[float | None]) -> dict:
 def _define_config(argv: list[str]):
     """The flag `--config`: a file where one is given, else what the workdir's search ran with."""
     about = "Configuration file; by default the config of the search in the workdir."
-    given = [a.partition("=")[2] for a in argv if a.startswith("--workdir=")]
-    path = pathlib.Path(given[-1] if given else "") / "config.json"
-    if any(a.startswith("--config=") for a in argv) or not path.is_file():
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # absl's flags are not parsed yet
+    early.add_argument("--workdir", "-workdir", default=".")
+    early.add_argument("--config", "-config")
+    given = early.parse_known_args(argv[1:])[0]
+    path = pathlib.Path(given.workdir) / "config.json"
+    if given.config or not path.is_file():
         return config_flags.DEFINE_config_file("config", None, about, lock_config=True)
     return config_flags.DEFINE_config_dict("config", ConfigDict(json.loads(path.read_text())), about, lock_config=True)
 
 
 if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
     _CONFIG = _define_config(sys.argv)
-    _WORKDIR = flags.DEFINE_string(
-        "workdir", None, "--workdir=DIR, of the search; also takes the output.", required=True
-    )
+    _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the search; also takes the output.", required=True)
     _ARCHITECTURE = flags.DEFINE_string("architecture", None, "Architecture string; by default what the search found.")
     _RANDOM = flags.DEFINE_integer("random", 0, "Random architectures to retrain beside it.", lower_bound=0)
     _CORRELATE = flags.DEFINE_bool("correlate", False, "Also score the random ones as the search would.")

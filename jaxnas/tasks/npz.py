@@ -40,14 +40,13 @@ def npz(
     names = ("x_train", "y_train", "x_test", "y_test")
     try:
         with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in names if name not in file]
-            if missing:
-                raise ValueError(
-                    f"path: {path} has no {', '.join(missing)}; it has {', '.join(file.files) or 'nothing'}."
-                )
-            x, y, x_test, y_test = (file[name] for name in names)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"path: {path} cannot be read ({error}).") from None
+            held = dict(file)
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"path: {path} cannot be read as an .npz of plain arrays ({error}).") from None
+    missing = [name for name in names if name not in held]
+    if missing:
+        raise ValueError(f"path: {path} has no {', '.join(missing)}; it has {', '.join(held) or 'nothing'}.")
+    x, y, x_test, y_test = (held[name] for name in names)
     pairs = {
         "train": _drawn(path, "train", x, y, train, seed),
         "test": _drawn(path, "test", x_test, y_test, test, seed),

@@ -198,6 +198,13 @@ def test_network_of_other_decisions_is_refused(space, network, task):
         ({"learning_rate": -0.1}, r"learning_rate: expected a number in \[0, .*, got -0.1"),
         ({"momentum": 1.5}, r"momentum: expected a number in \[0, 1\], got 1.5"),
         ({"label_smoothing": "much"}, "label_smoothing: expected a number"),
+        ({"cutout": -1}, "cutout: expected at least 0, got -1"),
+        ({"drop_path": 1.0}, r"drop_path: expected a number in \[0, 0.999\], got 1.0"),
+        ({"drop_path": 0.1}, r"network: Tiny .* it has no paths to drop \(recipe drop_path\)"),
+        (
+            {"auxiliary": 0.4},
+            r"network: Tiny .* it sows no logits .*\(recipe auxiliary\)",
+        ),
     ],
 )
 def test_options_out_of_range_are_refused_by_name(space, network, task, options, message):
@@ -219,3 +226,35 @@ def test_label_smoothing_trains_smoothed_and_scores_plain(space, network, task, 
     floor = -(0.73 * np.log(0.73) + 9 * 0.03 * np.log(0.03))
     assert (smoothed.metrics["train_loss"] > floor).all()
     assert (smoothed.metrics["loss"] != answer.metrics["loss"]).all()
+
+
+class Schedule(nn.Module):
+    """Zero logits plus parameters, an auxiliary head likewise, and the sum of the drop-path rates it was handed."""
+
+    @nn.compact
+    def __call__(self, decisions, x, train):
+        total = self.variable("seen", "rates", jnp.zeros, ())
+        nothing = jnp.zeros((len(x), 1))
+        if train and self.has_variable("schedule", "drop_path"):
+            total.value += self.get_variable("schedule", "drop_path")
+            nothing *= jax.random.uniform(self.make_rng("drop_path"))
+        if train and self.is_mutable_collection("auxiliary"):
+            self.sow("auxiliary", "logits", nothing + self.param("aside", nn.initializers.zeros, 10))
+        return nothing + self.param("main", nn.initializers.zeros, 10)
+
+
+def trained(task, steps, **recipe):
+    parts = trainer(Schedule(), task, Recipe.of(weight_decay=0.0, momentum=0.0, batch_size=1437, **recipe))
+    return parts.train(jax.random.key(0), {}, steps)[0]
+
+
+def test_drop_path_grows_linearly_from_zero(task):
+    rates = trained(task, 4, drop_path=0.4)["seen"]["rates"]
+    np.testing.assert_allclose(rates, 0.4 * (0 + 1 + 2 + 3) / 4, rtol=1e-6)
+
+
+def test_auxiliary_head_learns_from_its_share_of_the_loss(task):
+    """One step of SGD on equal logits: both heads have the same gradient, one times the weight."""
+    params = trained(task, 1, auxiliary=0.3)["params"]
+    assert np.abs(params["main"]).max() > 0
+    np.testing.assert_allclose(params["aside"], 0.3 * params["main"], rtol=1e-5)

@@ -1,0 +1,74 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from launch import retrain
+
+CONFIG = {
+    "seed": 0,
+    "space": {"name": "test_tabulate:my_space"},
+    "task": {"name": "digits"},
+    "network": {"name": "test_tabulate:MyNetwork"},
+    "strategy": {"name": "regularized_evolution", "population_size": 4, "tournament_size": 2, "budget": 5},
+    "evaluator": {"name": "training", "learning_rate": 0.1},
+    "retrain": {"steps": 20, "seeds": 1},
+    "residual": 1,
+}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent)}  # for the space and the network
+FOUND = "layer=dense,power=2"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    output = tmp_path_factory.mktemp("run") / "retrain.json"
+    return retrain.run(CONFIG, FOUND, output, random=3, correlate=True), output
+
+
+def test_the_file_has_what_was_returned_and_how_to_do_it_again(whole):
+    result, output = whole
+    assert json.loads(output.read_text()) == json.loads(json.dumps(result))
+    assert set(result["retrained"]) == {"found", "random 0", "random 1", "random 2", "residual network"}
+    assert result["config"] == CONFIG and {"versions", "device"} <= set(result)
+
+
+def test_found_is_compared_with_random_architectures(whole):
+    random = whole[0]["random"]
+    assert random["architectures"] == len(random["fitness"]) == 3 and 0 <= random["better_than_found"] <= 3
+    assert -1 <= random["spearman_search_fitness_with_negative_test_loss"] <= 1
+
+
+def test_residual_network_has_about_as_many_parameters(whole):
+    rows = whole[0]["retrained"]
+    assert "architecture" not in rows["residual network"]
+    assert abs(rows["residual network"]["parameters"] / rows["found"]["parameters"] - 1) < 0.5
+
+
+def test_results_of_another_config_are_not_overwritten(whole):
+    output = whole[1]
+    before = output.read_bytes()
+    with pytest.raises(ValueError, match=r"output: .*retrain.json holds results of another config; give another"):
+        retrain.run({**CONFIG, "seed": 1}, FOUND, output)
+    assert output.read_bytes() == before
+
+
+def test_correlation_of_two_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="random: expected at least 3 architectures to correlate, got 2"):
+        retrain.run(CONFIG, FOUND, tmp_path / "x.json", random=2, correlate=True)
+
+
+@pytest.mark.parametrize("form", ["--workdir={}", "--workdir {}"])
+def test_config_of_the_search_is_found_and_can_be_changed(tmp_path, form):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    command = [sys.executable, "-m", "launch.retrain", *form.format(tmp_path).split(), "--config.retrain.steps=0"]
+    said = subprocess.run([*command, f"--architecture={FOUND}"], capture_output=True, text=True, env=ENVIRONMENT).stderr
+    assert "steps: expected at least 1, got 0" in said
+
+
+def test_a_workdir_without_a_search_is_named(tmp_path):
+    command = [sys.executable, "-m", "launch.retrain", f"--workdir={tmp_path}"]
+    said = subprocess.run(command, capture_output=True, text=True).stderr
+    assert f"no config.json in {tmp_path}; finish a search there, or give --config" in said

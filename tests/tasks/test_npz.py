@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from jaxnas.tasks import npz
+
+
+def images(n, seed, *shape):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (n, *shape), np.uint8), rng.integers(0, 3, (n, 1))
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(shape=(4, 4, 3), **replace):
+        x, y = images(50, 0, *shape)
+        x_test, y_test = images(20, 1, *shape)
+        arrays = {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test, **replace}
+        path = tmp_path / "images.npz"
+        np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
+        return path
+
+    return write
+
+
+def test_every_image_is_in_one_split_with_its_label(file):
+    x, y = images(50, 0, 4, 4, 3)
+    task = npz(file(), validation=0.2)
+    assert (len(task.train.x), len(task.validation.x), len(task.test.x)) == (40, 10, 20)
+    ours = np.concatenate([task.train.x, task.validation.x]).reshape(50, 16, 3).astype(float)
+    labels = np.concatenate([task.train.y, task.validation.y])
+    theirs = x.reshape(50, 16, 3).astype(float)
+    ours = ours * theirs.std((0, 1)) / ours.std((0, 1))
+    ours += theirs.mean((0, 1)) - ours.mean((0, 1))
+    order = [np.abs(theirs - one).sum((1, 2)).argmin() for one in ours]
+    assert sorted(order) == list(range(50))
+    np.testing.assert_array_equal(labels, y[order, 0])
+
+
+def test_channels_are_standardized_by_the_training_images(file):
+    task = npz(file())
+    np.testing.assert_allclose(np.asarray(task.train.x).mean((0, 1, 2)), np.zeros(3), atol=1e-5)
+    np.testing.assert_allclose(np.asarray(task.train.x).std((0, 1, 2)), np.ones(3), atol=1e-5)
+
+
+def test_grey_images_get_a_channel(file):
+    assert npz(file((4, 4))).input_shape == (4, 4, 1)
+
+
+def test_a_part_of_the_images(file):
+    task = npz(file(), train=10, test=5, validation=0.3)
+    assert (len(task.train.x), len(task.validation.x), len(task.test.x)) == (7, 3, 5)
+
+
+def test_same_seed_same_split(file):
+    path = file()
+    np.testing.assert_array_equal(npz(path, seed=1).train.x, npz(path, seed=1).train.x)
+    assert (np.asarray(npz(path, seed=1).train.y) != np.asarray(npz(path, seed=2).train.y)).any()
+
+
+@pytest.mark.parametrize(
+    ("replace", "options", "message"),
+    [
+        ({"y_test": None}, {}, "images.npz has no y_test; it has x_train, y_train, x_test"),
+        ({"y_train": np.zeros(7)}, {}, r"images.npz, train: expected images \[N, H, W, C\] and labels \[N\], got"),
+        ({}, {"train": 51}, "train: expected at most 50 .*a part of the images.*, got 51"),
+        ({}, {"validation": 1.5}, r"validation: expected a number in \[0.001, 0.999\], got 1.5"),
+        ({}, {"shift": -1}, "shift: expected at least 0, got -1"),
+    ],
+)
+def test_files_and_numbers_that_make_no_task_are_refused(file, replace, options, message):
+    with pytest.raises(ValueError, match=message):
+        npz(file(**replace), **options)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match="nothing.npz cannot be read"):
+        npz(tmp_path / "nothing.npz")
+
+
+@pytest.mark.parametrize("name", ["text.npz", "one.npy"])
+def test_a_file_of_another_format_is_named(tmp_path, name):
+    (tmp_path / "text.npz").write_text("text")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    with pytest.raises(ValueError, match=f"{name} cannot be read as an .npz of plain arrays"):
+        npz(tmp_path / name)
