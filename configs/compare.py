@@ -18,7 +18,10 @@ def get_config() -> ConfigDict:
     # A column that they do not see, reported of what each would have recommended; "" for none.
     config.test_metric = ""
     # Names with arguments where they should differ from the defaults below: local_search,mcts(seeds=50)
-    config.strategies = "random_search,regularized_evolution,local_search,mcts,hyperband,bananas(seeds=200)"
+    config.strategies = (
+        "random_search,regularized_evolution,local_search,mcts,hyperband,"
+        "reinforce(seeds=200),ppo(seeds=200),bananas(seeds=200)"
+    )
     config.seeds = 1000
     # Of each search, in trainings of the largest budget.
     config.evaluations = 300

@@ -10,7 +10,9 @@ import numpy as np
 from jaxnas.types import Genome, Space
 
 INK, MUTED, GRID = "#1f2937", "#6b7280", "#e5e7eb"
-COLORS = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#dc2626", "#0891b2")
+COLORS = (
+    "#2563eb", "#d97706", "#059669", "#7c3aed", "#dc2626", "#0891b2", "#db2777", "#65a30d", "#78350f", "#6b7280",
+)  # fmt: skip
 
 
 def anytime(
@@ -170,6 +172,8 @@ def _graph(axes, edges: Sequence[tuple[int, int, str]]) -> None:
 
 def _cell(axes, chosen: Mapping[str, str]) -> None:
     """Blocks of two operations, `{"0_a_input": "1", "0_a_op": "identity", …}`, from left to right by depth."""
+    from matplotlib.patches import FancyBboxPatch
+
     slots = [(f"{i}_a", f"{i}_b") for i in range(len(chosen) // 4)]
     sources = [[int(chosen[f"{slot}_input"]) for slot in pair] for pair in slots]
     depth = [0, 0]
@@ -192,11 +196,12 @@ def _cell(axes, chosen: Mapping[str, str]) -> None:
             axes.annotate("", (x - 0.3, y + side), place[source], arrowprops=arrow, zorder=1)
             axes.text(x, y + side, chosen[f"{name}_op"], ha="center", va="center", fontsize=8, zorder=3,
                       color=color[chosen[f"{name}_op"]])  # fmt: skip
-        axes.text(x, y, "\n" * 3 + " " * 28, ha="center", va="center", fontsize=8, zorder=2,
-                  bbox=dict(boxstyle="round,pad=0.1", facecolor="white", edgecolor=MUTED))  # fmt: skip
+        box = FancyBboxPatch((x - 0.3, y - 0.3), 0.6, 0.6, boxstyle="round,pad=0,rounding_size=0.04", facecolor="white",
+                             edgecolor=MUTED, zorder=2)  # fmt: skip
+        axes.add_patch(box)
         if i + 2 not in used:
             arrow = dict(arrowstyle="-|>", color=MUTED, linewidth=1, linestyle="--")
-            axes.annotate("", (last - 0.1, 0), (x + 0.33, y), arrowprops=arrow, zorder=1)
+            axes.annotate("", (last - 0.12, 0), (x + 0.3, y), arrowprops=arrow, zorder=1)
     for j, name in ((0, "before last"), (1, "last")):
         axes.text(*place[j], name, ha="center", va="center", color="white", fontsize=8, zorder=4,
                   bbox=dict(boxstyle="round,pad=0.4", facecolor=INK, edgecolor="none"))  # fmt: skip
