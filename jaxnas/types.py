@@ -83,6 +83,8 @@ class Space(NamedTuple):
       to_string: (host) `genome -> str`.
       from_string: (host) `str -> genome`; raises `ValueError` on anything else.
       size: number of genomes (host integer).
+      allowed: `(genome, d) -> [C]` bool, which options of decision d make a genome of the space, given decisions
+        0 … d-1 of `genome` (the others are not read); None where those of `mask` always do.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Space(NamedTuple):
     size: int
     index: Callable | None = None
     from_index: Callable | None = None
+    allowed: Callable | None = None
 
     @property
     def choices(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Train one network from scratch: a pure function of key, decisions and number of steps."""
+"""Train one network: pure functions of key, decisions and number of steps."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,15 +16,18 @@ from jaxnas.tasks.task import Split, Task, cross_entropy
 
 
 class Recipe(NamedTuple):
-    """SGD with Nesterov momentum and a cosine schedule; by default the recipe of NAS-Bench-201.
+    """SGD with momentum and a cosine schedule; by default the recipe of NAS-Bench-201.
 
     The last three are NASNet's. An option that the network has nothing for is refused (see `training.fits`).
 
     Attributes:
       batch_size: examples in a step.
-      learning_rate: at the first step; falls to 0 after the last along half a cosine.
-      momentum: of Nesterov.
+      learning_rate: at the first step.
+      final_learning_rate: after the last; the rate falls to it along half a cosine.
+      momentum: of SGD.
+      nesterov: whether it is Nesterov's.
       weight_decay: added to the gradient of every parameter, as PyTorch's SGD does.
+      clip_norm: the gradient is scaled down to this norm where it is longer, before the decay; 0 for never.
       label_smoothing: in [0, 1), for cross-entropy.
       cutout: side in pixels of the square cut out of each training image (DeVries and Taylor, 2017); 0 for none.
       drop_path: probability in [0, 1) of dropping a path at the last step, growing linearly from 0 at the first:
@@ -34,8 +37,11 @@ class Recipe(NamedTuple):
 
     batch_size: int = 64
     learning_rate: float = 0.1
+    final_learning_rate: float = 0.0
     momentum: float = 0.9
+    nesterov: bool = True
     weight_decay: float = 5e-4
+    clip_norm: float = 0.0
     label_smoothing: float = 0.0
     cutout: int = 0
     drop_path: float = 0.0
@@ -52,20 +58,42 @@ class Recipe(NamedTuple):
         """Raises `ValueError` naming a field out of its range."""
         check.integer("batch_size", self.batch_size, least=1)
         check.integer("cutout", self.cutout, least=0)
-        ranges = {"learning_rate": 1e6, "momentum": 1, "weight_decay": 1e6, "label_smoothing": 1, "auxiliary": 1e6}
-        for field, most in ranges.items():
+        positive = ("learning_rate", "final_learning_rate", "weight_decay", "clip_norm", "auxiliary")
+        for field, most in {**dict.fromkeys(positive, 1e6), "momentum": 1, "label_smoothing": 1}.items():
             check.real(field, getattr(self, field), least=0, most=most)
         check.real("drop_path", self.drop_path, least=0, most=0.999)
+
+    def rate(self, progress):
+        """The learning rate when `progress` of the training, in [0, 1], is done."""
+        fall = 0.5 * (1 + jnp.cos(jnp.pi * progress))
+        return self.final_learning_rate + (self.learning_rate - self.final_learning_rate) * fall
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """From gradients to what is subtracted from the parameters, once multiplied by the rate."""
+        clip = [optax.clip_by_global_norm(self.clip_norm)] if self.clip_norm else []
+        decay, momentum = optax.add_decayed_weights(self.weight_decay), optax.trace(self.momentum, self.nesterov)
+        return optax.chain(*clip, decay, momentum)
 
 
 class Trainer(NamedTuple):
     """Training and scoring of one network.
 
     Attributes:
+      init: `(key, decisions) -> variables`.
+      per_epoch: batches in an epoch.
+      order: `(key, epoch) -> [N]`, the order of the training examples.
+      batch: `(key, order, t) -> Split`, the batch of step t out of its epoch's order, augmented.
+      loss: `(variables, decisions, batch, progress, key) -> (loss, state)` in training: of a batch when `progress` of
+        the steps, in [0, 1), are done; `state` is `variables` without parameters, updated.
       train: `(key, decisions, steps) -> (variables, loss)`, the last batch's loss; `steps` may be traced.
       score: `(variables, decisions, Split) -> (loss, metric)`, means over the split.
     """
 
+    init: Callable
+    per_epoch: int
+    order: Callable
+    batch: Callable
+    loss: Callable
     train: Callable
     score: Callable
 
@@ -77,11 +105,11 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
       ValueError: a recipe out of range, or label smoothing with a loss of the user's own.
     """
     recipe.check()
-    loss = task.loss
+    criterion = task.loss
     if recipe.label_smoothing:
-        if loss is not cross_entropy:
+        if criterion is not cross_entropy:
             raise ValueError("label_smoothing: only for the default cross-entropy loss; smooth in your own loss.")
-        loss = partial(cross_entropy, label_smoothing=recipe.label_smoothing)
+        criterion = partial(cross_entropy, label_smoothing=recipe.label_smoothing)
     augment = task.augment
     if recipe.cutout:
         cut = cutout(recipe.cutout)
@@ -89,44 +117,57 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
     N = task.train.x.shape[0]
     B = min(recipe.batch_size, N)
     per_epoch = N // B
-    optimizer = optax.chain(optax.add_decayed_weights(recipe.weight_decay), optax.trace(recipe.momentum, nesterov=True))
+    optimizer = recipe.optimizer()
+
+    def init(key, decisions):
+        variables = network.init(key, decisions, task.train.x[:1], bool(recipe.auxiliary))
+        variables.pop("auxiliary", None)
+        return variables
+
+    def order(key, epoch):
+        return jax.random.permutation(jax.random.fold_in(key, epoch), N)
+
+    def batch(key, order, t):
+        chosen = jax.lax.dynamic_slice_in_dim(order, t % per_epoch * B, B)
+        x, y = task.train.x[chosen], task.train.y[chosen]
+        return Split(x if augment is None else augment(jax.random.fold_in(key, t), x), y)
+
+    def loss(variables, decisions, batch, progress, key):
+        extra, rngs, mutable = {}, {}, [c for c in variables if c != "params"]
+        if recipe.drop_path:
+            extra["schedule"] = {"drop_path": recipe.drop_path * progress}
+            rngs["drop_path"] = key
+        if recipe.auxiliary:
+            mutable.append("auxiliary")
+        outputs, state = network.apply({**variables, **extra}, decisions, batch.x, True, mutable=mutable, rngs=rngs)
+        state = dict(state)
+        heads = jax.tree.leaves(state.pop("auxiliary", ()))
+        return criterion(outputs, batch.y).mean() + recipe.auxiliary * sum(
+            criterion(head, batch.y).mean() for head in heads
+        ), state
 
     def train(key, decisions, steps):
         init_key, order_key, augment_key, drop_key = (*jax.random.split(key, 3), jax.random.fold_in(key, 3))
-        variables = network.init(init_key, decisions, task.train.x[:1], bool(recipe.auxiliary))
-        variables.pop("auxiliary", None)
+        variables = init(init_key, decisions)
         # One vector: the optimizer is then one kernel over all parameters instead of several for each array.
         params, tree = ravel_pytree(variables.pop("params"))
 
-        def objective(params, state, t, x, y):
-            extra, rngs, mutable = {}, {}, list(state)
-            if recipe.drop_path:
-                extra["schedule"] = {"drop_path": recipe.drop_path * t / steps}
-                rngs["drop_path"] = jax.random.fold_in(drop_key, t)
-            if recipe.auxiliary:
-                mutable.append("auxiliary")
-            variables = {"params": tree(params), **state, **extra}
-            outputs, state = network.apply(variables, decisions, x, True, mutable=mutable, rngs=rngs)
-            state = dict(state)
-            heads = jax.tree.leaves(state.pop("auxiliary", ()))
-            return loss(outputs, y).mean() + recipe.auxiliary * sum(loss(h, y).mean() for h in heads), state
+        def objective(params, state, t, examples):
+            variables = {"params": tree(params), **state}
+            return loss(variables, decisions, examples, t / steps, jax.random.fold_in(drop_key, t))
 
         def update(t, order, carry):
             params, state, opt, _ = carry
-            batch = jax.lax.dynamic_slice_in_dim(order, t % per_epoch * B, B)
-            x, y = task.train.x[batch], task.train.y[batch]
-            if augment is not None:
-                x = augment(jax.random.fold_in(augment_key, t), x)
-            (value, state), gradient = jax.value_and_grad(objective, has_aux=True)(params, state, t, x, y)
+            examples = batch(augment_key, order, t)
+            (value, state), gradient = jax.value_and_grad(objective, has_aux=True)(params, state, t, examples)
             updates, opt = optimizer.update(gradient, opt, params)
-            rate = recipe.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * t / steps))
-            return params - rate * updates, state, opt, value
+            return params - recipe.rate(t / steps) * updates, state, opt, value
 
         def epoch(e, carry):
-            order = jax.random.permutation(jax.random.fold_in(order_key, e), N)
+            examples = order(order_key, e)
             first = e * per_epoch
             last = jnp.minimum(first + per_epoch, steps)
-            return jax.lax.fori_loop(first, last, lambda t, c: update(t, order, c), carry)
+            return jax.lax.fori_loop(first, last, lambda t, c: update(t, examples, c), carry)
 
         carry = (params, variables, optimizer.init(params), jnp.float32(jnp.nan))
         params, state, _, value = jax.lax.fori_loop(0, -(-steps // per_epoch), epoch, carry)
@@ -145,4 +186,4 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
 
         return tuple(v.reshape(-1)[:n].mean() for v in jax.lax.map(part, parts))
 
-    return Trainer(train, score)
+    return Trainer(init, per_epoch, order, batch, loss, train, score)

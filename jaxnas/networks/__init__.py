@@ -1,7 +1,8 @@
 """How a genome becomes a Flax module, called with `(decisions, x, train)`."""
 
-from jaxnas.networks.choice import Choice, exists, width
+from jaxnas.networks.choice import Choice, Gated, exists, width
 from jaxnas.networks.conv import conv_general_dilated
+from jaxnas.networks.darts import Darts
 from jaxnas.networks.extract import extract
 from jaxnas.networks.nasbench201 import NasBench201
 from jaxnas.networks.nasnet import NasNet
@@ -25,7 +26,9 @@ __all__ = [
     "AvgPool",
     "BatchNorm",
     "Choice",
+    "Darts",
     "Factorized",
+    "Gated",
     "Identity",
     "MaxPool",
     "NasBench201",

@@ -4,14 +4,17 @@ A network is written once. The kind of decision that a `Choice` is handed select
 
 - a Python or NumPy integer: only the chosen option exists (the stand-alone network);
 - a JAX integer: every option is compiled once and the genome picks at run time (the population network);
-- a float vector: the mixture of all options (the relaxed supernet).
+- a float vector: the mixture of all options (the relaxed supernet);
+- a `Gated` vector: the mixture of those options whose gates are open, the others are not computed.
 
-With the same parameters the three agree, and the parameters of the stand-alone network are a sub-tree by name of the
+With the same parameters all agree, and the parameters of the stand-alone network are a sub-tree by name of the
 population network's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -19,6 +22,20 @@ import numpy as np
 from jax import lax
 
 from jaxnas import check
+
+
+class Gated(NamedTuple):
+    """A relaxed choice between options that are computed only where a gate is open.
+
+    A closed option adds nothing to the output, and its weight has the gradient 0.
+
+    Attributes:
+      weights: `[C]` float.
+      gates: `[C]` bool.
+    """
+
+    weights: chex.Array
+    gates: chex.Array
 
 
 def is_static(decision) -> bool:
@@ -50,36 +67,76 @@ class Choice(nn.Module):
             check.integer(f"decision of {self.name}", int(decision), least=0, most=len(names) - 1)
             name = names[decision]
             return options[name](name=name)(x, train)
-        if self.is_initializing() or jnp.ndim(decision) == 1:
-            outputs = [options[n](name=n)(x, train) for n in names]
-            if self.is_initializing():
-                # All options now have their variables; nothing that follows needs what they computed.
-                return jnp.zeros_like(outputs[0])
-            if len(decision) != len(names):
-                raise ValueError(f"decision of {self.name}: expected {len(names)} weights, got {len(decision)}.")
-            return sum(w * y for w, y in zip(decision, outputs, strict=True))
-        return self._pick(options, decision, x, train)
+        if self.is_initializing():
+            # All options get their variables; nothing that follows needs what they compute.
+            return jnp.zeros_like([options[n](name=n)(x, train) for n in names][0])
+        weights = decision.weights if isinstance(decision, Gated) else decision
+        if jnp.ndim(weights) == 0:
+            return self._pick(options, decision, x, train)
+        if len(weights) != len(names):
+            raise ValueError(f"decision of {self.name}: expected {len(names)} weights, got {len(weights)}.")
+        if isinstance(decision, Gated):
+            return self._open(options, decision, x, train)
+        return sum(w * options[n](name=n)(x, train) for w, n in zip(weights, names, strict=True))
 
     def _pick(self, options, decision, x, train):
-        """Runs one option by a real conditional. Its variables go in and come out explicitly: see `switch`."""
-        collections = {c: v for c, v in self.variables.items() if v}
-        mutable = [c for c in collections if c != "params" and self.is_mutable_collection(c)]
-        rngs = {r: self.make_rng(r) for r in self.scope.rngs if r != "params"}
+        """Runs one option by a real conditional."""
+        collections, mutable, apply = self._explicit(options, train)
 
         def option(name):
             def run(operands):
                 variables, x = operands
-                own = {c: v[name] for c, v in variables.items() if name in v}
-                y, updates = options[name](parent=None).apply(own, x, train, mutable=mutable, rngs=rngs)
-                return y, {c: {**variables[c], name: updates[c]} if c in updates else variables[c] for c in mutable}
+                y, updates = apply(name, variables, x)
+                return y, {c: {**variables[c], **updates.get(c, {})} for c in mutable}
 
             return run
 
         y, updates = switch(decision, [option(n) for n in options], (collections, x))
+        self._put(updates)
+        return y
+
+    def _open(self, options, decision: Gated, x, train):
+        """Runs each option behind a real conditional of its own."""
+        collections, mutable, apply = self._explicit(options, train)
+        total = 0.0
+        for name, weight, gate in zip(options, *decision, strict=True):
+            own = {c: {name: v[name]} for c, v in collections.items() if name in v}
+
+            def opened(operands, name=name):
+                weight, variables, x = operands
+                y, updates = apply(name, variables, x)
+                return weight * y, {c: updates.get(c, {}) for c in mutable}
+
+            def closed(operands, opened=opened):
+                y, updates = jax.eval_shape(opened, operands)
+                kept = {c: operands[1][c] if updates[c] else {} for c in updates}
+                return jnp.zeros(y.shape, y.dtype), kept
+
+            y, updates = switch(gate.astype(jnp.int32), [closed, opened], (weight, own, x))
+            self._put(updates)
+            total += y
+        return total
+
+    def _explicit(self, options, train: bool):
+        """`(variables, mutable collections, apply)`: branches of a conditional take and return variables, see `switch`.
+
+        `apply(name, variables, x)` runs an option and returns its output and `{collection: {name: updated}}`.
+        """
+        collections = {c: v for c, v in self.variables.items() if v}
+        mutable = [c for c in collections if c != "params" and self.is_mutable_collection(c)]
+        rngs = {r: self.make_rng(r) for r in self.scope.rngs if r != "params"}
+
+        def apply(name, variables, x):
+            own = {c: v[name] for c, v in variables.items() if name in v}
+            y, updates = options[name](parent=None).apply(own, x, train, mutable=mutable, rngs=rngs)
+            return y, {c: {name: updated} for c, updated in updates.items()}
+
+        return collections, mutable, apply
+
+    def _put(self, updates):
         for collection, tree in updates.items():
             for name, value in tree.items():
                 self.put_variable(collection, name, value)
-        return y
 
 
 def switch(index, branches: Sequence[Callable], operands):
@@ -110,6 +167,7 @@ def width(decision, widths: Sequence[int]):
     if is_static(decision):
         check.integer("decision", int(decision), least=0, most=len(widths) - 1, because="the options of width")
         return widths[decision], 1.0
+    decision = decision.weights if isinstance(decision, Gated) else decision
     features = max(widths)
     masks = jnp.arange(features) < jnp.asarray(widths)[:, None]
     masks = masks.astype(jnp.float32)
@@ -123,6 +181,9 @@ def exists(decision, depths: Sequence[int], i: int):
         check.integer("decision", int(decision), least=0, most=len(depths) - 1, because="the options of depth")
         return int(there[decision])
     there = jnp.asarray(there)
+    if isinstance(decision, Gated):
+        gates = jnp.stack([(decision.gates & ~there).any(), (decision.gates & there).any()])
+        return Gated(exists(decision.weights, depths, i), gates)
     if jnp.ndim(decision) == 1:
         return jnp.stack([(decision * ~there).sum(), (decision * there).sum()])
     return there[decision].astype(jnp.int32)

@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas import check
-from jaxnas.networks.choice import Choice, is_static
+from jaxnas.networks.choice import Choice, Gated, is_static
 from jaxnas.networks.conv import conv_general_dilated
 from jaxnas.networks.norm import BatchNorm
-from jaxnas.networks.ops import AvgPool, Factorized, MaxPool, ReLUConvBN, SepConv, Skip, avg_pool, conv
+from jaxnas.networks.ops import AvgPool, Factorized, MaxPool, ReLUConvBN, SepConv, Skip, avg_pool, conv, drop_path
 from jaxnas.spaces.nasnet import OPERATIONS
 
 
@@ -217,7 +217,7 @@ class Cell(nn.Module):
         for k, (source, op) in enumerate(zip(sources, chosen, strict=True)):
             choice = Choice(options, name=f"operation_{k}")
             x = states[source]
-            y = _drop(choice, choice(op, (x, x, int(source) < 2) if self.reduce else x, train), rate)
+            y = drop_path(choice, choice(op, (x, x, int(source) < 2) if self.reduce else x, train), rate)
             if k % 2 == 0:
                 first = y
             else:
@@ -227,12 +227,10 @@ class Cell(nn.Module):
 
     def _population(self, options, sources, chosen, inputs, size, train, rate) -> Blocks:
         S = self.blocks + 2
-        relaxed = jnp.ndim(sources[0]) == 1
-        if relaxed:
-            sources = jnp.stack([jnp.pad(s, (0, S - len(s))) for s in sources])
-            chosen = jnp.stack(chosen)
-        else:
-            sources, chosen = jnp.stack([*map(jnp.asarray, sources)]), jnp.stack([*map(jnp.asarray, chosen)])
+        sources = [s.weights if isinstance(s, Gated) else jnp.asarray(s) for s in sources]  # picking costs nothing
+        relaxed = sources[0].ndim == 1
+        sources = jnp.stack([jnp.pad(s, (0, S - len(s))) for s in sources] if relaxed else sources)
+        chosen = jax.tree.map(lambda *ops: jnp.stack(ops), *chosen)
         weights = sources if relaxed else jax.nn.one_hot(sources, S)
         inputs = jnp.stack(inputs)
         blocks = jnp.zeros((self.blocks, inputs.shape[1], *size, self.features), inputs.dtype)
@@ -250,7 +248,7 @@ class Cell(nn.Module):
                 x = pick(inputs, source[:2]), pick(bank, source[2:]), source[:2].sum()
             else:
                 x = pick(inputs, jnp.minimum(source, 1)), pick(bank, jnp.maximum(source - 2, 0)), source < 2
-            y = _drop(choice, choice(op, x, train), rate)
+            y = drop_path(choice, choice(op, x, train), rate)
             return bank.at[k // 2 + S - self.blocks - 2 * self.reduce].add(y.astype(bank.dtype)), None
 
         scan = nn.scan(
@@ -296,14 +294,6 @@ class Resized(nn.Module):
         for c in mutable:
             self.put_variable(c, "operation", jax.tree.map(mix, updated[c], other[c]))
         return mix(y, z)
-
-
-def _drop(module: nn.Module, x, rate):
-    """Drop-path: each example of `x` is 0 with probability `rate`, the others are scaled to keep the mean."""
-    if rate is None:
-        return x
-    keep = jax.random.bernoulli(module.make_rng("drop_path"), 1 - rate, (x.shape[0], 1, 1, 1))
-    return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 
 
 class AuxiliaryHead(nn.Module):

@@ -18,15 +18,17 @@ class BatchNorm(nn.Module):
 
     Attributes:
       dtype: of the result, by default that of the input; statistics are float32.
+      affine: whether a learned scale and bias follow.
     """
 
     dtype: jnp.dtype | None = None
+    affine: bool = True
 
     @nn.compact
     def __call__(self, x, train: bool):
         C = x.shape[-1]
-        scale = self.param("scale", nn.initializers.ones, (C,))
-        bias = self.param("bias", nn.initializers.zeros, (C,))
+        scale = self.param("scale", nn.initializers.ones, (C,)) if self.affine else jnp.ones(C)
+        bias = self.param("bias", nn.initializers.zeros, (C,)) if self.affine else jnp.zeros(C)
         mean = self.variable("batch_stats", "mean", jnp.zeros, (C,))
         var = self.variable("batch_stats", "var", jnp.ones, (C,))
         dtype = self.dtype or x.dtype

@@ -74,12 +74,25 @@ def _over_window(combine: Callable, x, axis: int, window: int, stride: int, fill
     return reduce(combine, views)
 
 
+def drop_path(module: nn.Module, x, rate):
+    """Each example of `x` `[B, H, W, C]` is 0 with probability `rate`, the others are scaled to keep the mean.
+
+    Larsson et al. (2017). Draws from the RNG `drop_path` of `module`; a rate of None drops nothing.
+    """
+    if rate is None:
+        return x
+    keep = jax.random.bernoulli(module.make_rng("drop_path"), 1 - rate, (x.shape[0], 1, 1, 1))
+    return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
+
+
 class Zero(nn.Module):
-    """No connection."""
+    """No connection; the image has `size`, if given."""
+
+    size: tuple[int, int] | None = None
 
     @nn.compact
     def __call__(self, x, train: bool):
-        return jnp.zeros_like(x)
+        return jnp.zeros((x.shape[0], *(self.size or x.shape[1:3]), x.shape[3]), x.dtype)
 
 
 class Identity(nn.Module):
@@ -121,12 +134,13 @@ class ReLUConvBN(nn.Module):
     dtype: jnp.dtype | None = None
     dilation: int = 1
     size: tuple[int, int] | None = None
+    affine: bool = True
 
     @nn.compact
     def __call__(self, x, train: bool):
         stride = self.stride if self.size is None else stride_to(x, self.size)
         x = conv(self.features, self.kernel, stride, dilation=self.dilation, dtype=self.dtype, name="conv")(nn.relu(x))
-        return BatchNorm(self.dtype, name="norm")(x, train)
+        return BatchNorm(self.dtype, self.affine, name="norm")(x, train)
 
 
 class Factorized(nn.Module):
@@ -153,6 +167,7 @@ class SepConv(nn.Module):
     kernel: int = 3
     dtype: jnp.dtype | None = None
     size: tuple[int, int] | None = None
+    affine: bool = True
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -160,8 +175,45 @@ class SepConv(nn.Module):
             C, stride = x.shape[-1], stride_to(x, self.size)
             x = conv(C, self.kernel, stride, groups=C, dtype=self.dtype, name=f"depthwise_{i}")(nn.relu(x))
             x = conv(self.features, 1, dtype=self.dtype, name=f"pointwise_{i}")(x)
-            x = BatchNorm(self.dtype, name=f"norm_{i}")(x, train)
+            x = BatchNorm(self.dtype, self.affine, name=f"norm_{i}")(x, train)
         return x
+
+
+class DilConv(nn.Module):
+    """ReLU, depthwise convolution of dilation 2, 1 x 1 convolution, batch normalization (as in DARTS)."""
+
+    features: int
+    kernel: int = 3
+    dtype: jnp.dtype | None = None
+    size: tuple[int, int] | None = None
+    affine: bool = True
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        C, stride = x.shape[-1], stride_to(x, self.size)
+        x = conv(C, self.kernel, stride, dilation=2, groups=C, dtype=self.dtype, name="depthwise")(nn.relu(x))
+        x = conv(self.features, 1, dtype=self.dtype, name="pointwise")(x)
+        return BatchNorm(self.dtype, self.affine, name="norm")(x, train)
+
+
+class FactorizedReduce(nn.Module):
+    """ReLU and halving without loss of what lies between the strides, batch normalization (as in DARTS).
+
+    Half of the features come from the even pixels, half from the odd ones, by a 1 x 1 convolution each.
+    """
+
+    features: int
+    dtype: jnp.dtype | None = None
+    affine: bool = True
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        x = nn.relu(x)
+        odd = jnp.pad(x, [(0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)])[:, 1::2, 1::2]
+        half = self.features // 2
+        even = conv(half, 1, dtype=self.dtype, name="even")(x[:, ::2, ::2])
+        odd = conv(self.features - half, 1, dtype=self.dtype, name="odd")(odd)
+        return BatchNorm(self.dtype, self.affine, name="norm")(jnp.concatenate([even, odd], -1), train)
 
 
 class Skip(nn.Module):
