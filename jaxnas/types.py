@@ -51,6 +51,8 @@ class Feedback:
       cost: `[P, K]` float, under the evaluator's `cost_names`.
       valid: `[P]` bool; False means that it failed or diverged. Infeasible is not invalid.
       gradient: `[P, D, C]`, d loss / d weights, or None. The strategy descends.
+      curvature: `[P]`, the largest eigenvalue of the loss's Hessian in the logits of `weights`, or None; NaN where it
+        was not measured.
       metrics: dict with static keys of `[P, ...]` arrays; strategies never read it.
     """
 
@@ -58,6 +60,7 @@ class Feedback:
     cost: chex.Array
     valid: chex.Array
     gradient: chex.Array | None = None
+    curvature: chex.Array | None = None
     metrics: dict[str, chex.Array] = struct.field(default_factory=dict)
 
 
@@ -122,7 +125,8 @@ class Strategy(NamedTuple):
       tell: `(key, state, Proposal, Feedback) -> state`. Needs nothing but its arguments, so several asks may be
         outstanding.
       recommend: `state -> genome`, what to build if the search ended now.
-      needs: what it relies on, out of "fitness", "cost", "gradient", and "budget" (that budgets are honoured).
+      needs: what it relies on, out of "fitness", "cost", "gradient", "curvature", "budget" (that budgets are honoured)
+        and "shared" (that what one evaluation trains serves the next).
       gives: what proposals carry beside a genome, out of "budget", "weights" and "gates".
     """
 
@@ -142,11 +146,15 @@ class Evaluator(NamedTuple):
       name: for messages and files.
       init: `key -> state`.
       evaluate: `(key, state, Proposal) -> (Feedback, state)`.
-      gives: what `Feedback` carries, out of "fitness", "cost" and "gradient"; "budget" where fitness depends on it.
+      gives: what `Feedback` carries, out of "fitness", "cost", "gradient" and "curvature"; "budget" where fitness
+        depends on it; "shared" where weights live on in the state.
       needs: what proposals must carry, out of "budget", "weights" and "gates".
       jittable: False where `evaluate` runs on the host (plain Python, one compile for each architecture).
       cost_names: names of the K columns of `Feedback.cost`.
       report: `() -> dict` (host), how evaluation was executed, for result files.
+      loss: `(state, weights [D, C], Split) -> scalar`, the mixture's loss on a batch, differentiable; None where
+        weights are not shared.
+      inherit: `(state, genome) -> variables` (host), what the stand-alone network inherits; None likewise.
     """
 
     name: str
@@ -157,6 +165,8 @@ class Evaluator(NamedTuple):
     jittable: bool = True
     cost_names: tuple[str, ...] = ()
     report: Callable[[], dict] = dict
+    loss: Callable | None = None
+    inherit: Callable | None = None
 
 
 def population_of(proposal: Proposal) -> int:

@@ -1,10 +1,24 @@
 """How good is it."""
 
 from jaxnas.evaluators.cached import cached
+from jaxnas.evaluators.curvature import largest_eigenvalue
 from jaxnas.evaluators.direct import direct
 from jaxnas.evaluators.retrain import parameters, retrain
+from jaxnas.evaluators.supernet import supernet
 from jaxnas.evaluators.table import table
 from jaxnas.evaluators.trainer import Recipe, Trainer, trainer
 from jaxnas.evaluators.training import training
 
-__all__ = ["Recipe", "Trainer", "cached", "direct", "parameters", "retrain", "table", "trainer", "training"]
+__all__ = [
+    "Recipe",
+    "Trainer",
+    "cached",
+    "direct",
+    "largest_eigenvalue",
+    "parameters",
+    "retrain",
+    "supernet",
+    "table",
+    "trainer",
+    "training",
+]

@@ -1,8 +1,9 @@
 """What may be built: pure data and functions over genomes."""
 
 from jaxnas.spaces.categorical import categorical
+from jaxnas.spaces.darts import darts
 from jaxnas.spaces.nasbench101 import nasbench101
 from jaxnas.spaces.nasbench201 import nasbench201, path_encoding
 from jaxnas.spaces.nasnet import nasnet
 
-__all__ = ["categorical", "nasbench101", "nasbench201", "nasnet", "path_encoding"]
+__all__ = ["categorical", "darts", "nasbench101", "nasbench201", "nasnet", "path_encoding"]

@@ -40,14 +40,23 @@ def entropy(logits: chex.Array) -> chex.Array:
 
 
 def independent_policy(space: Space) -> Policy:
-    """Each decision has logits of its own, uniform at first."""
+    """Each decision has logits of its own, uniform at first (over what earlier decisions allow)."""
     D, C = space.mask.shape
 
     def logits(params, genome):
-        return _normalized(params, space.mask)
+        return _normalized(params, _existing(space, genome))
 
     def sample(key, params):
-        return jax.random.categorical(key, _normalized(params, space.mask)).astype(jnp.int32)
+        if space.allowed is None:
+            return jax.random.categorical(key, _normalized(params, space.mask)).astype(jnp.int32)
+
+        def body(genome, x):
+            d, noise = x
+            choice = jnp.argmax(_normalized(params[d], space.allowed(genome, d)) + noise)
+            return genome.at[d].set(choice.astype(jnp.int32)), None
+
+        noise = jax.random.gumbel(key, (D, C))
+        return jax.lax.scan(body, jnp.zeros(D, jnp.int32), (jnp.arange(D), noise))[0]
 
     return Policy(lambda key: jnp.zeros((D, C)), sample, logits)
 
@@ -67,23 +76,25 @@ def lstm_policy(space: Space, *, hidden: int = 100) -> Policy:
     module = _Step(D, C, hidden)
     start = jnp.zeros(hidden), jnp.zeros(hidden)
 
-    def step(params, carry, d, choice):
-        carry, raw = module.apply(params, carry, d, choice)
-        return carry, _normalized(raw, jnp.asarray(space.mask)[d])
-
     def sample(key, params):
+        # The genome so far is carried along only where options depend on it.
         def body(carry, x):
+            memory, before, genome = carry
             d, noise = x
-            memory, logits = step(params, carry[0], d, carry[1])
-            choice = jnp.argmax(logits + noise).astype(jnp.int32)
-            return (memory, choice), choice
+            memory, raw = module.apply(params, memory, d, before)
+            exists = jnp.asarray(space.mask)[d] if space.allowed is None else space.allowed(genome, d)
+            choice = jnp.argmax(_normalized(raw, exists) + noise).astype(jnp.int32)
+            genome = genome if space.allowed is None else genome.at[d].set(choice)
+            return (memory, choice, genome), choice
 
         noise = jax.random.gumbel(key, (D, C))
-        return jax.lax.scan(body, (start, jnp.int32(0)), (jnp.arange(D), noise))[1]
+        unmade = None if space.allowed is None else jnp.zeros(D, jnp.int32)
+        return jax.lax.scan(body, (start, jnp.int32(0), unmade), (jnp.arange(D), noise))[1]
 
     def logits(params, genome):
         before = jnp.concatenate([jnp.zeros(1, jnp.int32), genome[:-1]])
-        return jax.lax.scan(lambda carry, x: step(params, carry, *x), start, (jnp.arange(D), before))[1]
+        raw = jax.lax.scan(lambda carry, x: module.apply(params, carry, *x), start, (jnp.arange(D), before))[1]
+        return _normalized(raw, _existing(space, genome))
 
     return Policy(lambda key: module.init(key, start, 0, 0), sample, logits)
 
@@ -105,6 +116,13 @@ class _Step(nn.Module):
         x = jnp.where(d == 0, first, jax.nn.one_hot(choice, self.C) @ embedding[d - 1])
         carry, y = nn.OptimizedLSTMCell(self.hidden, kernel_init=uniform, recurrent_kernel_init=uniform)(carry, x)
         return carry, y @ kernel[d]
+
+
+def _existing(space: Space, genome):
+    """`[D, C]` options that each decision has, given the earlier ones."""
+    if space.allowed is None:
+        return space.mask
+    return jax.vmap(lambda d: space.allowed(genome, d))(jnp.arange(len(space.decisions)))
 
 
 def _normalized(logits, mask):

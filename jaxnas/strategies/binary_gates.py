@@ -1,0 +1,87 @@
+"""Binary gates: ProxylessNAS's search, two paths in memory at a time (Cai, Zhu and Han, 2019)."""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxnas import check
+from jaxnas.strategies import relaxed
+from jaxnas.types import Space, Strategy, propose, usable
+
+
+@struct.dataclass
+class State:
+    logits: chex.Array
+    optimizer: Any
+    asked: chex.Array
+
+
+def binary_gates(
+    space: Space, *, learning_rate: float = 1e-3, weight_decay: float = 0.0, weight_rounds: int = 1
+) -> Strategy:
+    """Weight rounds train one sampled path; every `weight_rounds + 1`th round moves the logits, on two options each.
+
+    There, two options of each decision are drawn without replacement by their probabilities, both are computed, and
+    one of the two is the output. With p the softmax over the pair and g the loss's gradient in the gates, the logits'
+    is d logits_i = sum_j g_j p_j (1[i = j] - p_i) (the paper's equation 4, within the pair of section 3.2). After the
+    step the pair is shifted, so that all others keep their probability. Adam has no momentum, which would move logits
+    that were not drawn. Recommends `space.derive` of the softmax.
+
+    Args:
+      space: its `mask` and `derive`; every decision has two options.
+      learning_rate: of Adam.
+      weight_decay: added to the gradient of the logits drawn.
+      weight_rounds: between two rounds of the logits.
+
+    Raises:
+      ValueError: a number out of its range.
+    """
+    adam = relaxed.adam(learning_rate, weight_decay, 0.0)
+    check.integer("weight_rounds", weight_rounds, least=1)
+    C = space.mask.shape[1]
+
+    def init(key):
+        logits = relaxed.initial(space, key)
+        return State(logits, adam.init(logits), jnp.int32(0))
+
+    def ask(key, state):
+        draw_key, key = jax.random.split(key)
+        noisy = relaxed.masked(space, state.logits) + jax.random.gumbel(draw_key, space.mask.shape)
+        order = jnp.argsort(-noisy, -1)  # Gumbel: a draw without replacement
+        pair = jax.nn.one_hot(order[:, 0], C) + jax.nn.one_hot(order[:, 1], C) > 0
+        within = jnp.where(pair, state.logits, -jnp.inf)
+        output = jax.nn.one_hot(jax.random.categorical(key, within), C)
+        path = jax.nn.one_hot(order[:, 0], C)
+        learns = state.asked % (weight_rounds + 1) == weight_rounds
+        weights = jnp.where(learns, output, path)
+        proposal = propose(
+            space.derive(relaxed.softmax(space, state.logits))[None],
+            state.asked,
+            budget=jnp.where(learns, 0, 1),
+            weights=weights[None],
+            gates=jnp.where(learns, pair, path > 0)[None],
+        )
+        return proposal, state.replace(asked=state.asked + 1)
+
+    def tell(key, state, proposal, feedback):
+        learns = usable(proposal, feedback) & (proposal.budget == 0)
+        pair = proposal.gates[0]
+        p = jax.nn.softmax(jnp.where(pair, state.logits, -jnp.inf), -1)
+        g = relaxed.member_gradient(proposal, feedback)[0]
+        gradient = p * (g - (g * p).sum(-1, keepdims=True))
+        updates, optimizer = adam.update(gradient, state.optimizer, jnp.where(pair, state.logits, 0))
+        logits = jnp.where(pair, optax.apply_updates(state.logits, updates), state.logits)
+        mass = lambda a: jax.nn.logsumexp(jnp.where(pair, a, -jnp.inf), -1, keepdims=True)
+        logits = jnp.where(pair, logits + mass(state.logits) - mass(logits), logits)
+        moved = state.replace(logits=logits, optimizer=optimizer)
+        return jax.tree.map(lambda new, old: jnp.where(learns.any(), new, old), moved, state)
+
+    def recommend(state):
+        return space.derive(relaxed.softmax(space, state.logits))
+
+    needs, gives = frozenset({"gradient", "shared"}), frozenset({"weights", "gates", "budget"})
+    return Strategy("binary_gates", init, ask, tell, recommend, needs=needs, gives=gives)

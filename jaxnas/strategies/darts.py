@@ -1,0 +1,70 @@
+"""DARTS: differentiable architecture search on a relaxed supernet (Liu, Simonyan and Yang, 2019)."""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxnas import check
+from jaxnas.strategies import relaxed
+from jaxnas.types import Space, Strategy, propose, usable
+
+
+@struct.dataclass
+class State:
+    logits: chex.Array
+    optimizer: Any
+    asked: chex.Array
+    told: chex.Array
+
+
+def darts(
+    space: Space, *, learning_rate: float = 3e-4, weight_decay: float = 1e-3, warm_up: int = 0, momentum: float = 0.5
+) -> Strategy:
+    """The softmax of architecture logits mixes the options; Adam moves the logits along the evaluator's gradient.
+
+    One mixture is asked for in each round, and one weight step on it: with the paper's algorithm 1, a step of the
+    logits and then one of the weights at the new logits. That is weight step and gradient in each evaluation once the
+    first weight step is left out, hence budget 0 in the first round. First or second order is the evaluator's matter.
+    Recommends `space.derive` of the softmax.
+
+    Args:
+      space: its `mask` and `derive`.
+      learning_rate: of Adam.
+      weight_decay: added to the logits' gradient.
+      warm_up: rounds in which only weights learn.
+      momentum: Adam's first decay rate.
+
+    Raises:
+      ValueError: a number out of its range.
+    """
+    adam = relaxed.adam(learning_rate, weight_decay, momentum)
+    check.integer("warm_up", warm_up, least=0)
+
+    def init(key):
+        logits = relaxed.initial(space, key)
+        return State(logits, adam.init(logits), jnp.int32(0), jnp.int32(0))
+
+    def ask(key, state):
+        weights = relaxed.softmax(space, state.logits)
+        budget = jnp.where((state.asked == 0) & (warm_up == 0), 0, 1)
+        proposal = propose(space.derive(weights)[None], state.asked, budget=budget, weights=weights[None])
+        return proposal, state.replace(asked=state.asked + 1)
+
+    def tell(key, state, proposal, feedback):
+        pull = jax.vjp(lambda logits: relaxed.softmax(space, logits), state.logits)[1]
+        (gradient,) = pull(relaxed.member_gradient(proposal, feedback).sum(0))
+        updates, optimizer = adam.update(gradient, state.optimizer, state.logits)
+        moved = state.replace(logits=optax.apply_updates(state.logits, updates), optimizer=optimizer)
+        learns = usable(proposal, feedback).any() & (state.told >= warm_up)
+        moved = jax.tree.map(lambda new, old: jnp.where(learns, new, old), moved, state)
+        return moved.replace(told=state.told + proposal.active.any())
+
+    def recommend(state):
+        return space.derive(relaxed.softmax(space, state.logits))
+
+    needs, gives = frozenset({"gradient", "shared"}), frozenset({"weights", "budget"})
+    return Strategy("darts", init, ask, tell, recommend, needs=needs, gives=gives)

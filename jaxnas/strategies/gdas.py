@@ -1,0 +1,92 @@
+"""GDAS: differentiable search that samples one path at a time (Dong and Yang, 2019)."""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxnas import check
+from jaxnas.strategies import relaxed
+from jaxnas.types import Space, Strategy, propose, usable
+
+
+@struct.dataclass
+class State:
+    logits: chex.Array
+    optimizer: Any
+    asked: chex.Array
+
+
+def gdas(
+    space: Space,
+    *,
+    rounds: int,
+    temperature: float = 10.0,
+    final_temperature: float = 0.1,
+    learning_rate: float = 3e-4,
+    weight_decay: float = 1e-3,
+    momentum: float = 0.5,
+) -> Strategy:
+    """A Gumbel-softmax sample, made one-hot on the way forward and soft on the way back (straight through).
+
+    One option of each decision is computed. The gradient reaches the logits through the soft sample (equation 7); an
+    option that was not computed counts 0 in it. One draw serves the weight step and the gradient of a round, where the
+    authors' code draws for each. Recommends `space.derive` of the softmax.
+
+    Args:
+      space: its `mask` and `derive`.
+      rounds: over which the temperature falls linearly; it stays there.
+      temperature: at the first round.
+      final_temperature: at the last.
+      learning_rate: of Adam.
+      weight_decay: added to the logits' gradient.
+      momentum: Adam's first decay rate.
+
+    Raises:
+      ValueError: a number out of its range.
+    """
+    adam = relaxed.adam(learning_rate, weight_decay, momentum)
+    check.integer("rounds", rounds, least=1)
+    for name, value in {"temperature": temperature, "final_temperature": final_temperature}.items():
+        check.real(name, value, least=1e-6)
+
+    def soft(logits, noise, heat):
+        return jax.nn.softmax((jax.nn.log_softmax(relaxed.masked(space, logits)) + noise) / heat, -1)
+
+    def init(key):
+        logits = relaxed.initial(space, key)
+        return State(logits, adam.init(logits), jnp.int32(0))
+
+    def ask(key, state):
+        noise = jax.random.gumbel(key, space.mask.shape)
+        heat = temperature + (final_temperature - temperature) * jnp.minimum(state.asked / rounds, 1)
+        sample = soft(state.logits, noise, heat)
+        hard = jax.nn.one_hot(jnp.argmax(sample, -1), space.mask.shape[1])
+        proposal = propose(
+            space.derive(relaxed.softmax(space, state.logits))[None],
+            state.asked,
+            budget=1,
+            weights=hard[None],
+            gates=hard[None] > 0,
+            extra={"noise": noise[None], "temperature": heat[None]},
+        )
+        return proposal, state.replace(asked=state.asked + 1)
+
+    def tell(key, state, proposal, feedback):
+        def pulled(gradient, extra):
+            return jax.vjp(lambda a: soft(a, extra["noise"], extra["temperature"]), state.logits)[1](gradient)[0]
+
+        gradient = jax.vmap(pulled)(relaxed.member_gradient(proposal, feedback), proposal.extra).sum(0)
+        updates, optimizer = adam.update(gradient, state.optimizer, state.logits)
+        moved = state.replace(logits=optax.apply_updates(state.logits, updates), optimizer=optimizer)
+        learns = usable(proposal, feedback).any()
+        return jax.tree.map(lambda new, old: jnp.where(learns, new, old), moved, state)
+
+    def recommend(state):
+        return space.derive(relaxed.softmax(space, state.logits))
+
+    needs, gives = frozenset({"gradient", "shared"}), frozenset({"weights", "gates", "budget"})
+    return Strategy("gdas", init, ask, tell, recommend, needs=needs, gives=gives)

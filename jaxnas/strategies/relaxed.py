@@ -1,0 +1,41 @@
+"""What strategies share that descend on architecture logits."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxnas import check
+from jaxnas.types import Feedback, Proposal, Space, usable
+
+
+def initial(space: Space, key: chex.PRNGKey) -> chex.Array:
+    """`[D, C]` logits, normal with standard deviation 0.001 as published."""
+    return 1e-3 * jax.random.normal(key, space.mask.shape)
+
+
+def masked(space: Space, logits: chex.Array) -> chex.Array:
+    """Logits, -inf where there is no option."""
+    return jnp.where(space.mask, logits, -jnp.inf)
+
+
+def softmax(space: Space, logits: chex.Array) -> chex.Array:
+    """`[D, C]` probabilities, 0 where there is no option."""
+    return jax.nn.softmax(masked(space, logits), -1)
+
+
+def adam(learning_rate: float, weight_decay: float, momentum: float) -> optax.GradientTransformation:
+    """Adam with the decay added to the gradient, as the authors of DARTS use it.
+
+    Raises:
+      ValueError: a number out of its range.
+    """
+    check.real("learning_rate", learning_rate, least=0)
+    check.real("weight_decay", weight_decay, least=0)
+    return optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(learning_rate, b1=momentum))
+
+
+def member_gradient(proposal: Proposal, feedback: Feedback) -> chex.Array:
+    """`[P, D, C]` the gradients of usable members, 0 for the others."""
+    ok = usable(proposal, feedback)[:, None, None]
+    return jnp.where(ok, feedback.gradient, 0)
