@@ -46,6 +46,41 @@ def anytime(
     _save(figure, path)
 
 
+def shared_weights(history: Sequence[Mapping], path: str | pathlib.Path, *, cells: Sequence[str] = ()) -> None:
+    """A search on shared weights, against its evaluations: losses; and skip connections and curvature where known.
+
+    Args:
+      history: as `search` gives it.
+      path: of the PNG.
+      cells: names for the columns of `skip_connections`.
+    """
+    curvature = [(n, h["curvature"]) for n, h in enumerate(history) if h.get("curvature") is not None]
+    panels = 1 + bool(cells) + bool(curvature)
+    figure, axes = _figure(7, 2.4 * panels + 0.6, rows=panels)
+    axes = list(np.atleast_1d(axes))
+    for color, name in zip(COLORS, ("train_loss", "loss"), strict=False):
+        known = np.array([(n, h[name]) for n, h in enumerate(history) if h.get(name) is not None]).reshape(-1, 2)
+        label = {"train_loss": "training loss", "loss": "validation loss"}[name]
+        axes[0].plot(*known.T, ".", color=color, alpha=0.35, markersize=3, label=label)
+    axes[0].set_ylabel("loss")
+    axes[0].legend(frameon=False, loc="upper right", markerscale=3)
+    if cells:
+        counts = np.array([h.get("skip_connections", [np.nan] * len(cells)) for h in history], float)
+        for color, cell, column in zip(COLORS, cells, counts.T, strict=False):
+            axes[1].plot(column, ".", color=color, label=f"{cell} cell", markersize=3)
+        axes[1].set_ylabel("skip connections")
+        axes[1].legend(frameon=False, loc="upper left", markerscale=3)
+    if curvature:
+        axes[-1].plot(*zip(*curvature, strict=True), ".-", color=COLORS[4])
+        axes[-1].set_ylabel("largest eigenvalue")
+    axes[-1].set_xlabel("evaluations")
+    for panel in axes:
+        _plain(panel)
+        panel.set_xlim(-0.01 * len(history), 1.01 * len(history))
+    figure.tight_layout()
+    _save(figure, path)
+
+
 def comparison(
     curves: Mapping[str, np.ndarray],
     path: str | pathlib.Path,
@@ -119,7 +154,8 @@ def architecture(space: Space, genome: Genome, path: str | pathlib.Path, *, titl
         edges = [(int(m[1]), int(m[2]), chosen[name]) for name, m in matches.items()]
         figure, axes = _figure(8, 3.6)
         _graph(axes, edges)
-    elif all(re.fullmatch(r"\w+_\d+_[ab]_(input|op)", name) for name in chosen):
+    elif all(re.fullmatch(r"\w+_(\d+_[ab]_(input|op)|\d+->\d+)", name) for name in chosen):
+        chosen = _slots(chosen) if any("->" in name for name in chosen) else chosen
         cells = list(dict.fromkeys(name.split("_")[0] for name in chosen))
         figure, panels = _figure(11, 4.2 * len(cells), rows=len(cells))
         for axes, cell in zip(np.atleast_1d(panels), cells, strict=True):
@@ -168,6 +204,18 @@ def _graph(axes, edges: Sequence[tuple[int, int, str]]) -> None:
     axes.set_xlim(-0.3, last + 0.3)
     axes.set_ylim(-0.75, 0.9)
     axes.set_aspect("equal")  # so that the labels sit on the arcs
+
+
+def _slots(chosen: Mapping[str, str]) -> dict[str, str]:
+    """Cells of nodes that keep two edges each (`normal_0->2`), as blocks of two operations."""
+    blocks, kept = {}, {}
+    for name, op in chosen.items():
+        cell, j, i = re.fullmatch(r"(\w+)_(\d+)->(\d+)", name).groups()
+        if op != "none":
+            side = "ab"[kept.setdefault((cell, i), 0)]
+            kept[cell, i] += 1
+            blocks |= {f"{cell}_{int(i) - 2}_{side}_input": j, f"{cell}_{int(i) - 2}_{side}_op": op}
+    return blocks
 
 
 def _cell(axes, chosen: Mapping[str, str]) -> None:

@@ -328,6 +328,7 @@ def _lines(space: Space, evaluator: Evaluator, record: Record, t: int, phase: in
             "relaxed": proposal.weights is not None,
             "budget": int(proposal.budget[i]),
             "seconds": seconds / len(active),
+            **({} if feedback.curvature is None else {"curvature": _number(feedback.curvature[i])}),
             **{name: _plain(value[i]) for name, value in feedback.metrics.items()},
         }
 

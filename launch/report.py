@@ -11,17 +11,22 @@ import numpy as np
 
 import jaxnas
 from jaxnas import evaluators, networks
+from jaxnas.spaces import skip_connections
 from jaxnas.tasks import Task
-from launch.wiring import Parts
+from jaxnas.types import Space
+from launch.wiring import Parts, make
 
 
 def retrained(parts: Parts, config: Mapping[str, Any], architectures: Mapping[str, str]) -> dict[str, dict]:
     """Retrains named architectures as `config.retrain` says; name -> architecture, parameters and test figures.
 
-    With `config.residual` blocks, a residual network beside them, with as many parameters as the first has.
+    `config.retrain.network` says where the network differs from that of the search. With `config.residual` blocks, a
+    residual network beside them, with as many parameters as the first has.
     """
     recipe = {k: v for k, v in config["evaluator"].items() if k in evaluators.Recipe._fields}
     options = {**recipe, **config["retrain"], "seed": config["seed"]}
+    larger = {**config["network"], **(options.pop("network", None) or {})}
+    parts = parts._replace(network=make("network", larger, classes=parts.task.outputs))
     distinct = list(dict.fromkeys(architectures.values()))
     genomes = [parts.space.from_string(a) for a in distinct]
     scores = _timed(parts.space, parts.network, parts.task, genomes, options)
@@ -75,6 +80,16 @@ def classical(task: Task) -> dict[str, dict]:
         model.fit(x, np.asarray(final.train.y))
         rows[name] = {"test_accuracy": [float(model.score(x_test, np.asarray(final.test.y)))]}
     return rows
+
+
+def collapse(space: Space, genome) -> dict[str, Any]:
+    """Skip connections by cell, and whether any cell has collapsed: most of its operations are skip connections."""
+    cells, count = skip_connections(space)
+    if not cells:
+        return {}
+    counts = np.asarray(count(jax.numpy.asarray(genome)))
+    skips = {cell: f"{n} of {of}" for cell, (n, of) in zip(cells, counts.tolist(), strict=True)}
+    return {"skip_connections": skips, "collapsed": bool((2 * counts[:, 0] > counts[:, 1]).any())}
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:

@@ -18,7 +18,6 @@ from ml_collections import config_flags
 from jaxnas import plots
 from jaxnas.search import Phase, Result, search
 from jaxnas.strategies import random_search
-from jaxnas.types import Strategy
 from jaxnas.workdir import write
 from launch import report
 from launch.wiring import Parts, build, parse_flags, use_this_machine
@@ -45,16 +44,21 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
     """The whole program; returns what result.json holds."""
     parts = build(config)
     print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({parts.space.size:,} genomes)")
-    found = _search(parts, parts.strategy, config, workdir)
+    phases = [Phase(parts.warm_up, config["warm_up"]["rounds"])] if parts.warm_up else []
+    found = _search(parts, [*phases, Phase(parts.strategy, config["rounds"])], config, workdir)
     print(f"found {found.architecture}\n  {_summary(found)}")
+    shared = "shared" in parts.evaluator.gives
+    collapse = report.collapse(parts.space, found.genome) if shared else {}
+    if collapse:
+        counts = ", ".join(f"{cell} cell {n}" for cell, n in collapse["skip_connections"].items())
+        print(f"  skip connections: {counts}{': the search COLLAPSED' if collapse['collapsed'] else ''}")
     curves = {parts.strategy.name: [line["fitness"] for line in found.history]}
     rows = {}
     if config.get("retrain", {}).get("seeds"):
         architectures = {"found": found.architecture}
         if config.get("random_search"):
-            same_cost = {k: config["strategy"][k] for k in ("proposals", "budget") if k in config["strategy"]}
             print("random search at the same cost")
-            baseline = _search(parts, random_search(parts.space, **same_cost), config, workdir / "random_search")
+            baseline = _search(parts, _random(parts, config), config, workdir / "random_search")
             curves["random_search"] = [line["fitness"] for line in baseline.history]
             architectures["random search"] = baseline.architecture
         if config.get("reference"):
@@ -71,6 +75,7 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
         "test_accuracy": sum(rows["found"]["test_accuracy"]) / len(rows["found"]["test_accuracy"]) if rows else None,
         "evaluations": found.evaluations,
         "invalid": found.invalid,
+        **collapse,
         "retrained": rows,
         "xla_compiles": found.xla_compiles,
         "compile_seconds": found.compile_seconds,
@@ -80,17 +85,32 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
     }
     write(workdir / "result.json", json.dumps(result, indent=2))
     plots.architecture(parts.space, found.genome, workdir / "architecture.png", title=found.architecture)
-    plots.anytime(curves, workdir / "anytime.png", ylabel=_fitness_name(config))
-    print(f"result.json, history.jsonl, architecture.png and anytime.png are in {report.relative(workdir)}")
+    if shared:  # fitness ages with the weights: a best so far would say nothing
+        curve = "search.png"
+        plots.shared_weights(found.history, workdir / curve, cells=tuple(collapse.get("skip_connections", ())))
+    else:
+        curve = "anytime.png"
+        plots.anytime(curves, workdir / curve, ylabel=_fitness_name(config))
+    print(f"result.json, history.jsonl, architecture.png and {curve} are in {report.relative(workdir)}")
     return result
 
 
-def _search(parts: Parts, strategy: Strategy, config: dict, workdir: pathlib.Path) -> Result:
+def _random(parts: Parts, config: dict) -> list[Phase]:
+    """Random search of the same cost: as many candidates, or as many weight steps where weights are shared."""
+    if "shared" not in parts.evaluator.gives:
+        same = {k: config["strategy"][k] for k in ("proposals", "budget") if k in config["strategy"]}
+        return [Phase(random_search(parts.space, **same), config["rounds"])]
+    P = 10
+    paths = Phase(random_search(parts.space, proposals=P, budget=1), -(-config["evaluator"]["steps"] // P))
+    return [paths, Phase(random_search(parts.space, proposals=P), 10)]
+
+
+def _search(parts: Parts, phases: list[Phase], config: dict, workdir: pathlib.Path) -> Result:
     # `rounds` may grow from one call to the next; all else identifies the run.
     identity = {k: v for k, v in config.items() if k != "rounds"}
     return search(
         parts.space,
-        [Phase(strategy, config["rounds"])],
+        phases,
         parts.evaluator,
         seed=config["seed"],
         workdir=str(workdir),

@@ -18,13 +18,17 @@ from jaxnas.types import Evaluator, Space, Strategy
 
 
 class Parts(NamedTuple):
-    """What a search is made of; `network` and `task` are None where the evaluator needs none."""
+    """What a search is made of; `network` and `task` are None where the evaluator needs none.
+
+    `warm_up` is the strategy of a first phase, on whose evaluator's state `strategy` goes on; or None.
+    """
 
     space: Space
     network: nn.Module | None
     task: tasks.Task | None
     strategy: Strategy
     evaluator: Evaluator
+    warm_up: Strategy | None = None
 
 
 def table_file(space: Space, path: str, fitness: str, seeds: str | int = "mean") -> Evaluator:
@@ -53,9 +57,11 @@ def space_of(table: tables.Table) -> Space:
     return make("space", {**table.space, **({} if table.codes is None else {"codes": table.codes})})
 
 
-def _public(module) -> dict[str, Callable]:
-    factories = {name: getattr(module, name) for name in module.__all__}
-    return {name: f for name, f in factories.items() if inspect.signature(f).return_annotation is Strategy}
+def _strategies() -> dict[str, Callable]:
+    """The public strategies on a space (not those that wrap another)."""
+    factories = {name: getattr(strategies, name) for name in strategies.__all__}
+    signatures = {name: inspect.signature(f) for name, f in factories.items()}
+    return {n: factories[n] for n, s in signatures.items() if s.return_annotation is Strategy and "space" in s.parameters}
 
 
 KNOWN: dict[str, dict[str, Callable]] = {
@@ -63,19 +69,21 @@ KNOWN: dict[str, dict[str, Callable]] = {
         "nasbench101": spaces.nasbench101,
         "nasbench201": spaces.nasbench201,
         "nasnet": spaces.nasnet,
+        "darts": spaces.darts,
         "categorical": spaces.categorical,
     },
-    "network": {"nasbench201": networks.NasBench201, "nasnet": networks.NasNet},
+    "network": {"nasbench201": networks.NasBench201, "nasnet": networks.NasNet, "darts": networks.Darts},
     "task": {"digits": tasks.digits, "npz": tasks.npz},
-    "strategy": _public(strategies),
-    "evaluator": {"training": evaluators.training, "table": table_file},
+    "strategy": _strategies(),
+    "evaluator": {"training": evaluators.training, "supernet": evaluators.supernet, "table": table_file},
 }
 
 
 def build(config: Mapping[str, Any]) -> Parts:
-    """Builds the parts that `config.space`, `.network`, `.task`, `.strategy` and `.evaluator` name.
+    """Builds the parts that `config.space`, `.network`, `.task`, `.strategy`, `.evaluator` and `.warm_up` name.
 
-    Each is a dict with a `name`, known here or `package.module:factory` of the user's own, and its arguments.
+    Each is a dict with a `name`, known here or `package.module:factory` of the user's own, and its arguments; `.warm_up`
+    has `rounds` besides. `config.early_stopping` has the arguments of the wrapper of that name; a window of 0 is none.
 
     Raises:
       ValueError: an unknown name or argument, with the nearest known one.
@@ -89,7 +97,13 @@ def build(config: Mapping[str, Any]) -> Parts:
     if config.get("network"):
         network = make("network", config["network"], classes=task.outputs if task else None)
     evaluator = make("evaluator", config["evaluator"], space=space, network=network, task=task)
-    return Parts(space, network, task, make("strategy", config["strategy"], space=space), evaluator)
+    strategy = make("strategy", config["strategy"], space=space)
+    stopping = config.get("early_stopping") or {}
+    if stopping.get("window"):
+        strategy = strategies.early_stopping(strategy, **stopping)
+    first = config.get("warm_up")
+    warm_up = make("strategy", {k: v for k, v in first.items() if k != "rounds"}, space=space) if first else None
+    return Parts(space, network, task, strategy, evaluator, warm_up)
 
 
 def make(kind: str, arguments: Mapping[str, Any], **wired) -> Any:

@@ -17,6 +17,7 @@ from jaxnas.evaluators.training import fits
 from jaxnas.networks.choice import Gated
 from jaxnas.networks.extract import extract
 from jaxnas.networks.norm import MOMENTUM
+from jaxnas.spaces.skips import skip_connections
 from jaxnas.tasks.task import Split, Task
 from jaxnas.types import Evaluator, Feedback, Space, member_keys
 
@@ -65,6 +66,9 @@ def supernet(
     evaluation's weight step will have (Liu, Simonyan and Yang, 2019, equation 7, with the optimizer's own step: decay,
     momentum and all).
 
+    Metrics: `train_loss`, `loss` (and `accuracy` of scored paths), and `skip_connections` `[P, cells]` of the genome where
+    the space has any: of a relaxed proposal that is what would be derived from it.
+
     Args:
       space: whose `unpack` hands the network its decisions.
       network: called with `(decisions, x, train)`.
@@ -94,6 +98,8 @@ def supernet(
     validating = trainer(network, task._replace(train=task.validation), recipe)
     fits(space, network, task, recipe)
     optimizer = recipe.optimizer()
+
+    cells, count_skips = skip_connections(space)
 
     def fresh(key):
         return parts.init(key, space.unpack(space.sample(key)))
@@ -207,6 +213,8 @@ def supernet(
 
         state, train_loss = jax.lax.scan(learn, state, (choices, proposal.active, proposal.budget))
         metrics = {"train_loss": train_loss}
+        if cells:
+            metrics["skip_connections"] = jax.vmap(count_skips)(proposal.genome)[:, :, 0]
         nothing = jnp.full(proposal.id.shape, jnp.nan)
         bent = nothing
         if relaxed:

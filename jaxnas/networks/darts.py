@@ -1,8 +1,8 @@
 """The DARTS network (Liu, Simonyan and Yang, 2019): a chain of cells, two of them reductions.
 
-The edges out of one state of a cell are one module, their parameters stacked: a relaxed supernet computes them side by
-side (and what they share, pooling say, once), a sampled path one after another in a loop that compiles once. Where a
-stand-alone network has `NAME_3`, these have row 3 of `NAME` (see `extract`).
+In a supernet the edges of a cell are one loop, so that each operation is compiled once for a cell and not 14 times; the
+parameters of the edges are stacked. In a reduction cell those out of the two inputs, which have strides, are a loop of
+their own. Where a stand-alone network has `NAME_3`, a supernet has row 3 of `NAME` (see `extract`).
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas import check
-from jaxnas.networks.choice import Choice, Gated, is_static
+from jaxnas.networks.choice import Choice, is_static
 from jaxnas.networks.nasnet import AuxiliaryHead, Blocks
 from jaxnas.networks.norm import BatchNorm
 from jaxnas.networks.ops import (
@@ -29,6 +29,7 @@ from jaxnas.networks.ops import (
     max_pool,
     stride_to,
 )
+from jaxnas.spaces.darts import EDGES
 
 
 class Darts(nn.Module):
@@ -98,31 +99,49 @@ class Cell(nn.Module):
         H, W = states[1].shape[1:3]
         size = (-(-H // 2), -(-W // 2)) if self.reduce else (H, W)
         kind = "reduce" if self.reduce else "normal"
-        nodes = {i: jnp.zeros((), last.dtype) for i in range(2, 6)}
-        for j in range(5):
-            targets = range(max(j + 1, 2), 6)
-            choices = [decisions[f"{kind}_{j}->{i}"] for i in targets]
-            for i, y in zip(targets, self._edges(f"from_{j}", choices, states[j], size, train, rate), strict=True):
-                nodes[i] = nodes[i] + y
-            if j >= 1:
-                states.append(nodes[j + 1])
-        return jnp.concatenate(states[2:], -1)
+        edges = [(j, i, decisions[f"{kind}_{j}->{i}"]) for j, i in EDGES]
+        run = partial(self._alone if is_static(edges[0][2]) else self._together, size, train, rate)
+        nodes = jnp.zeros((4, last.shape[0], *size, self.features), states[0].dtype)
+        if not self.reduce:
+            nodes = run("edge", edges, states, nodes)
+        else:
+            inputs, rest = [e for e in edges if e[0] < 2], [e for e in edges if e[0] >= 2]
+            nodes = run("node_edge", rest, [], run("input_edge", inputs, states, nodes, False))
+        return jnp.moveaxis(nodes, 0, -2).reshape(*nodes.shape[1:4], -1)
 
-    def _edges(self, name: str, choices, x, size, train: bool, rate):
-        """What goes along the edges out of `x`, by their decisions."""
-        options = self._operations(x, size)
-        if all(is_static(d) for d in choices):
-            zero = jnp.zeros((), x.dtype)
-            kept = [(d, Choice(options, name=f"{name}_{k}")) for k, d in enumerate(choices)]
-            return [_dropped(edge, d, x, train, rate) if list(options)[d] != "none" else zero for d, edge in kept]
-        choices = jax.tree.map(lambda *each: jnp.stack(each), *choices)
-        each = dict(variable_axes={"params": 0, "batch_stats": 0}, split_rngs={"params": True, "drop_path": True})
-        edges = Choice(options, name=name)
-        if isinstance(choices, Gated) or choices.ndim == 1:  # one after another, so that conditionals stay real
-            run = nn.scan(lambda edge, _, choice: (None, _dropped(edge, choice, x, train, rate)), **each)
-            return list(run(edges, None, choices)[1])
-        run = nn.vmap(lambda edge, choice: _dropped(edge, choice, x, train, rate), **each)
-        return list(run(edges, choices))
+    def _alone(self, size, train, rate, name, edges, inputs, nodes, joined=True):
+        nodes = list(nodes)
+        for k, (j, i, op) in enumerate(edges):
+            x = inputs[j] if j < 2 else nodes[j - 2]
+            options = self._operations(x, size)
+            if list(options)[op] != "none":
+                nodes[i - 2] = nodes[i - 2] + _dropped(Choice(options, name=f"{name}_{k}"), op, x, train, rate)
+        return jnp.stack(nodes)
+
+    def _together(self, size, train, rate, name, edges, inputs, nodes, joined=True):
+        """The nodes with what comes along the edges added, one edge after another.
+
+        Where inputs and nodes are `joined`, of one resolution, they are one bank to read from.
+        """
+        sources, targets, chosen = zip(*edges, strict=True)
+        chosen = jax.tree.map(lambda *each: jnp.stack(each), *chosen)
+        shift = 0 if inputs else 2
+        inputs = jnp.stack(inputs) if inputs else nodes[:0]
+        bank = jnp.concatenate([inputs, nodes]) if joined and len(inputs) else nodes
+        options = self._operations(inputs[0] if len(inputs) else nodes[0], size)
+
+        def body(edge, bank, at):
+            j, i, op = at
+            x = jax.lax.dynamic_index_in_dim(bank if joined else inputs, j, 0, False)
+            return bank.at[i].add(_dropped(edge, op, x, train, rate).astype(bank.dtype)), None
+
+        scan = nn.scan(
+            body,
+            variable_axes={"params": 0, "batch_stats": 0},
+            split_rngs={"params": True, "drop_path": True},
+        )
+        at = jnp.array(sources) - shift, jnp.array(targets) - shift - (0 if joined else 2), chosen
+        return scan(Choice(options, name=name), bank, at)[0][-4:]
 
     def _operations(self, x, size) -> dict[str, Callable[..., nn.Module]]:
         F = self.features

@@ -5,5 +5,14 @@ from jaxnas.spaces.darts import darts
 from jaxnas.spaces.nasbench101 import nasbench101
 from jaxnas.spaces.nasbench201 import nasbench201, path_encoding
 from jaxnas.spaces.nasnet import nasnet
+from jaxnas.spaces.skips import skip_connections
 
-__all__ = ["categorical", "darts", "nasbench101", "nasbench201", "nasnet", "path_encoding"]
+__all__ = [
+    "categorical",
+    "darts",
+    "nasbench101",
+    "nasbench201",
+    "nasnet",
+    "path_encoding",
+    "skip_connections",
+]

@@ -1,0 +1,27 @@
+"""ENAS (Pham et al., 2018): the supernet of `configs/darts.py` under a controller.
+
+python -m launch.search --config=configs/enas.py:small
+python -m launch.search --config=configs/enas.py --config.task.path=cifar10.npz
+"""
+
+from ml_collections import ConfigDict
+
+from configs import darts
+
+
+def get_config(scale: str = "paper") -> ConfigDict:
+    config = darts.get_config(scale).unlock()
+    proposals, weight_rounds = 10, 4 if scale == "small" else 15
+    # As many weight steps as DARTS has, a policy round after each `weight_rounds`; then 100 samples are scored.
+    learning = config.evaluator.steps // (proposals * weight_rounds) * (weight_rounds + 1)
+    config.strategy = {
+        "name": "enas",
+        "proposals": proposals,
+        "rounds": learning,
+        "weight_rounds": weight_rounds,
+        "hidden": 100,
+        "learning_rate": 0.01 if scale == "small" else 0.0035,
+        "entropy_weight": 0.1,
+    }
+    config.rounds = learning + 10
+    return config.lock()
