@@ -66,13 +66,19 @@ def _strategies() -> dict[str, Callable]:
 
 KNOWN: dict[str, dict[str, Callable]] = {
     "space": {
+        "mobilenet": spaces.mobilenet,
         "nasbench101": spaces.nasbench101,
         "nasbench201": spaces.nasbench201,
         "nasnet": spaces.nasnet,
         "darts": spaces.darts,
         "categorical": spaces.categorical,
     },
-    "network": {"nasbench201": networks.NasBench201, "nasnet": networks.NasNet, "darts": networks.Darts},
+    "network": {
+        "nasbench201": networks.NasBench201,
+        "nasnet": networks.NasNet,
+        "darts": networks.Darts,
+        "mobilenet": networks.MobileNet,
+    },
     "task": {"digits": tasks.digits, "npz": tasks.npz},
     "strategy": _strategies(),
     "evaluator": {"training": evaluators.training, "supernet": evaluators.supernet, "table": table_file},

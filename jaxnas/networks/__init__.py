@@ -4,6 +4,7 @@ from jaxnas.networks.choice import Choice, Gated, exists, width
 from jaxnas.networks.conv import conv_general_dilated
 from jaxnas.networks.darts import Darts
 from jaxnas.networks.extract import extract
+from jaxnas.networks.mobilenet import MobileNet
 from jaxnas.networks.nasbench201 import NasBench201
 from jaxnas.networks.nasnet import NasNet
 from jaxnas.networks.norm import BatchNorm
@@ -31,6 +32,7 @@ __all__ = [
     "Gated",
     "Identity",
     "MaxPool",
+    "MobileNet",
     "NasBench201",
     "NasNet",
     "ReLUConvBN",

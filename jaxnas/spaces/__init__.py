@@ -2,6 +2,7 @@
 
 from jaxnas.spaces.categorical import categorical
 from jaxnas.spaces.darts import darts
+from jaxnas.spaces.mobilenet import mobilenet
 from jaxnas.spaces.nasbench101 import nasbench101
 from jaxnas.spaces.nasbench201 import nasbench201, path_encoding
 from jaxnas.spaces.nasnet import nasnet
@@ -10,6 +11,7 @@ from jaxnas.spaces.skips import skip_connections
 __all__ = [
     "categorical",
     "darts",
+    "mobilenet",
     "nasbench101",
     "nasbench201",
     "nasnet",
