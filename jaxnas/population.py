@@ -92,6 +92,16 @@ def over_population(
     return Population(run, True, lambda: {"plan": plan, "devices": len(devices), "chunk": chunk})
 
 
+def jit(fn: Callable) -> Callable:
+    """`jax.jit` for programs over devices that may take very different times for their shares.
+
+    XLA:CPU ends the whole process where one device waits for a minute until another has its results to gather.
+    """
+    kinds = ("warn_stuck", "terminate")
+    patience = {f"xla_cpu_collective_call_{kind}_timeout_seconds": np.iinfo(np.int32).max for kind in kinds}
+    return jax.jit(fn, compiler_options=patience if jax.default_backend() == "cpu" else None)
+
+
 def _bucketed(fn: Callable) -> Population:
     programs: dict[bytes, Callable] = {}
     paid = {"compiles": 0, "compile_seconds": 0.0}

@@ -17,7 +17,7 @@ from flax import struct
 from tqdm import tqdm
 
 from jaxnas import check
-from jaxnas.population import CompileMeter, over_population
+from jaxnas.population import CompileMeter, jit, over_population
 from jaxnas.types import Evaluator, Feedback, Genome, Proposal, Space, Strategy, population_of, usable
 from jaxnas.workdir import Workdir
 
@@ -288,7 +288,7 @@ def _init_strategy(key, strategy: Strategy, phase: int):
 
 def _on_host(strategy: Strategy, evaluator: Evaluator, meter: CompileMeter):
     """The parts jitted where they can be, and a clock of the last evaluation (without compiles)."""
-    evaluate = jax.jit(evaluator.evaluate) if evaluator.jittable else evaluator.evaluate
+    evaluate = jit(evaluator.evaluate) if evaluator.jittable else evaluator.evaluate
     clock = {}
 
     def timed(*args):

@@ -61,7 +61,9 @@ def _strategies() -> dict[str, Callable]:
     """The public strategies on a space (not those that wrap another)."""
     factories = {name: getattr(strategies, name) for name in strategies.__all__}
     signatures = {name: inspect.signature(f) for name, f in factories.items()}
-    return {n: factories[n] for n, s in signatures.items() if s.return_annotation is Strategy and "space" in s.parameters}
+    return {
+        n: factories[n] for n, s in signatures.items() if s.return_annotation is Strategy and "space" in s.parameters
+    }
 
 
 KNOWN: dict[str, dict[str, Callable]] = {

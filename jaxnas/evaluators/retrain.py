@@ -11,7 +11,7 @@ import numpy as np
 from jaxnas import check
 from jaxnas.evaluators.trainer import Recipe, trainer
 from jaxnas.evaluators.training import fits
-from jaxnas.population import over_population
+from jaxnas.population import jit, over_population
 from jaxnas.tasks.task import Task
 from jaxnas.types import Genome, Space
 
@@ -61,7 +61,7 @@ def retrain(
     members = jax.tree.map(lambda *leaves: jnp.repeat(jnp.stack(leaves), S, 0), *genomes)
     keys = jax.random.split(jax.random.key(seed), G * S)
     population = over_population(member, plan=plan, devices=devices)
-    run = jax.jit(population.run) if population.jittable else population.run
+    run = jit(population.run) if population.jittable else population.run
     scores = run(members, jnp.ones(G * S, bool), keys, jnp.full(G * S, steps, jnp.int32))
     out = {name: np.asarray(value).reshape(G, S) for name, value in scores.items()}
     return {**out, "parameters": np.array([parameters(space, network, task, g) for g in genomes])}

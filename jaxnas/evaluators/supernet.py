@@ -137,7 +137,9 @@ def supernet(
 
     def weight_step(state, choice, whole: bool):
         examples = batch(parts, state, 0, state.steps)
-        (value, stats), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, state, decide(*choice), examples)
+        (value, stats), gradient = jax.value_and_grad(loss, has_aux=True)(
+            state.params, state, decide(*choice), examples
+        )
         params, after = stepped(state, gradient)
         if not whole:
             touched = gradient != 0
@@ -209,7 +211,9 @@ def supernet(
             choice, active, budget = member
             whole = relaxed and proposal.gates is None
             body = lambda _, carry: weight_step(carry[0], choice, whole)
-            return jax.lax.fori_loop(0, jnp.where(active, budget, 0), body, (state, jnp.full((), jnp.nan, state.params.dtype)))
+            return jax.lax.fori_loop(
+                0, jnp.where(active, budget, 0), body, (state, jnp.full((), jnp.nan, state.params.dtype))
+            )
 
         state, train_loss = jax.lax.scan(learn, state, (choices, proposal.active, proposal.budget))
         metrics = {"train_loss": train_loss}
@@ -237,7 +241,10 @@ def supernet(
 
             def look(member):
                 genome, key, due = member
-                blank = lambda *_: (jnp.full((), jnp.nan, state.params.dtype), jnp.full((), jnp.nan, state.params.dtype))
+                blank = lambda *_: (
+                    jnp.full((), jnp.nan, state.params.dtype),
+                    jnp.full((), jnp.nan, state.params.dtype),
+                )
                 return jax.lax.cond(due, scored_path, blank, state, genome, key)
 
             due = proposal.active & (proposal.budget == 0)

@@ -86,6 +86,10 @@ def _column(x, j: int, window: int, stride: int, dilation: int):
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _depthwise(strides, dilation, x, kernel):
     """Depthwise convolution of padded images `[B, H, W, C]` with `[h, w, C]`: a loop over rows, to compile fast."""
+    return _depthwise_sum(strides, dilation, x, kernel)
+
+
+def _depthwise_sum(strides, dilation, x, kernel):
     B, C = x.shape[0], x.shape[-1]
     h, w, _ = kernel.shape
     H, W = (_out(n, k, s, d) for n, k, s, d in zip(x.shape[1:3], (h, w), strides, dilation, strict=True))
@@ -108,7 +112,9 @@ def _flat_columns(x, i, size, w: int, strides, dilation) -> list:
 
 
 def _depthwise_forward(strides, dilation, x, kernel):
-    return _depthwise(strides, dilation, x, kernel), (x, kernel)
+    # Not `_depthwise`: a function of its own gradient with a loop inside, differentiated twice within a loop, gets its
+    # residuals mixed up (jax 0.10.1 raises a ValueError about their shapes).
+    return _depthwise_sum(strides, dilation, x, kernel), (x, kernel)
 
 
 def _depthwise_backward(strides, dilation, residuals, g):

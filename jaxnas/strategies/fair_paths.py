@@ -25,7 +25,9 @@ def fair_paths(space: Space, *, budget: int = 1) -> Strategy:
     """
     check.integer("budget", budget, least=1)
     if space.allowed is not None:
-        raise ValueError(f"space {space.name!r} restricts combinations of options; use random_search(budget=…) instead.")
+        raise ValueError(
+            f"space {space.name!r} restricts combinations of options; use random_search(budget=…) instead."
+        )
     counts = jnp.asarray(space.choices)
     D, C = space.mask.shape
 
