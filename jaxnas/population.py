@@ -97,8 +97,7 @@ def jit(fn: Callable) -> Callable:
 
     XLA:CPU ends the whole process where one device waits for a minute until another has its results to gather.
     """
-    kinds = ("warn_stuck", "terminate")
-    patience = {f"xla_cpu_collective_call_{kind}_timeout_seconds": np.iinfo(np.int32).max for kind in kinds}
+    patience = {"xla_cpu_collective_call_terminate_timeout_seconds": np.iinfo(np.int32).max}
     return jax.jit(fn, compiler_options=patience if jax.default_backend() == "cpu" else None)
 
 
