@@ -8,7 +8,9 @@ How a population runs best depends on the backend, so the plan is a choice:
   default on accelerators, which small kernels leave idle; `chunk` bounds how many are in memory at once.
 - "bucket": one program for each distinct genome, which is then static; repays its compile only in long trainings.
 
-"map" and "vmap" are jittable and split the population over devices.
+"map" and "vmap" are jittable and split the population over devices. Where P is a multiple of their number, devices never
+wait for each other inside the program; else they do at its end, and XLA:CPU ends a process in which one waits for over
+a minute, unless `--xla_cpu_collective_call_terminate_timeout_seconds` in `XLA_FLAGS` allows more (programs set it).
 """
 
 from collections.abc import Callable, Sequence
@@ -90,15 +92,6 @@ def over_population(
         return jax.tree.map(keep, outputs)
 
     return Population(run, True, lambda: {"plan": plan, "devices": len(devices), "chunk": chunk})
-
-
-def jit(fn: Callable) -> Callable:
-    """`jax.jit` for programs over devices that may take very different times for their shares.
-
-    XLA:CPU ends the whole process where one device waits for a minute until another has its results to gather.
-    """
-    patience = {"xla_cpu_collective_call_terminate_timeout_seconds": np.iinfo(np.int32).max}
-    return jax.jit(fn, compiler_options=patience if jax.default_backend() == "cpu" else None)
 
 
 def _bucketed(fn: Callable) -> Population:

@@ -17,7 +17,7 @@ from flax import struct
 from tqdm import tqdm
 
 from jaxnas import check
-from jaxnas.population import CompileMeter, jit, over_population
+from jaxnas.population import CompileMeter, over_population
 from jaxnas.types import Evaluator, Feedback, Genome, Proposal, Space, Strategy, population_of, usable
 from jaxnas.workdir import Workdir
 
@@ -223,7 +223,9 @@ def search(
         if t > ends[-1]:
             raise ValueError(f"rounds: {run.path} holds {t} rounds already, more than the {ends[-1]} asked for.")
         begin = next(i for i, end in enumerate(ends) if t <= end)
-    state = _init(init_key, phases[begin].strategy, evaluator, begin)
+    # One program: a network's weights are hundreds of operations.
+    fresh = jax.jit(evaluator.init) if evaluator.jittable else evaluator.init
+    state = _init(init_key, phases[begin].strategy, evaluator._replace(init=fresh), begin)
     if run.note is not None:
         state = run.restore(state)
     reached = (t, state, len(run.history))  # assigned as one, so that an interrupt never sees half a round
@@ -288,7 +290,7 @@ def _init_strategy(key, strategy: Strategy, phase: int):
 
 def _on_host(strategy: Strategy, evaluator: Evaluator, meter: CompileMeter):
     """The parts jitted where they can be, and a clock of the last evaluation (without compiles)."""
-    evaluate = jit(evaluator.evaluate) if evaluator.jittable else evaluator.evaluate
+    evaluate = jax.jit(evaluator.evaluate) if evaluator.jittable else evaluator.evaluate
     clock = {}
 
     def timed(*args):

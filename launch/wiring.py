@@ -167,9 +167,15 @@ def use_this_machine() -> None:
     Call before anything else of JAX runs. Where the user has set any of them, that stays.
     """
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file it writes
-    # Faster to compile by over a quarter and no slower to run than XLA:CPU's default of 3.
-    if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=2"
+    wanted = {
+        # Faster to compile by over a quarter and no slower to run than XLA:CPU's default of 3.
+        "xla_backend_optimization_level": 2,
+        # Cores that are devices may take very different times for their shares: see `jaxnas.population`.
+        "xla_cpu_collective_call_terminate_timeout_seconds": 2**31 - 1,
+    }
+    for flag, value in wanted.items():
+        if flag not in os.environ.get("XLA_FLAGS", ""):
+            os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + f" --{flag}={value}"
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not forced and "JAX_NUM_CPU_DEVICES" not in os.environ:
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))

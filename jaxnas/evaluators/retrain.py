@@ -11,7 +11,7 @@ import numpy as np
 from jaxnas import check
 from jaxnas.evaluators.trainer import Recipe, trainer
 from jaxnas.evaluators.training import fits
-from jaxnas.population import jit, over_population
+from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
 from jaxnas.types import Genome, Space
 
@@ -58,12 +58,17 @@ def retrain(
         return {"test_loss": loss, "test_accuracy": accuracy}
 
     G, S = len(genomes), seeds
-    members = jax.tree.map(lambda *leaves: jnp.repeat(jnp.stack(leaves), S, 0), *genomes)
     keys = jax.random.split(jax.random.key(seed), G * S)
+    # As many as devices share evenly, which then need not wait for each other (see `population`).
+    extra = -(G * S) % len(jax.devices() if devices is None else devices)
+    member_of = jnp.minimum(jnp.arange(G * S + extra) // S, G - 1)
+    members = jax.tree.map(lambda *leaves: jnp.stack(leaves)[member_of], *genomes)
+    active = jnp.arange(G * S + extra) < G * S
     population = over_population(member, plan=plan, devices=devices)
-    run = jit(population.run) if population.jittable else population.run
-    scores = run(members, jnp.ones(G * S, bool), keys, jnp.full(G * S, steps, jnp.int32))
-    out = {name: np.asarray(value).reshape(G, S) for name, value in scores.items()}
+    run = jax.jit(population.run) if population.jittable else population.run
+    keys = jnp.concatenate([keys, keys[:1].repeat(extra, 0)]) if extra else keys
+    scores = run(members, active, keys, jnp.full(active.shape, steps, jnp.int32))
+    out = {name: np.asarray(value)[: G * S].reshape(G, S) for name, value in scores.items()}
     return {**out, "parameters": np.array([parameters(space, network, task, g) for g in genomes])}
 
 

@@ -35,7 +35,7 @@ class BatchNorm(nn.Module):
         if not train:
             factor = scale * lax.rsqrt(var.value + EPSILON)
             return (x * factor + (bias - mean.value * factor)).astype(dtype)
-        y, batch_mean, batch_var = normalize(x.astype(jnp.float32), scale, bias)
+        y, batch_mean, batch_var = normalize(x.astype(jnp.promote_types(x.dtype, jnp.float32)), scale, bias)
         if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
             mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * batch_mean
             var.value = MOMENTUM * var.value + (1 - MOMENTUM) * batch_var

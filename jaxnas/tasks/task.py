@@ -54,7 +54,7 @@ class Task(NamedTuple):
 def cross_entropy(outputs, y, label_smoothing: float = 0.0):
     """Softmax cross-entropy of logits `[B, classes]` with integer labels `[B]`, in nats."""
     targets = optax.smooth_labels(jax.nn.one_hot(y, outputs.shape[-1]), label_smoothing)
-    return optax.softmax_cross_entropy(outputs.astype(jnp.float32), targets)
+    return optax.softmax_cross_entropy(outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32)), targets)
 
 
 def correct(outputs, y):
