@@ -90,8 +90,8 @@ KNOWN: dict[str, dict[str, Callable]] = {
 def build(config: Mapping[str, Any]) -> Parts:
     """Builds the parts that `config.space`, `.network`, `.task`, `.strategy`, `.evaluator` and `.warm_up` name.
 
-    Each is a dict with a `name`, known here or `package.module:factory` of the user's own, and its arguments; `.warm_up`
-    has `rounds` besides. `config.early_stopping` has the arguments of the wrapper of that name; a window of 0 is none.
+    Each is a dict with a `name`, known here or `package.module:factory` of the user's own, and its arguments;
+    `.warm_up` has `rounds` besides. `config.early_stopping` has the arguments of that wrapper; a window of 0 is none.
 
     Raises:
       ValueError: an unknown name or argument, with the nearest known one.

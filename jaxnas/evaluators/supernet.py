@@ -26,7 +26,7 @@ ORDERS = ("first", "second", "finite_difference")
 
 @struct.dataclass
 class State:
-    """`params` `[N]`, batch statistics and the optimizer's state after `steps` weight steps; `looks` gradients given."""
+    """`params` `[N]`, batch statistics and optimizer after `steps` weight steps; `looks` gradients were given."""
 
     params: chex.Array
     stats: Any
@@ -66,8 +66,8 @@ def supernet(
     evaluation's weight step will have (Liu, Simonyan and Yang, 2019, equation 7, with the optimizer's own step: decay,
     momentum and all).
 
-    Metrics: `train_loss`, `loss` (and `accuracy` of scored paths), and `skip_connections` `[P, cells]` of the genome where
-    the space has any: of a relaxed proposal that is what would be derived from it.
+    Metrics: `train_loss`, `loss` (and `accuracy` of scored paths), and `skip_connections` `[P, cells]` of the genome
+    where the space has any: of a relaxed proposal that is what would be derived from it.
 
     Args:
       space: whose `unpack` hands the network its decisions.

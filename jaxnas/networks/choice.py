@@ -68,8 +68,8 @@ class Choice(nn.Module):
             name = names[decision]
             return options[name](name=name)(x, train)
         if self.is_initializing():
-            # All options get their variables; nothing that follows needs what they compute.
-            return jnp.zeros_like([options[n](name=n)(x, train) for n in names][0])
+            outputs = [options[n](name=n)(x, train) for n in names]
+            return jnp.zeros_like(outputs[0])  # all have their variables now; nothing needs what they computed
         weights = decision.weights if isinstance(decision, Gated) else decision
         if jnp.ndim(weights) == 0:
             return self._pick(options, decision, x, train)

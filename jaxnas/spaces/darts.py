@@ -22,7 +22,7 @@ OPERATIONS = (
     "dil_conv_5x5",
 )
 EDGES = tuple((j, i) for i in range(2, 6) for j in range(i))
-"""(from, to) of a cell's edges: states 0 and 1 are the outputs of the cell before last and of the last, 2 to 5 nodes."""
+"""(from, to) of a cell's edges: states 0 and 1 are the outputs of the cell before last and the last, 2 to 5 nodes."""
 INPUTS = 2
 """Edges that a node keeps."""
 
@@ -31,9 +31,9 @@ def darts() -> Space:
     """Two cells of 14 edges; each of the four nodes keeps two incoming edges, each with one of seven operations.
 
     Decisions are `CELL_FROM->TO`; option 0, `none`, stands for an edge that is not kept. A genome keeps exactly two for
-    each node: `sample`, `mutate`, `crossover` and `derive` see to that, and `allowed` says so to policies. `derive` keeps
-    the two incoming edges whose strongest operation (other than `none`) weighs most, as published. Strings are the
-    published `Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=range(2, 6), reduce=[…], …)`, two pairs of
+    each node: `sample`, `mutate`, `crossover` and `derive` see to that, and `allowed` says so to policies. `derive`
+    keeps the two incoming edges whose strongest operation (other than `none`) weighs most, as published. Strings are
+    the published `Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=range(2, 6), reduce=[…], …)`, two pairs of
     operation and input state for each node; read in any order, written by increasing input.
     """
     names = [f"{cell}_{j}->{i}" for cell in CELLS for j, i in EDGES]
@@ -106,8 +106,8 @@ def darts() -> Space:
             pairs = re.findall(r"\(\s*['\"](\w+)['\"]\s*,\s*(\d+)\s*\)", match.group(1)) if match else []
             if len(pairs) != 2 * INPUTS * 2:
                 raise ValueError(
-                    f"space 'darts', {cell}: expected Genotype({cell}=[('OPERATION', STATE), …], …) with 8 pairs, two for "
-                    f"each of four nodes, got {len(pairs)} in {text!r}."
+                    f"space 'darts', {cell}: expected Genotype({cell}=[('OPERATION', STATE), …], …) with 8 pairs, two "
+                    f"for each of four nodes, got {len(pairs)} in {text!r}."
                 )
             concat = re.search(rf"\b{cell}_concat\s*=\s*(range\(2, 6\)|\[2, 3, 4, 5\])", text)
             if concat is None:

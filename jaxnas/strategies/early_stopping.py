@@ -26,8 +26,8 @@ def early_stopping(strategy: Strategy, *, window: int = 5, ratio: float = 0.75) 
     """DARTS-ES: ends a search once the validation loss's curvature in the logits grows too fast.
 
     The curvature that the evaluator measures now and then is averaged over the last `window` measurements. Where the
-    average of `window` measurements ago is less than `ratio` of the present one, nothing is asked for any more, and what
-    was recommended then is recommended for good.
+    average of `window` measurements ago is less than `ratio` of the present one, nothing is asked for any more, and
+    what was recommended then is recommended for good.
 
     Args:
       strategy: differentiable; its evaluator measures curvature (`supernet(curvature=…)`).
