@@ -81,6 +81,19 @@ def shared_weights(history: Sequence[Mapping], path: str | pathlib.Path, *, cell
     _save(figure, path)
 
 
+def scatter(
+    x: np.ndarray, y: np.ndarray, path: str | pathlib.Path, *, xlabel: str, ylabel: str, title: str = ""
+) -> None:
+    """One point for each pair of `x` and `y`, `[n]` each."""
+    figure, axes = _figure(5, 4.2)
+    axes.plot(x, y, ".", color=COLORS[0], alpha=0.6)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.set_title(title, fontsize=10, color=INK)
+    _plain(axes)
+    _save(figure, path)
+
+
 def comparison(
     curves: Mapping[str, np.ndarray],
     path: str | pathlib.Path,

@@ -8,9 +8,9 @@ How a population runs best depends on the backend, so the plan is a choice:
   default on accelerators, which small kernels leave idle; `chunk` bounds how many are in memory at once.
 - "bucket": one program for each distinct genome, which is then static; repays its compile only in long trainings.
 
-"map" and "vmap" are jittable and split the population over devices. Where P is a multiple of their number, devices never
-wait for each other inside the program; else they do at its end, and XLA:CPU ends a process in which one waits for over
-a minute, unless `--xla_cpu_collective_call_terminate_timeout_seconds` in `XLA_FLAGS` allows more (programs set it).
+"map" and "vmap" are jittable and split the population over devices. Where P is a multiple of their number, devices
+never wait for each other inside the program; else they do at its end, and XLA:CPU ends a process in which one waits
+for over a minute, unless `--xla_cpu_collective_call_terminate_timeout_seconds` in `XLA_FLAGS` allows it (programs do).
 """
 
 from collections.abc import Callable, Sequence

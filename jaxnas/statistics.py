@@ -84,6 +84,35 @@ def differences(
     return {pair: Difference(*figures, c) for (pair, figures), c in zip(found.items(), corrected, strict=True)}
 
 
+class Correlation(NamedTuple):
+    """`value` and its 95 % interval, by bootstrap over the pairs (percentiles)."""
+
+    value: float
+    low: float
+    high: float
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray, *, resamples: int = 1000, seed: int = 0) -> dict[str, Correlation]:
+    """Spearman's rho and Kendall's tau (b) of `a` and `b`, `[n]` each.
+
+    Raises:
+      ValueError: fewer than three pairs, or not as many of each.
+    """
+    from scipy import stats
+
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.shape != b.shape or a.ndim != 1 or len(a) < 3:
+        raise ValueError(f"a, b: expected as many values of each, three or more, got {a.shape} and {b.shape}.")
+    drawn = np.random.default_rng(seed).integers(0, len(a), (resamples, len(a)))
+    measures = {"spearman": stats.spearmanr, "kendall": stats.kendalltau}
+    found = {}
+    for name, measure in measures.items():
+        spread = [measure(a[rows], b[rows]).statistic for rows in drawn]
+        low, high = np.nanquantile(spread, [0.025, 0.975])
+        found[name] = Correlation(float(measure(a, b).statistic), float(low), float(high))
+    return found
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """p-values corrected for their number by Holm's step-down method."""
     order = np.argsort(p)

@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = pathlib.Path(_WORKDIR.value or f"runs/{name}-{stamp}")
     try:
-        run(config, workdir)
+        run(config, workdir, checkpoint_seconds=_CHECKPOINT.value)
     except ValueError as error:
         sys.exit(f"launch.search: {error}")
     except KeyboardInterrupt:
@@ -40,12 +40,11 @@ def main(argv: list[str]) -> None:
         sys.exit(f"\nInterrupted; nothing is lost. Resume with:\n  python -m launch.search {' '.join(resume)}")
 
 
-def run(config: dict, workdir: pathlib.Path) -> dict:
+def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0) -> dict:
     """The whole program; returns what result.json holds."""
     parts = build(config)
     print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({parts.space.size:,} genomes)")
-    phases = [Phase(parts.warm_up, config["warm_up"]["rounds"])] if parts.warm_up else []
-    found = _search(parts, [*phases, Phase(parts.strategy, config["rounds"])], config, workdir)
+    found = searched(parts, phases(parts, config), config, workdir, checkpoint_seconds=checkpoint_seconds)
     print(f"found {found.architecture}\n  {_summary(found)}")
     shared = "shared" in parts.evaluator.gives
     collapse = report.collapse(parts.space, found.genome) if shared else {}
@@ -58,7 +57,8 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
         architectures = {"found": found.architecture}
         if config.get("random_search"):
             print("random search at the same cost")
-            baseline = _search(parts, _random(parts, config), config, workdir / "random_search")
+            options = {"checkpoint_seconds": checkpoint_seconds}
+            baseline = searched(parts, _random(parts, config), config, workdir / "random_search", **options)
             curves["random_search"] = [line["fitness"] for line in baseline.history]
             architectures["random search"] = baseline.architecture
         if config.get("reference"):
@@ -75,6 +75,7 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
         "test_accuracy": sum(rows["found"]["test_accuracy"]) / len(rows["found"]["test_accuracy"]) if rows else None,
         "evaluations": found.evaluations,
         "invalid": found.invalid,
+        "rounds": config["rounds"],
         **collapse,
         "retrained": rows,
         "xla_compiles": found.xla_compiles,
@@ -105,7 +106,16 @@ def _random(parts: Parts, config: dict) -> list[Phase]:
     return [paths, Phase(random_search(parts.space, proposals=P), 10)]
 
 
-def _search(parts: Parts, phases: list[Phase], config: dict, workdir: pathlib.Path) -> Result:
+def phases(parts: Parts, config: dict) -> list[Phase]:
+    """The strategy's, after a warm-up where the config has one."""
+    first = [Phase(parts.warm_up, config["warm_up"]["rounds"])] if parts.warm_up else []
+    return [*first, Phase(parts.strategy, config["rounds"])]
+
+
+def searched(
+    parts: Parts, phases: list[Phase], config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
+) -> Result:
+    """The search in the workdir, from where it stands there."""
     # `rounds` may grow from one call to the next; all else identifies the run.
     identity = {k: v for k, v in config.items() if k != "rounds"}
     return search(
@@ -115,12 +125,12 @@ def _search(parts: Parts, phases: list[Phase], config: dict, workdir: pathlib.Pa
         seed=config["seed"],
         workdir=str(workdir),
         config=identity,
-        checkpoint_seconds=_CHECKPOINT.value,
+        checkpoint_seconds=checkpoint_seconds,
     )
 
 
 def _summary(found: Result) -> str:
-    fitness = "never evaluated" if found.fitness is None else f"fitness {found.fitness:.4f}"
+    fitness = "not scored alone" if found.fitness is None else f"fitness {found.fitness:.4f}"
     invalid = f" ({found.invalid} invalid)" if found.invalid else ""
     return (
         f"{fitness} after {found.evaluations} evaluations{invalid} in {found.wall_seconds:.0f} s, "

@@ -1,7 +1,9 @@
 """From a config to the parts it names. Everything else in the project knows only its own part."""
 
+import argparse
 import importlib
 import inspect
+import json
 import os
 import pathlib
 import re
@@ -12,6 +14,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 from absl import app, logging
+from ml_collections import ConfigDict, config_flags
 
 from jaxnas import check, evaluators, networks, spaces, strategies, tables, tasks
 from jaxnas.types import Evaluator, Space, Strategy
@@ -150,6 +153,19 @@ def _imported(where: str, name: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"config.{where}: {name!r} cannot be imported ({error}).") from error
+
+
+def define_workdir_config(argv: list[str]):
+    """The flag `--config`: a file where one is given, else what the workdir's search ran with."""
+    about = "Configuration file; by default the config of the search in the workdir."
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # absl's flags are not parsed yet
+    early.add_argument("--workdir", "-workdir", default=".")
+    early.add_argument("--config", "-config")
+    given = early.parse_known_args(argv[1:])[0]
+    path = pathlib.Path(given.workdir) / "config.json"
+    if given.config or not path.is_file():
+        return config_flags.DEFINE_config_file("config", None, about, lock_config=True)
+    return config_flags.DEFINE_config_dict("config", ConfigDict(json.loads(path.read_text())), about, lock_config=True)
 
 
 def parse_flags(argv: list[str]) -> list[str]:

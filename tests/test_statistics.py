@@ -65,3 +65,17 @@ def test_pairs_are_compared_over_the_seeds_that_both_have():
 def test_unequal_numbers_of_seeds_are_refused():
     with pytest.raises(ValueError, match="as many seeds of each"):
         statistics.ranks({"a": np.ones(3), "b": np.ones(4)})
+
+
+def test_rank_correlation_is_scipys_and_its_interval_covers_the_true_one():
+    x = np.random.default_rng(0).normal(size=(2, 300))
+    a, b = x[0], 0.6 * x[0] + 0.8 * x[1]
+    found = statistics.rank_correlation(a, b)
+    assert found["kendall"].value == stats.kendalltau(a, b).statistic
+    true = 6 / np.pi * np.arcsin(0.3)  # Spearman's of a normal pair with correlation .6
+    assert found["spearman"].low < true < found["spearman"].high < found["spearman"].low + 0.25
+
+
+def test_rank_correlation_of_two_pairs_is_refused():
+    with pytest.raises(ValueError, match="three or more"):
+        statistics.rank_correlation([1, 2], [2, 1])

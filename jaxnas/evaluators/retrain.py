@@ -58,15 +58,14 @@ def retrain(
         return {"test_loss": loss, "test_accuracy": accuracy}
 
     G, S = len(genomes), seeds
-    keys = jax.random.split(jax.random.key(seed), G * S)
     # As many as devices share evenly, which then need not wait for each other (see `population`).
     extra = -(G * S) % len(jax.devices() if devices is None else devices)
-    member_of = jnp.minimum(jnp.arange(G * S + extra) // S, G - 1)
-    members = jax.tree.map(lambda *leaves: jnp.stack(leaves)[member_of], *genomes)
     active = jnp.arange(G * S + extra) < G * S
+    training = jnp.minimum(jnp.arange(G * S + extra), G * S - 1)
+    keys = jax.random.split(jax.random.key(seed), G * S)[training]
+    members = jax.tree.map(lambda *leaves: jnp.stack(leaves)[training // S], *genomes)
     population = over_population(member, plan=plan, devices=devices)
     run = jax.jit(population.run) if population.jittable else population.run
-    keys = jnp.concatenate([keys, keys[:1].repeat(extra, 0)]) if extra else keys
     scores = run(members, active, keys, jnp.full(active.shape, steps, jnp.int32))
     out = {name: np.asarray(value)[: G * S].reshape(G, S) for name, value in scores.items()}
     return {**out, "parameters": np.array([parameters(space, network, task, g) for g in genomes])}

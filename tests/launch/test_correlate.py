@@ -1,0 +1,56 @@
+import json
+
+import pytest
+
+from launch import correlate, search
+
+CONFIG = {
+    "seed": 0,
+    "rounds": 4,
+    "space": {"name": "test_tabulate:my_space"},
+    "task": {"name": "digits"},
+    "network": {"name": "test_tabulate:MyNetwork"},
+    "strategy": {"name": "random_search", "budget": 1, "proposals": 2},
+    "evaluator": {"name": "supernet", "steps": 8, "learning_rate": 0.1},
+    "retrain": {"steps": 5, "seeds": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    search.run({**CONFIG, "retrain": {"seeds": 0}}, workdir)
+    before = (workdir / "history.jsonl").read_bytes()
+    result = correlate.run(CONFIG, workdir, architectures=4)
+    return workdir, before, result
+
+
+def test_the_finished_search_is_read_and_not_continued(done):
+    workdir, before, _ = done
+    assert before == (workdir / "history.jsonl").read_bytes()
+
+
+def test_distinct_architectures_are_scored_and_retrained(done):
+    workdir, _, result = done
+    assert json.loads((workdir / "correlate.json").read_text()) == json.loads(json.dumps(result))
+    skips = [name for name in result["architectures"] if "skip" in name]
+    assert len(set(result["architectures"])) == 4 and len(skips) == 1  # all of which are one network
+    assert all(f < 0 for f in result["fitness"]) and all(0 <= t <= 1 for t in result["truth"])
+    assert (workdir / "correlate.png").stat().st_size > 5000
+
+
+def test_correlations_have_intervals(done):
+    for value in done[2]["correlation"].values():
+        assert -1 <= value["low"] <= value["high"] <= 1
+
+
+def test_too_many_and_too_few_architectures_are_refused(done):
+    with pytest.raises(ValueError, match="architectures: expected at least 3, got 2"):
+        correlate.run(CONFIG, done[0], architectures=2)
+    with pytest.raises(ValueError, match=r"expected at most 4 \(distinct networks found\), got 5"):
+        correlate.run(CONFIG, done[0], architectures=5)
+
+
+def test_a_table_needs_a_column(done):
+    with pytest.raises(ValueError, match="metric: expected a column of --table"):
+        correlate.run(CONFIG, done[0], architectures=3, table="nasbench201_digits")
