@@ -160,6 +160,12 @@ class Cell(nn.Module):
 
 
 def _dropped(edge: Choice, choice, x, train: bool, rate):
+    """What comes along an edge; as published, paths are dropped but for those of the identity."""
+    identity = [option is Identity for _, option in edge.options]
+    if rate is not None and is_static(choice):
+        rate = None if identity[choice] else rate
+    elif rate is not None and jnp.ndim(choice) == 0:
+        rate = jnp.where(jnp.array(identity)[choice], 0, rate)
     return drop_path(edge, edge(choice, x, train), rate)
 
 

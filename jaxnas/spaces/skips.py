@@ -19,7 +19,7 @@ def skip_connections(space: Space) -> tuple[tuple[str, ...], Callable]:
     counted = [d for d, options in enumerate(space.options) if set(options) & set(NAMES)]
     prefix = [space.decisions[d].split("_")[0] if "_" in space.decisions[d] else "cell" for d in counted]
     cells = tuple(dict.fromkeys(prefix))
-    member = np.array([[p == cell for p in prefix] for cell in cells]).reshape(len(cells), len(counted))
+    member = np.array([[p == cell for p in prefix] for cell in cells], bool).reshape(len(cells), len(counted))
     C = space.mask.shape[1]
 
     def among(names):
