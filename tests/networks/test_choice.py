@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxnas.networks import BatchNorm, Choice, Identity, exists, extract, width
+from jaxnas.networks import BatchNorm, Choice, Gated, Identity, exists, extract, width
 from jaxnas.networks.choice import is_static, switch
 
 
@@ -27,6 +27,14 @@ class Noisy(nn.Module):
     @nn.compact
     def __call__(self, x, train):
         return nn.Dropout(0.5, deterministic=not train)(x)
+
+
+class Undefined(nn.Module):
+    """An option that must not be computed: NaN, and its gradient too."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        return x * self.param("scale", nn.initializers.ones, ()) * jnp.nan
 
 
 CHOICE = Choice({"skip": Identity, "layer": Layer, "other": partial(Layer, 3)}, name="choice")
@@ -76,7 +84,9 @@ def test_static_traced_and_one_hot_agree(variables, train, transform):
     for decision in range(3):
         expected, _ = alone(variables, decision, train)
         np.testing.assert_allclose(apply(variables, jnp.int32(decision)), expected, atol=1e-6)
-        np.testing.assert_allclose(apply(variables, jax.nn.one_hot(decision, 3)), expected, atol=1e-6)
+        one_hot = jax.nn.one_hot(decision, 3)
+        np.testing.assert_allclose(apply(variables, one_hot), expected, atol=1e-6)
+        np.testing.assert_allclose(apply(variables, Gated(one_hot, one_hot > 0)), expected, atol=1e-6)
 
 
 def test_traced_choice_updates_the_statistics_of_the_option_taken_alone(variables):
@@ -118,13 +128,74 @@ def test_members_of_a_vmapped_population_take_their_own_option(variables):
         np.testing.assert_allclose(output, alone(variables, decision, False)[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("decision", [1, jnp.int32(1), jnp.array([0.0, 1.0])], ids=["static", "traced", "one-hot"])
+@pytest.mark.parametrize(
+    "decision",
+    [1, jnp.int32(1), jnp.array([0.0, 1.0]), Gated(jnp.array([0.0, 1.0]), jnp.array([False, True]))],
+    ids=["static", "traced", "one-hot", "gated"],
+)
 def test_options_may_draw_random_numbers(decision):
     choice = Choice({"skip": Identity, "noisy": Noisy}, name="choice")
     run = lambda key: choice.apply({}, decision, jnp.ones((20, 20)), True, rngs={"dropout": key})
     a, b = run(jax.random.key(0)), run(jax.random.key(1))
     assert set(np.unique(a)) == {0.0, 2.0}
     assert (a != b).any()
+
+
+WEIGHTS = jnp.array([0.2, 0.5, 0.3])
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_open_options_are_the_mixture(variables, train):
+    run = lambda decision: CHOICE.apply(variables, decision, X, train, mutable=["batch_stats"])
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), run(Gated(WEIGHTS, jnp.ones(3, bool))), run(WEIGHTS))
+
+
+def test_closed_option_is_not_computed():
+    choice = Choice({"skip": Identity, "layer": Layer, "undefined": Undefined}, name="choice")
+    variables = choice.init(jax.random.key(1), WEIGHTS, X, False)
+
+    def loss(params, weights, x, gates):
+        outputs = choice.apply({**variables, "params": params}, Gated(weights, gates), x, False)
+        return (outputs**2).sum()
+
+    run = jax.jit(jax.value_and_grad(loss, (0, 1, 2)))
+    closed = run(variables["params"], WEIGHTS, X, jnp.array([True, True, False]))
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(closed))
+    assert closed[1][0]["undefined"]["scale"] == 0
+    assert jnp.isnan(run(variables["params"], WEIGHTS, X, jnp.ones(3, bool))[0])
+
+
+def test_gradient_of_an_open_weight_is_the_product_with_its_option_and_of_a_closed_one_zero(variables):
+    run = lambda weights: CHOICE.apply(variables, Gated(weights, jnp.array([True, False, True])), X, False)
+    outputs, pullback = jax.vjp(run, WEIGHTS)
+    options = [alone(variables, d, False)[0] for d in range(3)]
+    np.testing.assert_allclose(outputs, 0.2 * options[0] + 0.3 * options[2], atol=1e-6)
+    g = jnp.cos(jnp.arange(X.size)).reshape(X.shape)
+    expected = [jnp.vdot(g, options[0]), 0, jnp.vdot(g, options[2])]
+    np.testing.assert_allclose(pullback(g)[0], expected, atol=1e-5)
+
+
+def test_statistics_of_a_closed_option_stay(variables):
+    decision = Gated(WEIGHTS, jnp.array([True, True, False]))
+    stats = CHOICE.apply(variables, decision, X, True, mutable=["batch_stats"])[1]["batch_stats"]
+    before, after = variables["batch_stats"], alone(variables, 1, True)[1]["batch_stats"]
+    jax.tree.map(np.testing.assert_array_equal, stats["other"], before["other"])
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), stats["layer"], after["layer"])
+    assert (stats["layer"]["norm"]["mean"] != before["layer"]["norm"]["mean"]).any()
+
+
+def test_members_of_a_vmapped_population_have_gates_of_their_own(variables):
+    gates = jnp.array([[True, False, False], [False, True, True]])
+    outputs = jax.vmap(lambda g: CHOICE.apply(variables, Gated(WEIGHTS, g), X, False))(gates)
+    options = [alone(variables, d, False)[0] for d in range(3)]
+    np.testing.assert_allclose(outputs[0], 0.2 * options[0], atol=1e-6)
+    np.testing.assert_allclose(outputs[1], 0.5 * options[1] + 0.3 * options[2], atol=1e-6)
+
+
+@pytest.mark.parametrize("decision", [WEIGHTS[:2], Gated(WEIGHTS[:2], jnp.ones(2, bool))], ids=["mixture", "gated"])
+def test_another_number_of_weights_is_refused(variables, decision):
+    with pytest.raises(ValueError, match="decision of choice: expected 3 weights, got 2"):
+        CHOICE.apply(variables, decision, X, False)
 
 
 @pytest.mark.parametrize("decision", [3, -1])
@@ -167,6 +238,12 @@ def test_soft_width_mixes_masks():
     np.testing.assert_allclose(mask, [1.0, 0.75, 0.75])
 
 
+def test_gated_width_mixes_masks_by_its_weights():
+    features, mask = width(Gated(jnp.array([0.25, 0.75]), jnp.array([True, True])), (1, 3))
+    assert features == 3
+    np.testing.assert_allclose(mask, [1.0, 0.75, 0.75])
+
+
 @pytest.mark.parametrize("layer", range(4))
 def test_depth_says_which_layers_are_there(layer):
     depths = (1, 4, 2)
@@ -179,6 +256,15 @@ def test_depth_says_which_layers_are_there(layer):
 
 def test_soft_depth_sums_the_weights_of_depths_with_and_without_the_layer():
     np.testing.assert_allclose(exists(jnp.array([0.2, 0.3, 0.5]), (1, 2, 3), 1), [0.2, 0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("gates", "without", "with_it"), [((1, 0, 0), True, False), ((0, 1, 1), False, True), ((1, 0, 1), True, True)]
+)
+def test_gates_of_a_depth_are_open_where_one_of_its_depths_is(gates, without, with_it):
+    decision = exists(Gated(WEIGHTS, jnp.array(gates, bool)), (1, 2, 3), 1)
+    assert decision.gates.tolist() == [without, with_it]
+    np.testing.assert_allclose(decision.weights, [0.2, 0.8], rtol=1e-6)
 
 
 def test_extract_cuts_to_the_narrower_layer():

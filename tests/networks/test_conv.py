@@ -129,6 +129,19 @@ def test_second_derivative_of_a_depthwise_convolution():
     np.testing.assert_allclose(product(conv_general_dilated), product(lax.conv_general_dilated), atol=1e-4)
 
 
+def test_second_derivative_of_a_depthwise_convolution_inside_a_loop():
+    x, w, v = draws((2, 5, 5, 3), (4, 3, 3, 1, 3), (4, 3, 3, 1, 3))
+    options = {"padding": [(1, 1)] * 2, "dimension_numbers": NHWC, "feature_group_count": 3}
+
+    def product(convolution):
+        layer = lambda x, w: (jnp.sin(convolution(x, w, (1, 1), **options)), None)
+        loss = lambda w: (lax.scan(layer, x, w)[0] ** 2).sum()
+        return jax.jit(jax.grad(lambda w: jnp.vdot(jax.grad(loss)(w), v)))(w)
+
+    ours, lax_ = product(conv_general_dilated), product(lax.conv_general_dilated)
+    np.testing.assert_allclose(ours, lax_, atol=1e-5 * float(jnp.abs(lax_).max()))
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("window", [3, 5, 7])
 def test_max_pool_is_that_of_lax(window, stride):

@@ -98,3 +98,12 @@ def test_half_precision_keeps_statistics_in_float32(x, variables):
     assert y.dtype == jnp.bfloat16
     assert updates["batch_stats"]["mean"].dtype == jnp.float32
     np.testing.assert_allclose(y, BatchNorm().apply(variables, x, True), atol=0.05)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_without_affine_it_has_no_parameters_and_a_scale_of_one_and_a_bias_of_zero(x, variables, train):
+    plain, stats = BatchNorm(affine=False), {"batch_stats": variables["batch_stats"]}
+    assert set(plain.init(jax.random.key(0), x, True)) == {"batch_stats"}
+    unit = {"params": {"scale": jnp.ones(3), "bias": jnp.zeros(3)}, **stats}
+    ours, theirs = (n.apply(v, x, train, mutable=["batch_stats"]) for n, v in ((plain, stats), (BatchNorm(), unit)))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
