@@ -69,6 +69,7 @@ def shared_weights(history: Sequence[Mapping], path: str | pathlib.Path, *, cell
         for color, cell, column in zip(COLORS, cells, counts.T, strict=False):
             axes[1].plot(column, ".", color=color, label=f"{cell} cell", markersize=3)
         axes[1].set_ylabel("skip connections")
+        axes[1].yaxis.get_major_locator().set_params(integer=True)
         axes[1].legend(frameon=False, loc="upper left", markerscale=3)
     if curvature:
         axes[-1].plot(*zip(*curvature, strict=True), ".-", color=COLORS[4])

@@ -1,0 +1,16 @@
+"""A config whose search on shared weights takes seconds."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.seed = 0
+    config.rounds = 300
+    config.space = {"name": "test_tabulate:my_space"}
+    config.task = {"name": "digits"}
+    config.network = {"name": "test_tabulate:MyNetwork"}
+    config.strategy = {"name": "darts"}
+    config.evaluator = {"name": "supernet", "steps": 300, "curvature": 7, "batch_size": 16, "examples": 16}
+    config.early_stopping = {"window": 0, "ratio": 0.75}
+    return config.lock()
