@@ -2,7 +2,7 @@
 
     python -m launch.benchmark_supernet                                      # 4 cells of 4 channels, batch 16, 32x32
     python -m launch.benchmark_supernet --channels=16 --cells=8 --batch=64 --order=finite_difference
-    python -m launch.benchmark_supernet --peer='python peer.py'              # that prints {"ms_per_search_step_median": …}
+    python -m launch.benchmark_supernet --peer='python peer.py'        # that prints {"ms_per_search_step_median": …}
 
 Rounds of ours and of the peer alternate, since machines drift; figures are medians over the rounds.
 """
