@@ -11,7 +11,7 @@ from configs import darts
 
 def get_config(scale: str = "paper") -> ConfigDict:
     config = darts.get_config(scale).unlock()
-    proposals, weight_rounds = 10, 4 if scale == "small" else 15
+    proposals, weight_rounds = 10, 1 if scale == "small" else 15
     # As many weight steps as DARTS has, a policy round after each `weight_rounds`; then 100 samples are scored.
     learning = config.evaluator.steps // (proposals * weight_rounds) * (weight_rounds + 1)
     config.strategy = {

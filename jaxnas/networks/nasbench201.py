@@ -17,14 +17,16 @@ class Cell(nn.Module):
 
     features: int
     dtype: jnp.dtype | None = None
+    affine: bool = True
 
     @nn.compact
     def __call__(self, decisions, x, train: bool):
+        convolution = partial(ReLUConvBN, self.features, dtype=self.dtype, affine=self.affine)
         options = {
             "none": Zero,
             "skip_connect": Identity,
-            "nor_conv_1x1": partial(ReLUConvBN, self.features, 1, dtype=self.dtype),
-            "nor_conv_3x3": partial(ReLUConvBN, self.features, 3, dtype=self.dtype),
+            "nor_conv_1x1": partial(convolution, 1),
+            "nor_conv_3x3": partial(convolution, 3),
             "avg_pool_3x3": AvgPool,
         }
         nodes = [x]
@@ -55,12 +57,14 @@ class NasBench201(nn.Module):
       cells: in each stage.
       classes: outputs.
       dtype: of the computation (`jnp.bfloat16`); parameters and outputs stay float32.
+      affine: whether the cells' batch normalization learns a scale and a bias; not in supernets, as published.
     """
 
     channels: int = 16
     cells: int = 5
     classes: int = 10
     dtype: jnp.dtype | None = None
+    affine: bool = True
 
     def __post_init__(self):
         for field in ("channels", "cells", "classes"):
@@ -76,6 +80,6 @@ class NasBench201(nn.Module):
             if stage > 0:
                 x = Reduction(features, self.dtype, name=f"reduction_{stage}")(x, train)
             for cell in range(self.cells):
-                x = Cell(features, self.dtype, name=f"stage_{stage}_cell_{cell}")(decisions, x, train)
+                x = Cell(features, self.dtype, self.affine, name=f"stage_{stage}_cell_{cell}")(decisions, x, train)
         x = nn.relu(BatchNorm(self.dtype, name="head_norm")(x, train))
         return nn.Dense(self.classes, name="head")(x.mean((1, 2), dtype=jnp.float32))

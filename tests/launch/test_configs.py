@@ -1,6 +1,6 @@
 import pytest
 
-from configs import amoebanet, nasnet, random_nasnet
+from configs import amoebanet, darts, enas, gdas, nasbench201_supernet, nasnet, random_nasnet
 
 
 @pytest.mark.parametrize("scale", ["paper", "small"])
@@ -9,6 +9,34 @@ def test_nasnet_and_amoebanet_differ_in_the_strategy_and_nothing_else(scale):
     assert ours.pop("strategy")["name"] == "ppo"
     assert theirs.pop("strategy")["name"] == "regularized_evolution"
     assert ours == theirs
+
+
+@pytest.mark.parametrize("scale", ["paper", "small"])
+@pytest.mark.parametrize("other", [gdas, enas])
+def test_darts_gdas_and_enas_share_all_but_the_strategy(scale, other):
+    ours, theirs = darts.get_config(scale).to_dict(), other.get_config(scale).to_dict()
+    differing = {key for key in ours if ours[key] != theirs[key]}
+    assert differing <= {"strategy", "rounds"} and ours["evaluator"]["name"] == "supernet"
+
+
+@pytest.mark.parametrize("scale", ["paper", "small"])
+def test_enas_has_as_many_weight_steps_as_the_schedule(scale):
+    config = enas.get_config(scale)
+    cycles = config.strategy.rounds // (config.strategy.weight_rounds + 1)
+    assert cycles * config.strategy.weight_rounds * config.strategy.proposals == config.evaluator.steps
+    assert config.rounds > config.strategy.rounds
+
+
+def test_gdas_cools_over_the_rounds_that_are_asked_for():
+    config = gdas.get_config("small")
+    config.rounds = 7
+    assert config.strategy.rounds == 7
+
+
+@pytest.mark.parametrize("strategy", nasbench201_supernet.STRATEGIES)
+def test_strategies_on_the_nasbench201_supernet_share_it(strategy):
+    one, other = nasbench201_supernet.get_config("darts"), nasbench201_supernet.get_config(f"{strategy},small")
+    assert set(one.evaluator) == set(other.evaluator) and one.network.channels == 16 and other.network.channels == 8
 
 
 def test_random_search_spends_as_much_on_as_many(scale="small"):
