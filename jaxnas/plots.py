@@ -169,11 +169,13 @@ def architecture(space: Space, genome: Genome, path: str | pathlib.Path, *, titl
         figure, axes = _figure(8, 3.6)
         _graph(axes, edges)
     elif all(re.fullmatch(r"\w+_(\d+_[ab]_(input|op)|\d+->\d+)", name) for name in chosen):
-        chosen = _slots(chosen) if any("->" in name for name in chosen) else chosen
+        nodes = any("->" in name for name in chosen)  # all of which make the output
+        chosen = _slots(chosen) if nodes else chosen
         cells = list(dict.fromkeys(name.split("_")[0] for name in chosen))
         figure, panels = _figure(11, 4.2 * len(cells), rows=len(cells))
         for axes, cell in zip(np.atleast_1d(panels), cells, strict=True):
-            _cell(axes, {name.removeprefix(f"{cell}_"): v for name, v in chosen.items() if name.startswith(cell)})
+            own = {name.removeprefix(f"{cell}_"): v for name, v in chosen.items() if name.startswith(cell)}
+            _cell(axes, own, whole=nodes)
             axes.set_title(f"{cell} cell", fontsize=10, color=INK)
             axes.axis("off")
         _save(figure, path)
@@ -232,8 +234,11 @@ def _slots(chosen: Mapping[str, str]) -> dict[str, str]:
     return blocks
 
 
-def _cell(axes, chosen: Mapping[str, str]) -> None:
-    """Blocks of two operations, `{"0_a_input": "1", "0_a_op": "identity", …}`, from left to right by depth."""
+def _cell(axes, chosen: Mapping[str, str], whole: bool) -> None:
+    """Blocks of two operations, `{"0_a_input": "1", "0_a_op": "identity", …}`, from left to right by depth.
+
+    All of them make the output, or those that no other uses.
+    """
     from matplotlib.patches import FancyBboxPatch
 
     slots = [(f"{i}_a", f"{i}_b") for i in range(len(chosen) // 4)]
@@ -261,7 +266,7 @@ def _cell(axes, chosen: Mapping[str, str]) -> None:
         box = FancyBboxPatch((x - 0.3, y - 0.3), 0.6, 0.6, boxstyle="round,pad=0,rounding_size=0.04", facecolor="white",
                              edgecolor=MUTED, zorder=2)  # fmt: skip
         axes.add_patch(box)
-        if i + 2 not in used:
+        if whole or i + 2 not in used:
             arrow = dict(arrowstyle="-|>", color=MUTED, linewidth=1, linestyle="--")
             axes.annotate("", (last - 0.12, 0), (x + 0.3, y), arrowprops=arrow, zorder=1)
     for j, name in ((0, "before last"), (1, "last")):
