@@ -82,6 +82,20 @@ def shared_weights(history: Sequence[Mapping], path: str | pathlib.Path, *, cell
     _save(figure, path)
 
 
+def curvatures(searches: Sequence[tuple[Sequence[float], bool]], path: str | pathlib.Path) -> None:
+    """The largest eigenvalue over its measurements, a line for each `(values, collapsed)`."""
+    figure, axes = _figure(6, 3.6)
+    for collapsed, label in ((False, "other searches"), (True, "collapsed")):
+        lines = [values for values, said in searches if said == collapsed]
+        for i, values in enumerate(lines):
+            axes.plot(values, color=COLORS[4 if collapsed else 0], alpha=0.6, label=None if i else label)
+    axes.set_xlabel("measurements")
+    axes.set_ylabel("largest eigenvalue")
+    axes.legend(frameon=False)
+    _plain(axes)
+    _save(figure, path)
+
+
 def scatter(
     x: np.ndarray, y: np.ndarray, path: str | pathlib.Path, *, xlabel: str, ylabel: str, title: str = ""
 ) -> None:

@@ -20,7 +20,7 @@ from jaxnas.search import Phase, Result, search
 from jaxnas.strategies import random_search
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import Parts, build, opened, parse_flags, use_this_machine
+from launch.wiring import Parts, build, known_of, parse_flags, use_this_machine
 
 
 def main(argv: list[str]) -> None:
@@ -51,7 +51,9 @@ def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
     if collapse:
         counts = ", ".join(f"{cell} cell {n}" for cell, n in collapse["skip_connections"].items())
         print(f"  skip connections: {counts}{': the search COLLAPSED' if collapse['collapsed'] else ''}")
-    known = _known(parts, config, found)
+    known = known_of(parts.space, config, found.genome)
+    for metric, value in known.get("table", {}).items():
+        print(f"  {metric}: {value:.4f}")
     curves = {parts.strategy.name: [line["fitness"] for line in found.history]}
     rows = {}
     if config.get("retrain", {}).get("seeds"):
@@ -106,16 +108,6 @@ def _random(parts: Parts, config: dict) -> list[Phase]:
     P = 10
     paths = Phase(random_search(parts.space, proposals=P, budget=1), -(-config["evaluator"]["steps"] // P))
     return [paths, Phase(random_search(parts.space, proposals=P), 10)]
-
-
-def _known(parts: Parts, config: dict, found: Result) -> dict:
-    """What `config.table` says of the architecture found."""
-    table = config.get("table") or {}
-    if not table.get("path"):
-        return {}
-    value = float(opened(table["path"]).by_genome(table["metric"])[int(parts.space.index(found.genome))])
-    print(f"  {table['metric']}: {value:.4f}")
-    return {"table": {table["metric"]: value}}
 
 
 def phases(parts: Parts, config: dict) -> list[Phase]:

@@ -55,6 +55,18 @@ def opened(name: str) -> tables.Table:
     return tables.load(path) if tables.is_table(path) else tables.arrays.read(path)
 
 
+def known_of(space: Space, config: Mapping[str, Any], genome) -> dict[str, dict[str, float]]:
+    """What `config.table` (`path`, `metric`) says of a genome: `{"table": {metric: value}}`; empty without a path."""
+    table = config.get("table") or {}
+    if not table.get("path"):
+        return {}
+    if space.index is None:
+        raise ValueError(f"config.table: space {space.name!r} has no index to look up.")
+    return {
+        "table": {table["metric"]: float(opened(table["path"]).by_genome(table["metric"])[int(space.index(genome))])}
+    }
+
+
 def space_of(table: tables.Table) -> Space:
     """The space whose genomes the table knows."""
     return make("space", {**table.space, **({} if table.codes is None else {"codes": table.codes})})
