@@ -18,7 +18,7 @@ import numpy as np
 from absl import app, flags
 
 from jaxnas import evaluators, networks, spaces, strategies, tasks
-from jaxnas.evaluators.supernet import ORDERS
+from jaxnas.evaluators.architecture_gradient import ORDERS
 from jaxnas.search import State, step
 from launch import report
 from launch.wiring import use_this_machine
@@ -90,7 +90,7 @@ if __name__ == "__main__":  # flags are defined here, so that programs can be im
     _CELLS = flags.DEFINE_integer("cells", 4, "Cells.")
     _BATCH = flags.DEFINE_integer("batch", 16, "Batch size.")
     _IMAGE = flags.DEFINE_integer("image", 32, "Height and width of the images.")
-    _ORDER = flags.DEFINE_enum("order", "first", ORDERS, "Of the architecture gradient.")
+    _ORDER = flags.DEFINE_enum("order", "first", list(ORDERS), "Of the architecture gradient.")
     _STEPS = flags.DEFINE_integer("steps", 5, "Search steps in a round.")
     _ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds, a peer's run after each.")
     _PEER = flags.DEFINE_string("peer", None, "Command to time beside ours.")

@@ -1,39 +1,21 @@
-"""Shared weights: one network trains, and every architecture is a path through it or a mixture of its options."""
+"""One network trains, and every architecture is a path through it or a mixture of its options."""
 
-from typing import Any
-
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
-from jax.flatten_util import ravel_pytree
 
 from jaxnas import check
+from jaxnas.evaluators.architecture_gradient import ORDERS
 from jaxnas.evaluators.curvature import largest_eigenvalue
+from jaxnas.evaluators.shared_weights import shared_weights
 from jaxnas.evaluators.trainer import Recipe, trainer
 from jaxnas.evaluators.training import fits
-from jaxnas.networks.choice import Gated
 from jaxnas.networks.extract import extract
 from jaxnas.networks.norm import MOMENTUM
 from jaxnas.spaces.skips import skip_connections
-from jaxnas.tasks.task import Split, Task
+from jaxnas.tasks.task import Task
 from jaxnas.types import Evaluator, Feedback, Space, member_keys
-
-ORDERS = ("first", "second", "finite_difference")
-
-
-@struct.dataclass
-class State:
-    """`params` `[N]`, batch statistics and optimizer after `steps` weight steps; `looks` gradients were given."""
-
-    params: chex.Array
-    stats: Any
-    optimizer: Any
-    steps: chex.Array
-    looks: chex.Array
-    key: chex.Array
 
 
 def supernet(
@@ -90,168 +72,73 @@ def supernet(
     check.one_of("fitness", fitness, ("loss", "accuracy"))
     check.integer("recalibrate", recalibrate, least=0)
     check.integer("curvature", curvature, least=0)
-    N = len(task.validation.x)
     if examples is not None:
+        N = len(task.validation.x)
         check.integer("examples", examples, least=1, most=N, because="examples for validation")
     recipe = Recipe.of(**recipe)
-    parts = trainer(network, task, recipe)
-    validating = trainer(network, task._replace(train=task.validation), recipe)
     fits(space, network, task, recipe)
-    optimizer = recipe.optimizer()
-
+    shared = shared_weights(space, network, task, recipe, steps)
+    init_alone, score = _alone(space, network, task, recipe, shared, examples, recalibrate)
     cells, count_skips = skip_connections(space)
 
-    def fresh(key):
-        return parts.init(key, space.unpack(space.sample(key)))
+    def learned(state, proposal):
+        """The state after all members' weight steps, and each one's last training loss."""
+        whole = proposal.weights is not None and proposal.gates is None
 
-    shapes = jax.eval_shape(fresh, jax.random.key(0))
-    tree = ravel_pytree(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes["params"]))[1]
+        def member(state, at):
+            choice, count = at
+            body = lambda _, carry: shared.learn(carry[0], shared.decisions(*choice), whole)
+            return jax.lax.fori_loop(0, count, body, (state, _nan(state)))
 
-    def init(key):
-        variables = fresh(key)
-        params = ravel_pytree(variables.pop("params"))[0]
-        count = jnp.int32(0)
-        return State(params, variables, optimizer.init(params), count, count, jax.random.key_data(key))
+        choices = proposal.genome, proposal.weights, proposal.gates
+        return jax.lax.scan(member, state, (choices, jnp.where(proposal.active, proposal.budget, 0)))
 
-    def decide(genome, weights, gates):
-        if weights is None:
-            return space.unpack(genome)
-        mixed = space.unpack(weights)
-        return mixed if gates is None else {n: Gated(mixed[n], g) for n, g in space.unpack(gates).items()}
+    def looked(state, proposal):
+        """Loss, gradient and curvature of each mixture on one validation batch."""
+        batch = shared.look(state)
 
-    def batch(part, state, purpose: int, t) -> Split:
-        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), purpose)
-        order_key, augment_key = jax.random.split(key)
-        return part.batch(augment_key, part.order(order_key, t // part.per_epoch), t)
+        def gradient(at):
+            weights, gates, active = at
+            blank = lambda *_: (_nan(state), jnp.zeros_like(weights))
+            one = lambda w, g: ORDERS[order](shared, state, w, g, batch)
+            return jax.lax.cond(active, one, blank, weights, gates)
 
-    def loss(params, state, decisions, examples):
-        """`(loss, batch statistics)` in training, which the batch's own statistics normalize."""
-        progress = jnp.minimum(state.steps / steps, 1)
-        drop_key = jax.random.fold_in(jax.random.fold_in(jax.random.wrap_key_data(state.key), 2), state.steps)
-        return parts.loss({"params": tree(params), **state.stats}, decisions, examples, progress, drop_key)
+        def bend(at):
+            weights, due = at
+            key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.looks)
+            logits = jnp.where(space.mask, jnp.log(jnp.maximum(weights, 1e-30)), -1e9)
+            of = lambda a: loss(state, jax.nn.softmax(a, -1), batch)
+            return jax.lax.cond(due, lambda a: largest_eigenvalue(of, a, key), lambda a: _nan(state), logits)
 
-    def stepped(state, gradient):
-        """`(params, optimizer)` after a weight step along the gradient."""
-        updates, after = optimizer.update(gradient, state.optimizer, state.params)
-        return state.params - recipe.rate(jnp.minimum(state.steps / steps, 1)) * updates, after
+        found = jax.lax.map(gradient, (proposal.weights, proposal.gates, proposal.active))
+        if not curvature or proposal.gates is not None:
+            return *found, jnp.full(proposal.id.shape, _nan(state))
+        due = proposal.active & (state.looks % curvature == 0)
+        return *found, jax.lax.map(bend, (proposal.weights, due))
 
-    def weight_step(state, choice, whole: bool):
-        examples = batch(parts, state, 0, state.steps)
-        (value, stats), gradient = jax.value_and_grad(loss, has_aux=True)(
-            state.params, state, decide(*choice), examples
-        )
-        params, after = stepped(state, gradient)
-        if not whole:
-            touched = gradient != 0
-            keep = lambda new, old: jnp.where(touched, new, old) if jnp.shape(new) == touched.shape else new
-            params, after = jax.tree.map(keep, (params, after), (state.params, state.optimizer))
-        return state.replace(params=params, stats=stats, optimizer=after, steps=state.steps + 1), value
+    def scored(key, state, proposal):
+        """Validation loss and accuracy of each path that has no budget."""
 
-    def first(state, weights, gates, examples):
-        of = lambda w: loss(state.params, state, decide(None, w, gates), examples)[0]
-        return jax.value_and_grad(of)(weights)
+        def member(at):
+            genome, key, due = at
+            return jax.lax.cond(due, score, lambda *_: (_nan(state), _nan(state)), state, genome, key)
 
-    def second(state, weights, gates, examples):
-        upcoming = batch(parts, state, 0, state.steps)
-
-        def of(w):
-            decisions = decide(None, w, gates)
-            gradient = jax.grad(lambda p: loss(p, state, decisions, upcoming)[0])(state.params)
-            return loss(stepped(state, gradient)[0], state, decisions, examples)[0]
-
-        return jax.value_and_grad(of)(weights)
-
-    def finite_difference(state, weights, gates, examples):
-        upcoming = batch(parts, state, 0, state.steps)
-        trained = lambda p, w: loss(p, state, decide(None, w, gates), upcoming)[0]
-        validated = lambda p, w: loss(p, state, decide(None, w, gates), examples)[0]
-        gradient = jax.grad(trained)(state.params, weights)
-        params, pull = jax.vjp(lambda g: stepped(state, g)[0], gradient)
-        value, (slope, direct) = jax.value_and_grad(validated, (0, 1))(params, weights)
-        (along,) = pull(slope)
-        size = 0.01 / jnp.maximum(jnp.linalg.norm(along), 1e-12)
-        ends = jax.lax.map(
-            lambda sign: jax.grad(trained, 1)(state.params + sign * size * along, weights), jnp.array([1.0, -1.0])
-        )
-        return value, direct + (ends[0] - ends[1]) / (2 * size)
-
-    architecture_gradient = {"first": first, "second": second, "finite_difference": finite_difference}[order]
-
-    def recalibrated(state, decisions):
-        if not recalibrate or not state.stats:
-            return state.stats
-        zeros = jax.tree.map(jnp.zeros_like, state.stats)
-
-        def body(total, i):
-            stats = loss(state.params, state.replace(stats=zeros), decisions, batch(parts, state, 3, i))[1]
-            return jax.tree.map(jnp.add, total, stats), None
-
-        # From averages of zero, one batch leaves its own statistics times what a running average takes of it.
-        total = jax.lax.scan(body, zeros, jnp.arange(recalibrate))[0]
-        return jax.tree.map(lambda leaf: leaf / (recalibrate * (1 - MOMENTUM)), total)
-
-    def scored_path(state, genome, key):
-        decisions = space.unpack(genome)
-        variables = {"params": tree(state.params), **recalibrated(state, decisions)}
-        split = task.validation
-        if examples is not None:
-            split = jax.tree.map(lambda a: a[jax.random.permutation(key, N)[:examples]], split)
-        return parts.score(variables, decisions, split)
-
-    def bend(state, weights, examples):
-        logits = jnp.where(space.mask, jnp.log(jnp.maximum(weights, 1e-30)), -1e9)
-        of = lambda a: loss(state.params, state, decide(None, jax.nn.softmax(a, -1), None), examples)[0]
-        return largest_eigenvalue(of, logits, jax.random.fold_in(jax.random.wrap_key_data(state.key), state.looks))
+        due = proposal.active & (proposal.budget == 0)
+        return jax.lax.map(member, (proposal.genome, member_keys(key, proposal), due))
 
     def evaluate(key, state, proposal):
-        relaxed = proposal.weights is not None
-        choices = proposal.genome, proposal.weights, proposal.gates
-
-        def learn(state, member):
-            choice, active, budget = member
-            whole = relaxed and proposal.gates is None
-            body = lambda _, carry: weight_step(carry[0], choice, whole)
-            return jax.lax.fori_loop(
-                0, jnp.where(active, budget, 0), body, (state, jnp.full((), jnp.nan, state.params.dtype))
-            )
-
-        state, train_loss = jax.lax.scan(learn, state, (choices, proposal.active, proposal.budget))
-        metrics = {"train_loss": train_loss}
-        if cells:
-            metrics["skip_connections"] = jax.vmap(count_skips)(proposal.genome)[:, :, 0]
-        nothing = jnp.full(proposal.id.shape, jnp.nan)
-        bent = nothing
-        if relaxed:
-            examples = batch(validating, state, 1, state.looks)
-
-            def look(member):
-                (_, weights, gates), active = member
-                blank = lambda *_: (jnp.full((), jnp.nan, state.params.dtype), jnp.zeros_like(weights))
-                return jax.lax.cond(active, architecture_gradient, blank, state, weights, gates, examples)
-
-            metrics["loss"], gradient = jax.lax.map(look, (choices, proposal.active))
+        state, train_loss = learned(state, proposal)
+        metrics, gradient, bent = {"train_loss": train_loss}, None, jnp.full(proposal.id.shape, _nan(state))
+        if proposal.weights is not None:
+            metrics["loss"], gradient, bent = looked(state, proposal)
             value = -metrics["loss"]
-            if curvature and proposal.gates is None:
-                due = proposal.active & (state.looks % curvature == 0)
-                blank = lambda *_: jnp.full((), jnp.nan, state.params.dtype)
-                at = lambda m: jax.lax.cond(m[1], bend, blank, state, m[0], examples)
-                bent = jax.lax.map(at, (proposal.weights, due))
             state = state.replace(looks=state.looks + proposal.active.any())
         else:
-
-            def look(member):
-                genome, key, due = member
-                blank = lambda *_: (
-                    jnp.full((), jnp.nan, state.params.dtype),
-                    jnp.full((), jnp.nan, state.params.dtype),
-                )
-                return jax.lax.cond(due, scored_path, blank, state, genome, key)
-
-            due = proposal.active & (proposal.budget == 0)
-            found = jax.lax.map(look, (proposal.genome, member_keys(key, proposal), due))
-            metrics["loss"], metrics["accuracy"] = found
-            value = jnp.where(due, -metrics["loss"] if fitness == "loss" else metrics["accuracy"], -train_loss)
-            gradient = None
+            metrics["loss"], metrics["accuracy"] = scored(key, state, proposal)
+            value = -metrics["loss"] if fitness == "loss" else metrics["accuracy"]
+            value = jnp.where(proposal.budget > 0, -train_loss, value)
+        if cells:
+            metrics["skip_connections"] = jax.vmap(count_skips)(proposal.genome)[:, :, 0]
         feedback = Feedback(
             fitness=value,
             cost=jnp.zeros((*value.shape, 0)),
@@ -262,20 +149,56 @@ def supernet(
         )
         return feedback, state
 
-    def weights_loss(state, weights, examples):
-        return loss(state.params, state, decide(None, weights, None), examples)[0]
+    def loss(state, weights, batch):
+        return shared.loss(state.params, state, shared.decisions(None, weights, None), batch)[0]
 
     def inherit(state, genome):
-        genome = np.asarray(genome)
-        alone = jax.eval_shape(lambda key: parts.init(key, space.unpack(genome)), jax.random.key(0))
-        return extract({"params": tree(state.params), **state.stats}, alone)
+        return extract(shared.variables(state), init_alone(np.asarray(genome)))
 
+    parameters = jax.eval_shape(shared.init, jax.random.key(0)).params.size
     return Evaluator(
         "supernet",
-        init=init,
+        init=shared.init,
         evaluate=evaluate,
         gives=frozenset({"fitness", "gradient", "shared"} | ({"curvature"} if curvature else set())),
-        loss=weights_loss,
+        loss=loss,
         inherit=inherit,
-        report=lambda: {"parameters": sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))},
+        report=lambda: {"parameters": parameters},
     )
+
+
+def _nan(state):
+    return jnp.full((), jnp.nan, state.params.dtype)
+
+
+def _alone(space, network, task, recipe, shared, examples, recalibrate):
+    """Paths by themselves: `(genome -> shapes of its network, (state, genome, key) -> (loss, accuracy))`."""
+    parts = trainer(network, task, recipe)
+
+    def shapes(genome):
+        return jax.eval_shape(lambda key: parts.init(key, space.unpack(genome)), jax.random.key(0))
+
+    def statistics(state, decisions):
+        if not recalibrate or not state.stats:
+            return state.stats
+        zeros = jax.tree.map(jnp.zeros_like, state.stats)
+        blank = state.replace(stats=zeros)
+
+        def body(total, i):
+            stats = shared.loss(state.params, blank, decisions, shared.spare(state, i))[1]
+            return jax.tree.map(jnp.add, total, stats), None
+
+        # From averages of zero, one batch leaves its own statistics times what a running average takes of it.
+        total = jax.lax.scan(body, zeros, jnp.arange(recalibrate))[0]
+        return jax.tree.map(lambda leaf: leaf / (recalibrate * (1 - MOMENTUM)), total)
+
+    def score(state, genome, key):
+        decisions = space.unpack(genome)
+        variables = shared.variables(state.replace(stats=statistics(state, decisions)))
+        split = task.validation
+        if examples is not None:
+            chosen = jax.random.permutation(key, len(split.x))[:examples]
+            split = jax.tree.map(lambda a: a[chosen], split)
+        return parts.score(variables, decisions, split)
+
+    return shapes, score

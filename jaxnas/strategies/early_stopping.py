@@ -35,8 +35,10 @@ def early_stopping(strategy: Strategy, *, window: int = 5, ratio: float = 0.75) 
       ratio: in (0, 1).
 
     Raises:
-      ValueError: a number out of its range.
+      ValueError: a number out of its range, or a strategy of gates: curvature is that of a whole mixture.
     """
+    if "weights" not in strategy.gives or "gates" in strategy.gives:
+        raise ValueError(f"strategy: expected one that asks for whole mixtures, got {strategy.name!r}.")
     check.integer("window", window, least=1)
     check.real("ratio", ratio, least=0, most=1)
 

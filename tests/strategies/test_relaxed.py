@@ -184,3 +184,8 @@ def test_growing_curvature_stops_the_search_and_returns_to_before():
 
 def test_level_curvature_never_stops():
     assert not any(bool(s.stopped) for s, _, _ in run_with([1.0, 1.1, 0.9, 1.0, 1.1, 1.0], window=2))
+
+
+def test_early_stopping_of_what_samples_paths_is_refused():
+    with pytest.raises(ValueError, match="expected one that asks for whole mixtures, got 'gdas'"):
+        early_stopping(gdas(SPACE, rounds=3))
