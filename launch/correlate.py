@@ -23,7 +23,7 @@ from jaxnas.types import propose
 from jaxnas.workdir import write
 from launch import report
 from launch.search import phases, searched
-from launch.wiring import Parts, build, define_workdir_config, opened, parse_flags, use_this_machine
+from launch.wiring import Parts, build, define_workdir_config, looked_up, parse_flags, use_this_machine
 
 CHUNK = 10
 """Architectures in one proposal."""
@@ -54,8 +54,7 @@ def run(config: dict, workdir: pathlib.Path, *, architectures: int, table: str =
     fitness = _scores(workdir, genomes)
     names = [parts.space.to_string(g) for g in np.asarray(genomes)]
     if table:
-        column = opened(table).by_genome(metric)
-        truth = column[np.asarray(jax.vmap(parts.space.index)(genomes))]
+        truth = looked_up(parts.space, table, metric, genomes)
     else:
         rows = report.retrained(parts, {**config, "residual": 0}, dict(zip(names, names, strict=True)))
         truth = np.array([np.mean(rows[name]["test_accuracy"]) for name in names])

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+import numpy as np
 from absl import app, logging
 from ml_collections import ConfigDict, config_flags
 
@@ -55,16 +57,24 @@ def opened(name: str) -> tables.Table:
     return tables.load(path) if tables.is_table(path) else tables.arrays.read(path)
 
 
+def looked_up(space: Space, path: str, metric: str, genomes) -> np.ndarray:
+    """`[n]` what a table says of `genomes` `[n, D]`: the mean over trainings of the largest budget, NaN for unknown."""
+    if space.index is None:
+        raise ValueError(f"table: space {space.name!r} has no index to look genomes up by.")
+    column = opened(path).by_genome(metric)
+    if len(column) != space.size:
+        raise ValueError(f"table: {path} is a table of {len(column)} genomes, not of {space.size}.")
+    found = column[np.asarray(jax.vmap(space.index)(jnp.asarray(genomes))), :, -1]
+    count = np.isfinite(found).sum(1)
+    return np.where(count > 0, np.nansum(found, 1) / np.maximum(count, 1), np.nan)
+
+
 def known_of(space: Space, config: Mapping[str, Any], genome) -> dict[str, dict[str, float]]:
     """What `config.table` (`path`, `metric`) says of a genome: `{"table": {metric: value}}`; empty without a path."""
     table = config.get("table") or {}
     if not table.get("path"):
         return {}
-    if space.index is None:
-        raise ValueError(f"config.table: space {space.name!r} has no index to look up.")
-    return {
-        "table": {table["metric"]: float(opened(table["path"]).by_genome(table["metric"])[int(space.index(genome))])}
-    }
+    return {"table": {table["metric"]: float(looked_up(space, table["path"], table["metric"], genome[None])[0])}}
 
 
 def space_of(table: tables.Table) -> Space:
