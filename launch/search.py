@@ -12,6 +12,7 @@ import json
 import pathlib
 import sys
 
+import jax
 from absl import app, flags
 from ml_collections import config_flags
 
@@ -43,14 +44,18 @@ def main(argv: list[str]) -> None:
 def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0) -> dict:
     """The whole program; returns what result.json holds."""
     parts = build(config)
+    known_of(parts.space, config, parts.space.sample(jax.random.key(0)))  # refuses a table that does not fit, now
     print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({parts.space.size:,} genomes)")
     found = searched(parts, phases(parts, config), config, workdir, checkpoint_seconds=checkpoint_seconds)
     print(f"found {found.architecture}\n  {_summary(found)}")
     shared = "shared" in parts.evaluator.gives
     collapse = report.collapse(parts.space, found.genome) if shared else {}
     if collapse:
-        counts = ", ".join(f"{cell} cell {n}" for cell, n in collapse["skip_connections"].items())
-        print(f"  skip connections: {counts}{': the search COLLAPSED' if collapse['collapsed'] else ''}")
+        counts = ", ".join(f"{cell} {n}" for cell, n in collapse["skip_connections"].items())
+        print(f"  skip connections, by cell: {counts}{'; the search COLLAPSED' if collapse['collapsed'] else ''}")
+    if getattr(found.state.strategy, "stopped", False):
+        print("  stopped early, by the growth of curvature")
+        collapse["stopped_early"] = True
     known = known_of(parts.space, config, found.genome)
     for metric, value in known.get("table", {}).items():
         print(f"  {metric}: {value:.4f}")
