@@ -80,8 +80,5 @@ def binary_gates(
         moved = state.replace(logits=logits, optimizer=optimizer)
         return jax.tree.map(lambda new, old: jnp.where(learns.any(), new, old), moved, state)
 
-    def recommend(state):
-        return space.derive(relaxed.softmax(space, state.logits))
-
     needs, gives = frozenset({"gradient", "shared"}), frozenset({"weights", "gates", "budget"})
-    return Strategy("binary_gates", init, ask, tell, recommend, needs=needs, gives=gives)
+    return Strategy("binary_gates", init, ask, tell, relaxed.derived(space), needs=needs, gives=gives)

@@ -5,7 +5,6 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
 from jaxnas import check
@@ -57,14 +56,9 @@ def darts(
     def tell(key, state, proposal, feedback):
         pull = jax.vjp(lambda logits: relaxed.softmax(space, logits), state.logits)[1]
         (gradient,) = pull(relaxed.member_gradient(proposal, feedback).sum(0))
-        updates, optimizer = adam.update(gradient, state.optimizer, state.logits)
-        moved = state.replace(logits=optax.apply_updates(state.logits, updates), optimizer=optimizer)
         learns = usable(proposal, feedback).any() & (state.told >= warm_up)
-        moved = jax.tree.map(lambda new, old: jnp.where(learns, new, old), moved, state)
-        return moved.replace(told=state.told + proposal.active.any())
-
-    def recommend(state):
-        return space.derive(relaxed.softmax(space, state.logits))
+        state = relaxed.descend(state, adam, gradient, learns)
+        return state.replace(told=state.told + proposal.active.any())
 
     needs, gives = frozenset({"gradient", "shared"}), frozenset({"weights", "budget"})
-    return Strategy("darts", init, ask, tell, recommend, needs=needs, gives=gives)
+    return Strategy("darts", init, ask, tell, relaxed.derived(space), needs=needs, gives=gives)

@@ -5,7 +5,6 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
 from jaxnas import check
@@ -80,13 +79,7 @@ def gdas(
             return jax.vjp(lambda a: soft(a, extra["noise"], extra["temperature"]), state.logits)[1](gradient)[0]
 
         gradient = jax.vmap(pulled)(relaxed.member_gradient(proposal, feedback), proposal.extra).sum(0)
-        updates, optimizer = adam.update(gradient, state.optimizer, state.logits)
-        moved = state.replace(logits=optax.apply_updates(state.logits, updates), optimizer=optimizer)
-        learns = usable(proposal, feedback).any()
-        return jax.tree.map(lambda new, old: jnp.where(learns, new, old), moved, state)
-
-    def recommend(state):
-        return space.derive(relaxed.softmax(space, state.logits))
+        return relaxed.descend(state, adam, gradient, usable(proposal, feedback).any())
 
     needs, gives = frozenset({"gradient", "shared"}), frozenset({"weights", "gates", "budget"})
-    return Strategy("gdas", init, ask, tell, recommend, needs=needs, gives=gives)
+    return Strategy("gdas", init, ask, tell, relaxed.derived(space), needs=needs, gives=gives)

@@ -1,5 +1,7 @@
 """What strategies share that descend on architecture logits."""
 
+from collections.abc import Callable
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -33,6 +35,18 @@ def adam(learning_rate: float, weight_decay: float, momentum: float) -> optax.Gr
     check.real("learning_rate", learning_rate, least=0)
     check.real("weight_decay", weight_decay, least=0)
     return optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(learning_rate, b1=momentum))
+
+
+def descend(state, adam: optax.GradientTransformation, gradient: chex.Array, learns: chex.Array):
+    """The state of `logits` and `optimizer` after a step of Adam along the gradient `[D, C]`, where it `learns`."""
+    updates, optimizer = adam.update(gradient, state.optimizer, state.logits)
+    moved = state.replace(logits=optax.apply_updates(state.logits, updates), optimizer=optimizer)
+    return jax.tree.map(lambda new, old: jnp.where(learns, new, old), moved, state)
+
+
+def derived(space: Space) -> Callable:
+    """`state -> genome`, what the space derives from the softmax of the logits."""
+    return lambda state: space.derive(softmax(space, state.logits))
 
 
 def member_gradient(proposal: Proposal, feedback: Feedback) -> chex.Array:
