@@ -81,7 +81,7 @@ def test_killed_and_resumed_run_equals_the_uninterrupted_one(table, whole, tmp_p
 
 
 def test_ctrl_c_says_how_to_resume(table, tmp_path):
-    process = start(command(table, tmp_path / "run", 10_000))
+    process = start(command(table, tmp_path / "run", 1_000_000))
     while process.poll() is None and not (tmp_path / "run" / "history.jsonl").exists():
         time.sleep(0.01)
     time.sleep(3)
