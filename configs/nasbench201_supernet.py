@@ -10,7 +10,9 @@ with 16 channels, 5 cells and 50 epochs of half of CIFAR-10, as published. `--co
     python -m launch.correlate --workdir=DIR --architectures=200 --table=TABLE.npz --metric=COLUMN
 
 what inherited weights say of the others. `:small` after the strategy (`:darts,small`) is 8 channels and 1 cell on a
-fifth of the images.
+fifth of the images. Inherited accuracy of 200 architectures against the published one, there: Spearman -.33 after
+1,000 weight steps on sampled paths (`:spos,small`), .47 after 8,000 (`--config.evaluator.steps=8000
+--config.warm_up.rounds=1600 --config.evaluator.learning_rate=0.1`).
 """
 
 from ml_collections import ConfigDict
