@@ -80,8 +80,12 @@ def test_killed_and_resumed_run_equals_the_uninterrupted_one(table, whole, tmp_p
     assert result(tmp_path) == result(whole)
 
 
+LISTENING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+"""Starts a program that hears Ctrl-C, also where these tests run in the background and ignore it."""
+
+
 def test_ctrl_c_says_how_to_resume(table, tmp_path):
-    process = start(command(table, tmp_path / "run", 1_000_000))
+    process = start([sys.executable, "-c", LISTENING, *command(table, tmp_path / "run", 1_000_000)])
     while process.poll() is None and not (tmp_path / "run" / "history.jsonl").exists():
         time.sleep(0.01)
     time.sleep(3)
