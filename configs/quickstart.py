@@ -2,8 +2,8 @@
 
     python -m launch.search
 
-2 min 7 s on two CPU cores with nothing cached, two searches of 192 candidates in it (evolution, and random search at
-the same cost). The cell found, retrained with 3 seeds: 99.35 ± 0.52 % of test images, test loss 0.0249.
+Two minutes on two CPU cores with nothing cached, two searches of 192 candidates in it (evolution, and random search at
+the same cost). The cell found, retrained with 3 seeds: 99.63 ± 0.35 % of test images, test loss 0.0238.
 """
 
 from ml_collections import ConfigDict
