@@ -1,7 +1,7 @@
 """GDAS (Dong and Yang, 2019): the supernet of `configs/darts.py`, one sampled path at a time.
 
-python -m launch.search --config=configs/gdas.py:small
-python -m launch.search --config=configs/gdas.py --config.task.path=cifar10.npz
+    python -m launch.search --config=configs/gdas.py:small
+    python -m launch.search --config=configs/gdas.py --config.task.path=cifar10.npz
 
 `:small` took 50 s on two CPU cores (AMD EPYC), the baseline's program cached by `darts`; found, retrained: 97.50 % of
 test images, loss 0.0970:

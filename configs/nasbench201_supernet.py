@@ -4,7 +4,7 @@
     python -m launch.search --config=configs/nasbench201_supernet.py:gdas --config.task.path=cifar10.npz
     python -m launch.search --config=configs/nasbench201_supernet.py:spos --config.task.path=cifar10.npz
 
-with 16 channels, 5 cells and 50 epochs of half of CIFAR-10, as published. `--config.table.path=TABLE.npz
+with 16 channels, 5 cells and 50 epochs of half of CIFAR-10, as published for DARTS. `--config.table.path=TABLE.npz
 --config.table.metric=COLUMN` says what a table knows of the architecture found, and
 
     python -m launch.correlate --workdir=DIR --architectures=200 --table=TABLE.npz --metric=COLUMN

@@ -11,7 +11,8 @@ def largest_eigenvalue(loss: Callable, x: chex.Array, key: chex.PRNGKey, *, iter
     """The largest eigenvalue of the Hessian of `loss` at `x`, from below, by Lanczos' iteration.
 
     Each iteration is one product of the Hessian with a vector, the gradient of a gradient. All vectors are kept and
-    made orthogonal, so as many iterations as `x` has elements are exact; ten are usually good to a few percent.
+    made orthogonal, so as many iterations as `x` has elements are exact. Fewer are the better the further the largest
+    stands out.
 
     Args:
       loss: `x -> scalar`, twice differentiable in reverse mode.

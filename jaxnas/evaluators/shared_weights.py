@@ -11,7 +11,7 @@ import numpy as np
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from jaxnas.evaluators.trainer import Recipe, trainer
+from jaxnas.evaluators.trainer import Recipe, Trainer, trainer
 from jaxnas.networks.choice import Gated
 from jaxnas.tasks.task import Task
 from jaxnas.types import Space
@@ -43,6 +43,7 @@ class SharedWeights(NamedTuple):
       learn: `(state, decisions, whole) -> (state, loss)`, one weight step; unless it is of the `whole` network,
         parameters whose gradient is exactly 0 are left as they were.
       variables: `state -> variables` for `network.apply`.
+      trainer: of `task.train`, whose `init` and `score` serve one architecture alone.
     """
 
     init: Callable
@@ -54,6 +55,7 @@ class SharedWeights(NamedTuple):
     stepped: Callable
     learn: Callable
     variables: Callable
+    trainer: Trainer
 
 
 def shared_weights(space: Space, network: nn.Module, task: Task, recipe: Recipe, steps: int) -> SharedWeights:
@@ -121,4 +123,5 @@ def shared_weights(space: Space, network: nn.Module, task: Task, recipe: Recipe,
         stepped=stepped,
         learn=learn,
         variables=lambda state: {"params": tree(state.params), **state.stats},
+        trainer=training,
     )

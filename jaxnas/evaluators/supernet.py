@@ -9,7 +9,7 @@ from jaxnas import check
 from jaxnas.evaluators.architecture_gradient import ORDERS
 from jaxnas.evaluators.curvature import largest_eigenvalue
 from jaxnas.evaluators.shared_weights import shared_weights
-from jaxnas.evaluators.trainer import Recipe, trainer
+from jaxnas.evaluators.trainer import Recipe
 from jaxnas.evaluators.training import fits
 from jaxnas.networks.extract import extract
 from jaxnas.networks.norm import MOMENTUM
@@ -78,7 +78,7 @@ def supernet(
     recipe = Recipe.of(**recipe)
     fits(space, network, task, recipe)
     shared = shared_weights(space, network, task, recipe, steps)
-    init_alone, score = _alone(space, network, task, recipe, shared, examples, recalibrate)
+    init_alone, score = _alone(space, task, shared, examples, recalibrate)
     cells, count_skips = skip_connections(space)
 
     def learned(state, proposal):
@@ -171,12 +171,11 @@ def _nan(state):
     return jnp.full((), jnp.nan, state.params.dtype)
 
 
-def _alone(space, network, task, recipe, shared, examples, recalibrate):
+def _alone(space, task, shared, examples, recalibrate):
     """Paths by themselves: `(genome -> shapes of its network, (state, genome, key) -> (loss, accuracy))`."""
-    parts = trainer(network, task, recipe)
 
     def shapes(genome):
-        return jax.eval_shape(lambda key: parts.init(key, space.unpack(genome)), jax.random.key(0))
+        return jax.eval_shape(lambda key: shared.trainer.init(key, space.unpack(genome)), jax.random.key(0))
 
     def statistics(state, decisions):
         if not recalibrate or not state.stats:
@@ -199,6 +198,6 @@ def _alone(space, network, task, recipe, shared, examples, recalibrate):
         if examples is not None:
             chosen = jax.random.permutation(key, len(split.x))[:examples]
             split = jax.tree.map(lambda a: a[chosen], split)
-        return parts.score(variables, decisions, split)
+        return shared.trainer.score(variables, decisions, split)
 
     return shapes, score
