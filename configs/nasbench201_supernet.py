@@ -27,14 +27,14 @@ def get_config(options: str = "darts") -> ConfigDict:
     check.one_of("strategy (after the colon)", strategy, STRATEGIES)
     check.one_of("scale (after the comma)", scale, ("", "small"))
     small = scale == "small"
-    steps = 1000 if small else 19_500
+    steps = 4000 if small else 19_500
     config = ConfigDict()
     config.seed = 0
     config.rounds = steps
     config.space = {"name": "nasbench201"}
     config.task = {"name": "npz", "path": "cifar10.npz", "validation": 0.5}
     if small:
-        config.task.update({"train": 10_000, "test": 2_000})
+        config.task.update({"train": 10_000, "test": 2_000, "shrink": 2})
     config.network = {
         "name": "nasbench201",
         "channels": 8 if small else 16,
@@ -64,7 +64,7 @@ def get_config(options: str = "darts") -> ConfigDict:
         "recalibrate": 8,
         "curvature": 50 if small else 390,
         "batch_size": 64,
-        "learning_rate": 0.025,
+        "learning_rate": 0.1 if small else 0.025,
         "final_learning_rate": 0.001,
         "weight_decay": 5e-4,
         "clip_norm": 5.0,

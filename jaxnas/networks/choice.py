@@ -43,6 +43,11 @@ def is_static(decision) -> bool:
     return isinstance(decision, (int, np.integer))
 
 
+def is_mixture(decision) -> bool:
+    """Whether a decision is the weights of a mixture of all options."""
+    return not isinstance(decision, Gated) and jnp.ndim(decision) == 1
+
+
 class Choice(nn.Module):
     """Applies the option that `decision` selects.
 

@@ -47,12 +47,27 @@ def stride_to(x, size: tuple[int, int] | None) -> int:
 def avg_pool(x, window: int, stride: int = 1):
     """Mean over the window's pixels inside the image; `[B, H, W, C]` to `[B, ceil(H / stride), ceil(W / stride), C]`.
 
-    Written as sums of shifted views, one axis at a time: XLA:CPU's window reductions are slow, their gradients more.
+    Written as sums of shifted views: XLA:CPU's window reductions are slow, their gradients more.
     """
     count = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
+    if stride == 1 and window % 2:
+        return _window_sum(window, x) / _window_sum(window, count)
     for axis in (1, 2):
         x, count = (_over_window(jnp.add, a, axis, window, stride, 0) for a in (x, count))
     return x / count
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _window_sum(window: int, x):
+    """Sums over windows of odd size around each pixel: a symmetric matrix, and so its own gradient."""
+    B, H, W, C = x.shape
+    reach = window // 2
+    flat = jnp.pad(x.reshape(B, H, W * C), [(0, 0), (reach, reach), (reach * C, reach * C)])
+    views = [flat[:, i : i + H, j * C : (j + W) * C] for i in range(window) for j in range(window)]
+    return reduce(jnp.add, views).reshape(x.shape)
+
+
+_window_sum.defvjp(lambda window, x: (_window_sum(window, x), None), lambda window, _, g: (_window_sum(window, g),))
 
 
 @partial(jax.jit, static_argnums=(1, 2))

@@ -129,9 +129,10 @@ def test_second_derivative_of_a_depthwise_convolution():
     np.testing.assert_allclose(product(conv_general_dilated), product(lax.conv_general_dilated), atol=1e-4)
 
 
-def test_second_derivative_of_a_depthwise_convolution_inside_a_loop():
-    x, w, v = draws((2, 5, 5, 3), (4, 3, 3, 1, 3), (4, 3, 3, 1, 3))
-    options = {"padding": [(1, 1)] * 2, "dimension_numbers": NHWC, "feature_group_count": 3}
+@pytest.mark.parametrize("groups", [1, 3])
+def test_second_derivative_of_a_convolution_inside_a_loop(groups):
+    x, w, v = draws((2, 5, 5, 3), (4, 3, 3, 3 // groups, 3), (4, 3, 3, 3 // groups, 3))
+    options = {"padding": [(1, 1)] * 2, "dimension_numbers": NHWC, "feature_group_count": groups}
 
     def product(convolution):
         layer = lambda x, w: (jnp.sin(convolution(x, w, (1, 1), **options)), None)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnas.networks import NasBench201, extract
+from jaxnas.networks.choice import Gated
 from jaxnas.spaces import nasbench201
 
 SPACE = nasbench201()
@@ -100,6 +101,20 @@ def test_statistics_are_those_of_the_stand_alone_networks(variables, traced, mix
     for genome, (own, (_, stats, _), _) in zip(GENOMES, static, strict=True):
         for updated in (traced[0](variables, genome)[1], mixed(variables, one_hot(genome))[0][1]):
             jax.tree.map(close, extract(updated, own["batch_stats"]), stats)
+
+
+def test_a_mixture_is_that_of_options_behind_open_gates(variables):
+    weights = jax.nn.softmax(jax.random.normal(jax.random.key(3), (6, 5)))
+    mixture = SPACE.unpack(weights)
+    gated = {name: Gated(w, jnp.ones(5, bool)) for name, w in mixture.items()}
+
+    @jax.jit
+    def both(variables):
+        of = partial(NETWORK.apply, variables, x=X, train=True, mutable=["batch_stats"])
+        return of(mixture), of(gated)
+
+    ours, expected = both(variables)
+    jax.tree.map(close, ours, expected)
 
 
 def test_one_program_serves_all_genomes(variables, traced, static):

@@ -51,6 +51,14 @@ def test_a_part_of_the_images(file):
     assert (len(task.train.x), len(task.validation.x), len(task.test.x)) == (7, 3, 5)
 
 
+def test_shrunk_images_are_means_of_squares_of_pixels(file):
+    whole, half = (np.asarray(npz(file(), shrink=shrink).test.x) for shrink in (1, 2))
+    means = whole.reshape(20, 2, 2, 2, 2, 3).mean((2, 4))
+    # Each is standardized by its own mean and deviation, so they differ by a factor and a shift.
+    line = np.polyfit(means[..., 0].ravel(), half[..., 0].ravel(), 1)
+    np.testing.assert_allclose(np.polyval(line, means[..., 0]), half[..., 0], atol=1e-5)
+
+
 def test_same_seed_same_split(file):
     path = file()
     np.testing.assert_array_equal(npz(path, seed=1).train.x, npz(path, seed=1).train.x)
@@ -64,6 +72,7 @@ def test_same_seed_same_split(file):
         ({"y_train": np.zeros(7)}, {}, r"images.npz, train: expected images \[N, H, W, C\] and labels \[N\], got"),
         ({}, {"train": 51}, "train: expected at most 50 .*a part of the images.*, got 51"),
         ({}, {"validation": 1.5}, r"validation: expected a number in \[0.001, 0.999\], got 1.5"),
+        ({}, {"shrink": 3}, "shrink: expected a divisor of the images' 4 x 4 pixels, got 3"),
         ({}, {"shift": -1}, "shift: expected at least 0, got -1"),
     ],
 )
