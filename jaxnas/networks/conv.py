@@ -163,4 +163,3 @@ def _depthwise_backward(strides, dilation, residuals, g):
 
 
 _depthwise.__wrapped__.defvjp(_depthwise_forward, _depthwise_backward)
-

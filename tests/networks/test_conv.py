@@ -132,6 +132,7 @@ def test_second_derivative_of_a_depthwise_convolution():
 @pytest.mark.parametrize("groups", [1, 3])
 def test_second_derivative_of_a_convolution_inside_a_loop(groups):
     x, w, v = draws((2, 5, 5, 3), (4, 3, 3, 3 // groups, 3), (4, 3, 3, 3 // groups, 3))
+    w *= 0.3  # or the chain of sines is chaos
     options = {"padding": [(1, 1)] * 2, "dimension_numbers": NHWC, "feature_group_count": groups}
 
     def product(convolution):
