@@ -30,7 +30,8 @@ class Population(NamedTuple):
     """A function over populations.
 
     Attributes:
-      run: `(genomes, active [P], *args) -> outputs`, each with leading axis P; inactive members give zeros.
+      run: `(genomes, active [P], *args, shared=()) -> outputs`, each with leading axis P but the tuple `shared`, which
+        every member is handed as a whole; inactive members give zeros.
       jittable: whether `run` can be traced.
       report: `() -> dict`, the plan, and for "bucket" what its compiles took.
     """
@@ -43,7 +44,7 @@ class Population(NamedTuple):
 def over_population(
     fn: Callable, *, plan: str = "auto", devices: Sequence[Any] | None = None, chunk: int | None = None
 ) -> Population:
-    """Extends `fn(genome, *args) -> outputs` of one member to a population.
+    """Extends `fn(genome, *args, *shared) -> outputs` of one member to a population.
 
     Args:
       fn: traceable; with plan "bucket" its genome is NumPy, so that networks compile for it alone.
@@ -67,27 +68,30 @@ def over_population(
     mesh = Mesh(np.array(devices), ("population",))
     axis = PartitionSpec("population")
 
-    def member(args):
-        active, *args = args
-        outputs = jax.eval_shape(fn, *args)
-        skip = lambda *_: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), outputs)
-        return jax.lax.cond(active, fn, skip, *args)
+    def share(args, shared):
+        one = lambda *args: fn(*args, *shared)
 
-    def share(args):
+        def member(args):
+            active, *args = args
+            outputs = jax.eval_shape(one, *args)
+            skip = lambda *_: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), outputs)
+            return jax.lax.cond(active, one, skip, *args)
+
         if plan == "map":
             return jax.lax.map(member, args)
         if chunk is None:
-            return jax.vmap(fn)(*args[1:])
-        return jax.lax.map(lambda a: fn(*a), args[1:], batch_size=chunk)
+            return jax.vmap(one)(*args[1:])
+        return jax.lax.map(lambda a: one(*a), args[1:], batch_size=chunk)
 
-    def run(genomes, active, *args):
+    def run(genomes, active, *args, shared=()):
         P = active.shape[0]
         extra = -P % len(devices)
         pad = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[:1], extra, 0)]) if extra else leaf
         args = jax.tree.map(pad, (active, genomes, *args))
         args = (args[0] & (jnp.arange(P + extra) < P), *args[1:])  # what was padded is not active
-        sharded = jax.shard_map(share, mesh=mesh, in_specs=(axis,), out_specs=axis, check_vma=False)
-        outputs = jax.tree.map(lambda leaf: leaf[:P], (share if len(devices) == 1 else sharded)(args))
+        whole = PartitionSpec()
+        sharded = jax.shard_map(share, mesh=mesh, in_specs=(axis, whole), out_specs=axis, check_vma=False)
+        outputs = jax.tree.map(lambda leaf: leaf[:P], (share if len(devices) == 1 else sharded)(args, shared))
         keep = lambda leaf: jnp.where(active.reshape(P, *[1] * (leaf.ndim - 1)), leaf, jnp.zeros_like(leaf))
         return jax.tree.map(keep, outputs)
 
@@ -98,7 +102,7 @@ def _bucketed(fn: Callable) -> Population:
     programs: dict[bytes, Callable] = {}
     paid = {"compiles": 0, "compile_seconds": 0.0}
 
-    def run(genomes, active, *args):
+    def run(genomes, active, *args, shared=()):
         genomes = np.asarray(genomes)
         outputs = []
         for i in np.flatnonzero(active):
@@ -106,14 +110,16 @@ def _bucketed(fn: Callable) -> Population:
             signature = genomes[i].tobytes()
             if signature not in programs:
                 meter = CompileMeter()
-                programs[signature] = jax.jit(lambda *a, genome=genomes[i]: fn(genome, *a)).lower(*own).compile()
+                programs[signature] = (
+                    jax.jit(lambda *a, genome=genomes[i]: fn(genome, *a)).lower(*own, *shared).compile()
+                )
                 paid["compiles"] += meter.compiles
                 paid["compile_seconds"] += meter.seconds
-            outputs.append((i, programs[signature](*own)))
+            outputs.append((i, programs[signature](*own, *shared)))
         P = len(genomes)
         if not outputs:
             own = jax.tree.map(lambda leaf: leaf[0], args)
-            shapes = jax.eval_shape(lambda *a: fn(genomes[0], *a), *own)
+            shapes = jax.eval_shape(lambda *a: fn(genomes[0], *a), *own, *shared)
             return jax.tree.map(lambda leaf: jnp.zeros((P, *leaf.shape), leaf.dtype), shapes)
         at = np.array([i for i, _ in outputs])
         place = lambda *leaves: jnp.zeros((P, *leaves[0].shape), leaves[0].dtype).at[at].set(jnp.stack(leaves))

@@ -108,7 +108,12 @@ KNOWN: dict[str, dict[str, Callable]] = {
     },
     "task": {"digits": tasks.digits, "npz": tasks.npz},
     "strategy": _strategies(),
-    "evaluator": {"training": evaluators.training, "supernet": evaluators.supernet, "table": table_file},
+    "evaluator": {
+        "training": evaluators.training,
+        "supernet": evaluators.supernet,
+        "table": table_file,
+        "zero_cost": evaluators.zero_cost,
+    },
 }
 
 

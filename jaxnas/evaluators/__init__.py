@@ -8,6 +8,7 @@ from jaxnas.evaluators.supernet import supernet
 from jaxnas.evaluators.table import table
 from jaxnas.evaluators.trainer import Recipe, Trainer, trainer
 from jaxnas.evaluators.training import training
+from jaxnas.evaluators.zero_cost import zero_cost
 
 __all__ = [
     "Recipe",
@@ -21,4 +22,5 @@ __all__ = [
     "table",
     "trainer",
     "training",
+    "zero_cost",
 ]

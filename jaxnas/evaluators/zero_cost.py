@@ -1,0 +1,134 @@
+"""Fitness before any training: zero-cost proxies at one shared initialization, on one batch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxnas import check
+from jaxnas.evaluators.trainer import Recipe
+from jaxnas.evaluators.training import fits
+from jaxnas.population import over_population
+from jaxnas.proxies import named, together
+from jaxnas.tasks.task import Split, Task
+from jaxnas.types import Evaluator, Space, scored
+
+PLANS = ("auto", "map", "vmap")
+
+
+@struct.dataclass
+class State:
+    """`variables` of the population network, `chosen` `[B]` training examples, sorted `ranks` `{proxy: [R]}`."""
+
+    variables: Any
+    chosen: chex.Array
+    key: chex.Array
+    ranks: dict[str, chex.Array]
+
+
+def zero_cost(
+    space: Space,
+    network: nn.Module,
+    task: Task,
+    *,
+    proxies: str | Sequence[str] | Mapping[str, float] = "synflow",
+    batch_size: int = 64,
+    reference: int = 64,
+    plan: str = "auto",
+    devices: Sequence[Any] | None = None,
+    chunk: int | None = None,
+) -> Evaluator:
+    """Scores each candidate at initialization, by proxies that need no training (`jaxnas.proxies`).
+
+    All candidates have the same initial parameters, where they share an operation, and see the same batch. Fitness is
+    the score of the one proxy. Of several, it is the weighted sum of ranks: of each the share of `reference` random
+    architectures that score less, straight between them and beyond. A negative weight seeks low scores. A candidate
+    with a score that is not finite is not valid. Metrics: each proxy's score.
+
+    Args:
+      space: whose `unpack` hands the network its decisions.
+      network: called with `(decisions, x, train)`.
+      task: `train` has the batch, `loss` is the proxies'.
+      proxies: names ("synflow,nwot", or "all"), or weights by name.
+      batch_size: B, examples drawn once by the seed, not augmented.
+      reference: R, architectures that ranks are taken among.
+      plan: "auto", "map" or "vmap", see `population.over_population`, as `devices` and `chunk`.
+
+    Raises:
+      ValueError: an unknown proxy or option, a network that does not fit the space or the task, or a proxy that does
+        not fit the network, the batch or its labels.
+    """
+    weights = {n: float(w) for n, w in proxies.items()} if isinstance(proxies, Mapping) else proxies
+    names = named(list(weights) if isinstance(weights, Mapping) else weights)
+    weights = weights if isinstance(weights, Mapping) else dict.fromkeys(names, 1.0)
+    check.integer("batch_size", batch_size, least=1, most=len(task.train.x), because="training examples")
+    check.integer("reference", reference, least=2)
+    check.one_of("plan", plan, PLANS)
+    fits(space, network, task, Recipe())
+    together_of = together(names)
+
+    def member(genome, variables, key, batch):
+        others = [c for c in variables if c != "params"]
+        apply = lambda params, x: network.apply(
+            {**variables, "params": params}, space.unpack(genome), x, True, mutable=others
+        )
+        return together_of(apply, variables["params"], batch, jax.random.wrap_key_data(key), task.loss)
+
+    population = over_population(member, plan=plan, devices=devices, chunk=chunk)
+
+    def score(state, genomes, active):
+        batch = Split(task.train.x[state.chosen], task.train.y[state.chosen])
+        return population.run(genomes, active, shared=(state.variables, state.key, batch))
+
+    def init(key):
+        init_key, batch_key, draw_key, rank_key = jax.random.split(key, 4)
+        variables = network.init(init_key, space.unpack(space.sample(init_key)), task.train.x[:1], False)
+        chosen = jax.random.choice(batch_key, len(task.train.x), (batch_size,), replace=False)
+        state = State(variables, chosen, jax.random.key_data(draw_key), {})
+        if len(names) == 1:
+            return state
+        genomes = jax.vmap(space.sample)(jax.random.split(rank_key, reference))
+        scores = score(state, genomes, jnp.ones(reference, bool))
+        return state.replace(ranks={name: _sorted(values) for name, values in scores.items()})
+
+    def evaluate(key, state, proposal):
+        scores = score(state, proposal.genome, proposal.active)
+        if len(names) == 1:
+            fitness = scores[names[0]] * jnp.sign(weights[names[0]])
+        else:
+            fitness = sum(weights[name] * rank(scores[name], state.ranks[name]) for name in names)
+        valid = jnp.stack([jnp.isfinite(value) for value in scores.values()]).all(0)
+        return scored(jnp.where(valid, fitness, -jnp.inf), valid=valid, metrics=scores), state
+
+    # What a proxy refuses is refused now.
+    genomes = jax.eval_shape(lambda key: space.sample(key)[None], jax.random.key(0))
+    jax.eval_shape(lambda key, g: score(init(key), g, jnp.ones(1, bool)), jax.random.key(0), genomes)
+    return Evaluator(
+        "zero_cost",
+        init=init,
+        evaluate=evaluate,
+        report=lambda: {**population.report(), "proxies": weights},
+    )
+
+
+def _sorted(scores):
+    """Ascending; in the place of what is not finite the lowest that is."""
+    finite = jnp.isfinite(scores)
+    low = jnp.min(jnp.where(finite, scores, jnp.inf))
+    return jnp.sort(jnp.where(finite, scores, low))
+
+
+def rank(score: chex.Array, reference: chex.Array) -> chex.Array:
+    """`[P]` share of `reference` `[R]` (sorted) below `score` `[P]`, increasing throughout.
+
+    Straight between the members of the reference, and beyond them with the slope of all of it.
+    """
+    R = len(reference)
+    low, high = reference[0], reference[-1]
+    span = jnp.where(high > low, high - low, 1)
+    beyond = jnp.minimum(score - low, 0) + jnp.maximum(score - high, 0)
+    return jnp.interp(score, reference, jnp.arange(R) / (R - 1)) + beyond / span

@@ -1,0 +1,84 @@
+"""Proxies from the gradient at initialization, on one batch."""
+
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+
+from jaxnas.proxies.layers import masked, norms_bypassed, weighed
+from jaxnas.proxies.proxy import Passes, proxy, stack
+
+TINY = 1e-30
+
+
+def _sum(fn, *trees):
+    return sum(jax.tree.leaves(jax.tree.map(fn, *trees)))
+
+
+def _norm(weight):
+    """Of each layer's weights, summed where they are stacked."""
+    layers = weight.reshape(weight.shape[0] if weight.ndim in (3, 5) else 1, -1)
+    # Where it is 0, so is its gradient.
+    square = (layers**2).sum(1)
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0).sum()
+
+
+@proxy("gradient")
+def grad_norm(passes: Passes):
+    """Sum over layers of the gradient's norm (Abdelfattah et al., 2021, section 3.1)."""
+    return _sum(_norm, passes.gradient[0])
+
+
+@proxy("gradient")
+def snip(passes: Passes):
+    """Sum of |weight x gradient| (Lee, Ajanthan and Torr, 2019; Abdelfattah et al., 2021, equation 1)."""
+    return _sum(lambda w, g: jnp.abs(w * g).sum(), passes.weights, passes.gradient[0])
+
+
+@proxy("gradient")
+def plain(passes: Passes):
+    """Sum of weight x gradient, sign and all (Mozer and Smolensky, 1989)."""
+    return _sum(lambda w, g: (w * g).sum(), passes.weights, passes.gradient[0])
+
+
+@proxy("gradient")
+def fisher(passes: Passes):
+    """Sum over channels of (sum over pixels of activation x gradient)^2 / 2, the batch's mean (Turner et al., 2020)."""
+    # In units of the loss's sum over the batch the squares do not underflow.
+    B = len(passes.x)
+    return _sum(lambda g: ((B * g) ** 2).sum(), passes.gradient[1]) / (2.0 * B**3)
+
+
+@proxy("grasp")
+def grasp(passes: Passes):
+    """-sum of weight x (Hessian x gradient) (Wang, Zhang and Grosse, 2020; Abdelfattah et al., 2021, equation 1)."""
+
+    def loss(weights):
+        return passes.loss(passes.outputs_of(weighed(passes.params, weights), passes.x))
+
+    gradient = jax.grad(loss)
+    fixed = jax.tree.map(jax.lax.stop_gradient, gradient(passes.weights))
+    inner = lambda weights: _sum(lambda a, b: (a * b).sum(), gradient(weights), fixed)
+    return -_sum(lambda w, hg: (w * hg).sum(), passes.weights, jax.grad(inner)(passes.weights))
+
+
+@proxy("synflow")
+def synflow(passes: Passes):
+    """Log of the sum of |weight x gradient| of the outputs' sum, at |weights|, norms bypassed, for an input of ones.
+
+    Tanaka et al. (2020, equation 2), with the logarithm that the field takes of it. Then all that flows is positive
+    and of the first degree in the input, so the sum over a layer's weights is what flows through it: output times
+    gradient, and no gradient of weights is needed. Flows of full-size networks overflow float32 (10^38). So the input
+    is 10^-30 times ones, the backward pass starts from what takes the whole flow to 1, and the logarithm has both put
+    back: exact for flows of 10^-8 to 10^68, and networks whose nonlinearities are ReLU and its like. -inf where
+    nothing reaches the output. Biases add a constant to the output, and are left out.
+    """
+    flat = traverse_util.flatten_dict(passes.params)
+    flat = {path: jnp.zeros_like(leaf) if path[-1] == "bias" else jnp.abs(leaf) for path, leaf in flat.items()}
+    params = traverse_util.unflatten_dict(flat)
+    masks = jax.tree.map(lambda w: jnp.ones((*stack(w), 1, 1)), passes.weights)
+    x = jnp.full((1, *passes.x.shape[1:]), TINY)
+
+    with norms_bypassed(), masked():
+        out, pullback = jax.vjp(lambda masks: passes.outputs_of(weighed(params, {}, masks), x).sum(), masks)
+        (through,) = pullback(1 / jnp.where(out > 0, out, 1))
+    return jnp.where(out > 0, jnp.log(_sum(jnp.sum, through)) + jnp.log(out) - jnp.log(TINY), -jnp.inf)

@@ -1,0 +1,121 @@
+"""What zero-cost proxies are made of: one network at initialization, one batch, and the passes that they share."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxnas.proxies.layers import kernels, masked, weighed
+from jaxnas.tasks.task import Split, cross_entropy
+
+
+class Passes:
+    """Forward and backward passes through one network, made when first asked for and then shared.
+
+    Attributes:
+      apply_fn: `(params, x) -> outputs [B, K]` in training mode (the batch's own statistics normalize), or
+        `(outputs, updated collections)` as Flax gives them where collections are mutable.
+      params: Flax's tree of parameters. The weights are those leaves that are named `kernel`: neither biases nor the
+        scales of normalizations, as in the papers.
+      x, y: `[B, ...]` inputs and targets; `y` may be None for proxies that need none.
+      key: for what a proxy draws.
+      loss_fn: `(outputs, y) -> [B]`.
+    """
+
+    def __init__(self, apply_fn: Callable, params: Any, batch: Split, key: chex.PRNGKey, loss: Callable):
+        self.apply_fn, self.params, self.key, self.loss_fn = apply_fn, params, key, loss
+        self.x, self.y = batch
+        self.weights = kernels(params)
+        if not self.weights:
+            raise ValueError("params: no leaf is named 'kernel', so the network has no weights to judge.")
+
+    def outputs_of(self, params, x):
+        """`[B, K]`."""
+        return self._applied(params, x)[0]
+
+    def statistics_of(self, params, x) -> dict[str, Any]:
+        """The updated collections, empty where `apply_fn` gives none."""
+        return self._applied(params, x)[1]
+
+    def _applied(self, params, x):
+        given = self.apply_fn(params, x)
+        outputs, updated = given if isinstance(given, tuple) else (given, {})
+        return outputs.astype(jnp.float32), updated
+
+    def several(self, name: str) -> None:
+        """Raises `ValueError` unless the batch has at least two examples."""
+        if self.x.shape[0] < 2:
+            raise ValueError(f"batch: {name} compares examples and needs at least 2 of them, got {self.x.shape[0]}.")
+
+    def loss(self, outputs):
+        """Mean over the batch."""
+        if self.y is None:
+            raise ValueError("batch: expected labels y, which this proxy needs, got None.")
+        return self.loss_fn(outputs, self.y).mean()
+
+    @cached_property
+    def masks(self) -> dict:
+        """Ones `[B, features]` for each layer, which its outputs are multiplied by: see `layers.masked`."""
+        return jax.tree.map(lambda kernel: jnp.ones((*stack(kernel), len(self.x), kernel.shape[-1])), self.weights)
+
+    @cached_property
+    def _forward(self):
+        """Outputs, and the pullback to `(weights, masks, x)`."""
+
+        def run(weights, masks, x):
+            with masked():
+                return self.outputs_of(weighed(self.params, weights, masks), x)
+
+        return jax.vjp(run, self.weights, self.masks, self.x)
+
+    @cached_property
+    def gradient(self) -> tuple[dict, dict]:
+        """Of the loss, with respect to weights and masks."""
+        outputs, pullback = self._forward
+        with masked():  # conditionals trace their branches again for the gradient
+            return pullback(jax.grad(self.loss)(outputs))[:2]
+
+    @cached_property
+    def jacobian(self) -> chex.Array:
+        """`[B, n]`, of the sum of an example's outputs with respect to its inputs."""
+        outputs, pullback = self._forward
+        with masked():
+            return pullback(jnp.ones_like(outputs))[2].reshape(len(self.x), -1)
+
+
+def stack(kernel) -> tuple[int, ...]:
+    """Leading axis of the kernels of layers that a loop runs over: one more than a convolution or a matrix has."""
+    return kernel.shape[:1] if kernel.ndim in (3, 5) else ()
+
+
+class Proxy:
+    """A pure function `(apply_fn, params, batch, key, loss) -> score`, a scalar, the higher the better in theory.
+
+    See `Passes` for its arguments. Signs are the papers'.
+
+    Attributes:
+      name: its name in programs.
+      group: proxies of one group share their passes.
+      by_function: whether the score depends on nothing but the function that a network computes, so that networks of
+        one canonical form may share it; else operations count that lead nowhere.
+    """
+
+    def __init__(self, of: Callable[[Passes], chex.Array], group: str, by_function: bool):
+        self.of, self.group, self.by_function = of, group, by_function
+        self.name, self.__doc__ = of.__name__, of.__doc__
+
+    def __call__(
+        self, apply_fn: Callable, params: Any, batch: Split, key: chex.PRNGKey, loss: Callable = cross_entropy
+    ) -> chex.Array:
+        return self.of(Passes(apply_fn, params, batch, key, loss))
+
+    def __repr__(self) -> str:
+        return f"<proxy {self.name}>"
+
+
+def proxy(group: str, *, by_function: bool = True) -> Callable[[Callable[[Passes], chex.Array]], Proxy]:
+    """Makes a function of `Passes` a proxy."""
+    return lambda of: Proxy(of, group, by_function)
