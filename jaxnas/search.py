@@ -161,7 +161,10 @@ def search_many(
     """
     run = search_scan(strategy, evaluator, rounds, record=record)
     check.integer("seeds", seeds, least=1)
-    side_by_side = over_population(run, plan="vmap", devices=devices, chunk=chunk)
+    check.integer("chunk", chunk, least=1)
+    # One at a time they are not a batch of one, in which both branches of every conditional would run.
+    plan = {"plan": "map"} if chunk == 1 else {"plan": "vmap", "chunk": chunk}
+    side_by_side = over_population(run, **plan, devices=devices)
 
     def many(key):
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(seeds))

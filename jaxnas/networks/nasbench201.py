@@ -1,4 +1,7 @@
-"""The NAS-Bench-201 network (Dong and Yang, 2020): a cell of four nodes, repeated in three stages."""
+"""The NAS-Bench-201 network (Dong and Yang, 2020): a cell of four nodes, repeated in three stages.
+
+But for a stand-alone network the cells of a stage are one loop, and the edges of a relaxed cell: see `loop`.
+"""
 
 from functools import partial
 
@@ -7,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas import check
-from jaxnas.networks.choice import Choice, is_mixture
+from jaxnas.networks.choice import Choice, is_mixture, is_static
+from jaxnas.networks.loop import over_modules
 from jaxnas.networks.norm import BatchNorm
 from jaxnas.networks.ops import AvgPool, Identity, ReLUConvBN, Zero, avg_pool, conv
 from jaxnas.spaces.nasbench201 import EDGES
@@ -42,24 +46,17 @@ class Cell(nn.Module):
         """The relaxed cell as a loop over edges: compiled once for a cell and not six times, and XLA:CPU, which would
         compute the sums at a node anew for each of its uses, runs it over twice as fast."""
         names = [f"{i}->{j}" for i, j in EDGES]
-        together = lambda trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-        held = {c: together([v.get(name, {}) for name in names]) for c, v in self.variables.items()}
-        mutable = [c for c in held if c != "params" and self.is_mutable_collection(c)]
         edge = Choice(options, parent=None)
 
-        def body(nodes, at):
-            (i, j), weights, own = at
+        def apply(nodes, row, variables, mutable):
+            (i, j), weights = row
             h = jax.lax.dynamic_index_in_dim(nodes, i, 0, False)
-            y, updates = edge.apply(own, weights, h, train, mutable=mutable)
+            y, updates = edge.apply(variables, weights, h, train, mutable=mutable)
             return nodes.at[j].add(y.astype(nodes.dtype)), updates
 
         nodes = jnp.zeros((4, *x.shape), x.dtype).at[0].set(x)
-        weights = jnp.stack([decisions[name] for name in names])
-        nodes, updates = jax.lax.scan(body, nodes, (tuple(jnp.array(EDGES).T), weights, held))
-        for collection, tree in updates.items():
-            for k, name in enumerate(names):
-                self.put_variable(collection, name, jax.tree.map(lambda leaf, k=k: leaf[k], tree))
-        return nodes[-1]
+        rows = tuple(jnp.array(EDGES).T), jnp.stack([decisions[name] for name in names])
+        return over_modules(self, names, apply, nodes, rows)[-1]
 
 
 class Reduction(nn.Module):
@@ -99,13 +96,20 @@ class NasBench201(nn.Module):
 
     @nn.compact
     def __call__(self, decisions, x, train: bool):
+        alone = is_static(decisions["0->1"]) or self.is_initializing()
         x = conv(self.channels, dtype=self.dtype, name="stem_conv")(x)
         x = BatchNorm(self.dtype, name="stem_norm")(x, train)
         for stage in range(3):
             features = self.channels * 2**stage
             if stage > 0:
                 x = Reduction(features, self.dtype, name=f"reduction_{stage}")(x, train)
-            for cell in range(self.cells):
-                x = Cell(features, self.dtype, self.affine, name=f"stage_{stage}_cell_{cell}")(decisions, x, train)
+            names = [f"stage_{stage}_cell_{i}" for i in range(self.cells)]
+            if alone or self.cells == 1:
+                for name in names:
+                    x = Cell(features, self.dtype, self.affine, name=name)(decisions, x, train)
+            else:
+                cell = Cell(features, self.dtype, self.affine, parent=None)
+                apply = lambda x, _, own, mutable, cell=cell: cell.apply(own, decisions, x, train, mutable=mutable)
+                x = over_modules(self, names, apply, x)
         x = nn.relu(BatchNorm(self.dtype, name="head_norm")(x, train))
         return nn.Dense(self.classes, name="head")(x.mean((1, 2), dtype=jnp.float32))

@@ -57,7 +57,7 @@ def together(names: Sequence[str]) -> Callable:
     chosen = [PROXIES[name] for name in named(names)]
 
     def score(apply_fn, params, batch, key, loss=cross_entropy):
-        passes = Passes(apply_fn, params, batch, key, loss)
+        passes = Passes(apply_fn, params, batch, key, loss, any(each.masks for each in chosen))
         return {each.name: each.of(passes) for each in chosen}
 
     return score

@@ -40,7 +40,7 @@ def plain(passes: Passes):
     return _sum(lambda w, g: (w * g).sum(), passes.weights, passes.gradient[0])
 
 
-@proxy("gradient")
+@proxy("gradient", masks=True)
 def fisher(passes: Passes):
     """Sum over channels of (sum over pixels of activation x gradient)^2 / 2, the batch's mean (Turner et al., 2020)."""
     # In units of the loss's sum over the batch the squares do not underflow.

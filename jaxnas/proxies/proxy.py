@@ -23,14 +23,20 @@ class Passes:
       x, y: `[B, ...]` inputs and targets; `y` may be None for proxies that need none.
       key: for what a proxy draws.
       loss_fn: `(outputs, y) -> [B]`.
+      masks: ones `[B, features]` for each layer, which its outputs are multiplied by (see `layers.masked`), where some
+        proxy of the network needs their gradient; else nothing, for that takes half as long again.
     """
 
-    def __init__(self, apply_fn: Callable, params: Any, batch: Split, key: chex.PRNGKey, loss: Callable):
+    def __init__(
+        self, apply_fn: Callable, params: Any, batch: Split, key: chex.PRNGKey, loss: Callable, masks: bool = False
+    ):
         self.apply_fn, self.params, self.key, self.loss_fn = apply_fn, params, key, loss
         self.x, self.y = batch
         self.weights = kernels(params)
         if not self.weights:
             raise ValueError("params: no leaf is named 'kernel', so the network has no weights to judge.")
+        ones = lambda kernel: jnp.ones((*stack(kernel), len(self.x), kernel.shape[-1]))
+        self.masks = jax.tree.map(ones, self.weights) if masks else {}
 
     def outputs_of(self, params, x):
         """`[B, K]`."""
@@ -55,11 +61,6 @@ class Passes:
         if self.y is None:
             raise ValueError("batch: expected labels y, which this proxy needs, got None.")
         return self.loss_fn(outputs, self.y).mean()
-
-    @cached_property
-    def masks(self) -> dict:
-        """Ones `[B, features]` for each layer, which its outputs are multiplied by: see `layers.masked`."""
-        return jax.tree.map(lambda kernel: jnp.ones((*stack(kernel), len(self.x), kernel.shape[-1])), self.weights)
 
     @cached_property
     def _forward(self):
@@ -99,23 +100,26 @@ class Proxy:
     Attributes:
       name: its name in programs.
       group: proxies of one group share their passes.
+      masks: whether it needs the gradient with respect to masks.
       by_function: whether the score depends on nothing but the function that a network computes, so that networks of
         one canonical form may share it; else operations count that lead nowhere.
     """
 
-    def __init__(self, of: Callable[[Passes], chex.Array], group: str, by_function: bool):
-        self.of, self.group, self.by_function = of, group, by_function
+    def __init__(self, of: Callable[[Passes], chex.Array], group: str, by_function: bool, masks: bool):
+        self.of, self.group, self.by_function, self.masks = of, group, by_function, masks
         self.name, self.__doc__ = of.__name__, of.__doc__
 
     def __call__(
         self, apply_fn: Callable, params: Any, batch: Split, key: chex.PRNGKey, loss: Callable = cross_entropy
     ) -> chex.Array:
-        return self.of(Passes(apply_fn, params, batch, key, loss))
+        return self.of(Passes(apply_fn, params, batch, key, loss, self.masks))
 
     def __repr__(self) -> str:
         return f"<proxy {self.name}>"
 
 
-def proxy(group: str, *, by_function: bool = True) -> Callable[[Callable[[Passes], chex.Array]], Proxy]:
+def proxy(
+    group: str, *, by_function: bool = True, masks: bool = False
+) -> Callable[[Callable[[Passes], chex.Array]], Proxy]:
     """Makes a function of `Passes` a proxy."""
-    return lambda of: Proxy(of, group, by_function)
+    return lambda of: Proxy(of, group, by_function, masks)

@@ -103,6 +103,19 @@ def test_statistics_are_those_of_the_stand_alone_networks(variables, traced, mix
             jax.tree.map(close, extract(updated, own["batch_stats"]), stats)
 
 
+def test_cells_of_a_stage_are_those_of_the_stand_alone_network():
+    network, genome = NasBench201(channels=2, cells=2, classes=10), GENOMES[0]
+    variables = jax.jit(lambda g: network.init(KEY, SPACE.unpack(g), X, False))(jnp.asarray(genome))
+    like = jax.eval_shape(lambda: network.init(KEY, SPACE.unpack(genome), X, False))
+    of = lambda variables, genome: network.apply(variables, SPACE.unpack(genome), X, True, mutable=["batch_stats"])
+    own = extract(variables, like)
+    outputs, stats = jax.jit(lambda: of(own, genome))()
+    for choice in (genome, one_hot(genome)):
+        found, updated = jax.jit(of)(variables, choice)
+        close(found, outputs)
+        jax.tree.map(close, extract(updated, stats)["batch_stats"], stats["batch_stats"])
+
+
 def test_a_mixture_is_that_of_options_behind_open_gates(variables):
     weights = jax.nn.softmax(jax.random.normal(jax.random.key(3), (6, 5)))
     mixture = SPACE.unpack(weights)
