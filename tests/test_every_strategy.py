@@ -76,6 +76,11 @@ def supernet(task=None):
     return evaluators.supernet(SPACE, Network(), task or tasks.digits(), **options)
 
 
+def zero_cost():
+    options = {"proxies": "snip", "batch_size": 8, "devices": jax.devices()[:1]}
+    return evaluators.zero_cost(SPACE, Network(), tasks.digits(), **options)
+
+
 def by_table(**options):
     return evaluators.table(SPACE, FITNESS, **options)
 
@@ -90,10 +95,11 @@ EVALUATORS = {
     "training": training,
     "training on the host": lambda: training(plan="bucket"),
     "supernet": supernet,
+    "zero_cost": zero_cost,
     "cached training": lambda: evaluators.cached(training(), SPACE, capacity=8),
 }
 REFUSED = {
-    *itertools.product(OWN_BUDGETS, ("direct", "direct on the host", "table", "cached", "supernet")),
+    *itertools.product(OWN_BUDGETS, ("direct", "direct on the host", "table", "cached", "supernet", "zero_cost")),
     *itertools.product(SHARED, set(EVALUATORS) - {"supernet"}),
 }
 
