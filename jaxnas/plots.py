@@ -109,6 +109,77 @@ def scatter(
     _save(figure, path)
 
 
+def proxies(
+    scores: Mapping[str, np.ndarray],
+    truth: np.ndarray,
+    path: str | pathlib.Path,
+    *,
+    spearman: Mapping[str, float | None],
+    metric: str,
+) -> None:
+    """A panel for each proxy: rank by the metric against rank by the proxy, of which scales differ by many orders.
+
+    Args:
+      scores: proxy -> `[n]`; what is not finite is left out.
+      truth: `[n]`.
+      path: of the PNG.
+      spearman: proxy -> rank correlation, for the titles.
+      metric: what the truth is.
+    """
+    columns = min(len(scores), 5)
+    rows = -(-len(scores) // columns)
+    figure, panels = _figure(2.4 * columns + 0.6, 2.5 * rows + 0.5, rows=rows, columns=columns)
+    panels = np.atleast_1d(panels).ravel()
+    for i, (axes, (name, values)) in enumerate(zip(panels, scores.items(), strict=False)):
+        known = np.isfinite(values) & np.isfinite(truth)
+        n = max(known.sum(), 1)
+        size = float(np.clip(120 / np.sqrt(n), 1.5, 8))
+        color = COLORS[i % len(COLORS)]
+        x, y = _percent(values[known]), _percent(truth[known])
+        axes.plot(x, y, ".", color=color, alpha=0.4, markersize=size, markeredgewidth=0)
+        rho = spearman[name]
+        axes.set_title(name + ("" if rho is None else f"  ρ = {_signed(rho)}"), fontsize=10, color=INK)
+        axes.set_xlim(-2, 102)
+        axes.set_ylim(-2, 102)
+        axes.tick_params(labelbottom=i + columns >= len(scores), labelleft=i % columns == 0)
+        _plain(axes)
+    for axes in panels[len(scores) :]:
+        axes.axis("off")
+    figure.supxlabel("rank by the proxy (%)", fontsize=10, color=INK)
+    figure.supylabel(f"rank by {metric} (%)", fontsize=10, color=INK)
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def _percent(values: np.ndarray) -> np.ndarray:
+    """Ranks from the least, 0, to the greatest, 100; equal values share theirs."""
+    ordered = np.sort(values)
+    below = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right") - 1
+    return 50 * below / max(len(values) - 1, 1)
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
+def correlations(names: Sequence[str], matrix: np.ndarray, path: str | pathlib.Path) -> None:
+    """Rank correlations `[N, N]` as colors and numbers; NaN is left blank."""
+    side = 0.52 * len(names) + 1.4
+    figure, axes = _figure(side + 0.8, side)
+    image = axes.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
+    for (i, j), value in np.ndenumerate(matrix):
+        if np.isfinite(value):
+            shade = "white" if abs(value) > 0.6 else INK
+            axes.text(j, i, _signed(value), ha="center", va="center", fontsize=7, color=shade)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    figure.colorbar(image, ax=axes, label="Spearman", fraction=0.046, pad=0.03).outline.set_visible(False)
+    _save(figure, path)
+
+
 def comparison(
     curves: Mapping[str, np.ndarray],
     path: str | pathlib.Path,

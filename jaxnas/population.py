@@ -13,6 +13,7 @@ never wait for each other inside the program; else they do at its end, and XLA:C
 for over a minute, unless `--xla_cpu_collective_call_terminate_timeout_seconds` in `XLA_FLAGS` allows it (programs do).
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -128,12 +129,50 @@ def _bucketed(fn: Callable) -> Population:
     return Population(run, False, lambda: {"plan": "bucket", "devices": 1, "chunk": None, **paid})
 
 
+def within_memory(
+    lowered: Callable[[int | None], Any], chunk: int | None, limit: int, *, say: Callable[[str], None] = print
+) -> tuple[Any, int | None, int]:
+    """A program that fits on a device: `chunk` is halved until its program does.
+
+    Args:
+      lowered: `chunk -> ` traced program (`jax.stages.Lowered`).
+      chunk: members side by side to begin with; None where none are, so that nothing can be halved.
+      limit: bytes, see `device_memory`.
+      say: is told of each halving.
+
+    Returns:
+      `(compiled program, chunk, bytes that it takes)`.
+
+    Raises:
+      ValueError: not even one member at a time fits.
+    """
+    while True:
+        program = lowered(chunk).compile()
+        size = program.memory_analysis()  # None where the backend cannot say
+        parts = ("argument", "output", "temp")
+        need = sum(getattr(size, f"{p}_size_in_bytes") for p in parts) - size.alias_size_in_bytes if size else 0
+        if need <= limit:
+            return program, chunk, need
+        takes = f"takes {need / 1e6:,.1f} MB, and the device has {limit / 1e6:,.1f} MB"
+        if chunk is None or chunk == 1:
+            raise ValueError(f"memory: one member at a time {takes}; a smaller network or batch takes less.")
+        say(f"a chunk of {chunk} members {takes}; trying {chunk // 2}")
+        chunk //= 2
+
+
+def device_memory(device: Any) -> int:
+    """Bytes that programs on the device may take. CPU devices share the physical memory."""
+    limit = (device.memory_stats() or {}).get("bytes_limit")
+    return limit or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // jax.local_device_count()
+
+
 class CompileMeter:
     """Counts the XLA compiles of this process from its construction on.
 
     Attributes:
       compiles: programs compiled or read from the compilation cache.
       seconds: what that took.
+      cached: how many of them were read from the cache.
     """
 
     def __init__(self):
@@ -148,13 +187,17 @@ class CompileMeter:
     def seconds(self) -> float:
         return _totals["seconds"] - self._before["seconds"]
 
+    @property
+    def cached(self) -> int:
+        return _totals["cached"] - self._before["cached"]
+
     def resume(self, compiles: int, seconds: float) -> None:
         """Adds what an earlier process had paid."""
         self._before["compiles"] -= compiles
         self._before["seconds"] -= seconds
 
 
-_totals = {"compiles": 0, "seconds": 0.0}
+_totals = {"compiles": 0, "seconds": 0.0, "cached": 0}
 _listening = []
 
 
@@ -167,5 +210,9 @@ def _listen() -> None:
             _totals["compiles"] += 1
             _totals["seconds"] += seconds
 
+    def on_event(event: str, **_) -> None:
+        _totals["cached"] += event == "/jax/compilation_cache/cache_hits"
+
     jax.monitoring.register_event_duration_secs_listener(on_duration)
+    jax.monitoring.register_event_listener(on_event)
     _listening.append(on_duration)

@@ -92,25 +92,53 @@ class Correlation(NamedTuple):
     high: float
 
 
-def rank_correlation(a: np.ndarray, b: np.ndarray, *, resamples: int = 1000, seed: int = 0) -> dict[str, Correlation]:
-    """Spearman's rho and Kendall's tau (b) of `a` and `b`, `[n]` each.
+MEASURES = ("spearman", "kendall")
+
+
+def rank_correlation(
+    a: np.ndarray, b: np.ndarray, *, measures: Sequence[str] = MEASURES, resamples: int = 1000, seed: int = 0
+) -> dict[str, Correlation]:
+    """Spearman's rho and Kendall's tau (b) of `a` and `b`, `[n]` each; NaN where one of them is constant.
+
+    Args:
+      a, b: values, of which the ranks count.
+      measures: which of the two; thousands of resamples of Kendall's take a while.
+      resamples: of the bootstrap.
+      seed: of the bootstrap.
 
     Raises:
-      ValueError: fewer than three pairs, or not as many of each.
+      ValueError: fewer than three pairs, not as many of each, or an unknown measure.
     """
     from scipy import stats
 
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape or a.ndim != 1 or len(a) < 3:
         raise ValueError(f"a, b: expected as many values of each, three or more, got {a.shape} and {b.shape}.")
-    drawn = np.random.default_rng(seed).integers(0, len(a), (resamples, len(a)))
-    measures = {"spearman": stats.spearmanr, "kendall": stats.kendalltau}
+    a, b = (np.unique(values, return_inverse=True)[1] for values in (a, b))
+    known = {"spearman": _spearman, "kendall": lambda a, b: stats.kendalltau(a, b).statistic}
     found = {}
-    for name, measure in measures.items():
-        spread = [measure(a[rows], b[rows]).statistic for rows in drawn]
-        low, high = np.nanquantile(spread, [0.025, 0.975])
-        found[name] = Correlation(float(measure(a, b).statistic), float(low), float(high))
+    for name in measures:
+        check.one_of("measures", name, known)
+        random = np.random.default_rng(seed)
+        drawn = (random.integers(0, len(a), len(a)) for _ in range(resamples))
+        spread = [known[name](a[rows], b[rows]) for rows in drawn]
+        # Resamples in which one of them is constant say nothing.
+        low, high = np.nanquantile(spread, [0.025, 0.975]) if np.isfinite(spread).any() else (np.nan, np.nan)
+        found[name] = Correlation(float(known[name](a, b)), float(low), float(high))
     return found
+
+
+def _spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Of values that are small integers: by counting, 10 times as fast as SciPy's sort."""
+
+    def centered_ranks(values):
+        count = np.bincount(values)
+        ranks = (np.cumsum(count) - 0.5 * count)[values]
+        return ranks - ranks.mean()
+
+    a, b = centered_ranks(a), centered_ranks(b)
+    scale = np.sqrt((a * a).sum() * (b * b).sum())
+    return (a * b).sum() / scale if scale else np.nan
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -32,9 +32,8 @@ class Workdir:
         self.note: dict | None = None
         if self.path is None:
             return
-        with self._writing():
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._claim(json.loads(json.dumps(config)))
+        claim(self.path, config)
+        with writing(self.path):
             self._checkpoints = checkpoints(self.path / "checkpoints")
             step = self._checkpoints.latest()
             if step is not None:
@@ -46,7 +45,7 @@ class Workdir:
         """Records evaluations."""
         self.history += lines
         if self.path is not None:
-            with self._writing():
+            with writing(self.path):
                 self._file.writelines(json.dumps(line) + "\n" for line in lines)
                 self._file.flush()
 
@@ -54,7 +53,7 @@ class Workdir:
         """Saves a checkpoint after `step` rounds, of which the history has `history` evaluations."""
         if self.path is None or self._checkpoints.latest() == step:
             return
-        with self._writing():
+        with writing(self.path):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._checkpoints.save(step, state, {"round": step, "history": history, **note})
@@ -67,23 +66,6 @@ class Workdir:
         if self.path is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
-
-    def _claim(self, config: dict) -> None:
-        file = self.path / "config.json"
-        if not file.exists():
-            write(file, json.dumps(config, indent=2))
-            return
-        try:
-            saved = json.loads(file.read_text())
-        except json.JSONDecodeError as error:
-            raise ValueError(f"workdir: {file} is not valid JSON ({error}); nothing was changed.") from None
-        differences = list(_differences(saved, config))
-        if differences:
-            raise ValueError(
-                f"workdir: {self.path} holds a run of another config; nothing was changed.\n  "
-                + "\n  ".join(differences)
-                + "\nGive another workdir, or the same config to resume."
-            )
 
     def _read_history(self, count: int) -> list[dict]:
         file = self.path / "history.jsonl"
@@ -100,15 +82,43 @@ class Workdir:
         write(file, "".join(json.dumps(line) + "\n" for line in self.history))
         return file.open("a")
 
-    @contextlib.contextmanager
-    def _writing(self):
+
+def claim(path: pathlib.Path, config: dict) -> None:
+    """Makes the directory that of a run of `config` (JSON), or finds that it is.
+
+    Raises:
+      ValueError: it holds a run of another config, or cannot be written.
+    """
+    config = json.loads(json.dumps(config))
+    file = path / "config.json"
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            write(file, json.dumps(config, indent=2))
+            return
         try:
-            yield
-        except OSError as error:
-            raise ValueError(
-                f"workdir: {self.path} cannot be written ({error}). What was saved before is intact; with the cause "
-                "removed, the same command resumes."
-            ) from error
+            saved = json.loads(file.read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f"workdir: {file} is not valid JSON ({error}); nothing was changed.") from None
+    differences = list(_differences(saved, config))
+    if differences:
+        raise ValueError(
+            f"workdir: {path} holds a run of another config; nothing was changed.\n  "
+            + "\n  ".join(differences)
+            + "\nGive another workdir, or the same config to resume."
+        )
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path):
+    """Within, a failure to write to the workdir is a `ValueError` that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(
+            f"workdir: {path} cannot be written ({error}). What was saved before is intact; with the cause removed, "
+            "the same command resumes."
+        ) from error
 
 
 def write(file: pathlib.Path, text: str) -> None:

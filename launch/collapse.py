@@ -17,7 +17,6 @@ import sys
 import jax
 import numpy as np
 from absl import app, flags
-from ml_collections import config_flags
 from scipy import stats
 
 from jaxnas import plots
@@ -25,7 +24,7 @@ from jaxnas.search import search_many
 from jaxnas.spaces import skip_connections
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import build, known_of, parse_flags, use_this_machine
+from launch.wiring import build, define_config, known_of, parse_flags, use_this_machine
 
 
 def main(argv: list[str]) -> None:
@@ -89,7 +88,7 @@ def run(config: dict, workdir: pathlib.Path, *, seeds: int, chunk: int = 0) -> d
 
 
 if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
-    _CONFIG = config_flags.DEFINE_config_file("config", "configs/darts.py:small", "Configuration.", lock_config=True)
+    _CONFIG = define_config("configs/darts.py:small")
     _WORKDIR = flags.DEFINE_string("workdir", None, "Where the results go; by default runs/collapse-DATE-TIME.")
     _SEEDS = flags.DEFINE_integer("seeds", 8, "Searches.", lower_bound=1)
     _CHUNK = flags.DEFINE_integer("chunk", 0, "Searches side by side on a device; by default all, on a CPU one.")

@@ -21,7 +21,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
-from ml_collections import config_flags
 
 from jaxnas import check, evaluators, plots, statistics, tables
 from jaxnas.evaluators.table import SEEDS
@@ -29,7 +28,7 @@ from jaxnas.search import check_pair, search_many, search_scan
 from jaxnas.types import Evaluator, Space, Strategy
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import KNOWN, make, opened, parse_flags, space_of, use_this_machine
+from launch.wiring import KNOWN, define_config, make, opened, parse_flags, space_of, use_this_machine
 
 PUBLISHED = pathlib.Path(__file__).parents[1] / "third_party" / "published.json"
 LEVELS = (1, 2, 3, 5)
@@ -300,6 +299,6 @@ def _published(choice: str) -> dict[str, tuple[float, float]]:
 
 
 if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
-    _CONFIG = config_flags.DEFINE_config_file("config", "configs/compare.py", "Configuration file.", lock_config=True)
+    _CONFIG = define_config("configs/compare.py")
     _WORKDIR = flags.DEFINE_string("workdir", None, "Where the results go; by default runs/compare-DATE-TIME.")
     app.run(main, flags_parser=parse_flags)

@@ -2,6 +2,7 @@
 
 import pathlib
 import platform
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -116,6 +117,12 @@ def environment() -> dict[str, Any]:
         "versions": {"jaxnas": jaxnas.__version__, "jax": jax.__version__, "python": platform.python_version()},
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
     }
+
+
+def interrupted(program: str, workdir: pathlib.Path) -> str:
+    """What a program says that was stopped by Ctrl-C."""
+    arguments = [a for a in sys.argv[1:] if not a.startswith("--workdir")] + [f"--workdir={relative(workdir)}"]
+    return f"\nInterrupted; nothing is lost. Resume with:\n  python -m {program} {' '.join(arguments)}"
 
 
 def relative(path: pathlib.Path) -> str:

@@ -21,7 +21,7 @@ from jaxnas.search import Phase, Result, search
 from jaxnas.strategies import random_search
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import Parts, build, known_of, parse_flags, use_this_machine
+from launch.wiring import Parts, build, define_config, known_of, parse_flags, use_this_machine
 
 
 def main(argv: list[str]) -> None:
@@ -37,8 +37,7 @@ def main(argv: list[str]) -> None:
     except ValueError as error:
         sys.exit(f"launch.search: {error}")
     except KeyboardInterrupt:
-        resume = [a for a in sys.argv[1:] if not a.startswith("--workdir")] + [f"--workdir={report.relative(workdir)}"]
-        sys.exit(f"\nInterrupted; nothing is lost. Resume with:\n  python -m launch.search {' '.join(resume)}")
+        sys.exit(report.interrupted("launch.search", workdir))
 
 
 def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0) -> dict:
@@ -153,9 +152,7 @@ def _fitness_name(config: dict) -> str:
 
 
 if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
-    _CONFIG = config_flags.DEFINE_config_file(
-        "config", "configs/quickstart.py", "Configuration file.", lock_config=True
-    )
+    _CONFIG = define_config("configs/quickstart.py")
     _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept; by default runs/CONFIG-DATE-TIME.")
     _CHECKPOINT = flags.DEFINE_float("checkpoint_seconds", 10.0, "Save at least this often.", lower_bound=0)
     app.run(main, flags_parser=parse_flags)

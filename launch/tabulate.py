@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
-from ml_collections import config_flags
 from scipy import stats
 
 from jaxnas import check, tables
@@ -26,7 +25,7 @@ from jaxnas.strategies.exhaustive import distinct_genomes
 from jaxnas.types import Space
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import make, parse_flags, use_this_machine
+from launch.wiring import define_config, make, parse_flags, use_this_machine
 
 # Column -> the metric of `evaluators.training`.
 COLUMNS = {
@@ -130,6 +129,6 @@ def _noise(table: tables.Table) -> dict[str, dict[int, float]]:
 
 
 if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
-    _CONFIG = config_flags.DEFINE_config_file("config", "configs/tabulate_digits.py", "Configuration file.")
+    _CONFIG = define_config("configs/tabulate_digits.py")
     _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept.", required=True)
     app.run(main, flags_parser=parse_flags)

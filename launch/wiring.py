@@ -1,6 +1,7 @@
 """From a config to the parts it names. Everything else in the project knows only its own part."""
 
 import argparse
+import contextlib
 import importlib
 import inspect
 import json
@@ -191,16 +192,29 @@ def define_workdir_config(argv: list[str]):
     given = early.parse_known_args(argv[1:])[0]
     path = pathlib.Path(given.workdir) / "config.json"
     if given.config or not path.is_file():
-        return config_flags.DEFINE_config_file("config", None, about, lock_config=True)
+        return define_config(None, about)
     return config_flags.DEFINE_config_dict("config", ConfigDict(json.loads(path.read_text())), about, lock_config=True)
+
+
+def define_config(default: str | None, about: str = "Configuration file."):
+    """The flag `--config`, a file."""
+    with _keys_in_words(sys.argv):  # the default's are looked up here
+        return config_flags.DEFINE_config_file("config", default, about, lock_config=True)
 
 
 def parse_flags(argv: list[str]) -> list[str]:
     """Parses absl flags; a `--config.KEY` that the config does not have is answered without a traceback."""
-    try:
+    with _keys_in_words(argv):
         return app.parse_flags_with_usage(argv)
+
+
+@contextlib.contextmanager
+def _keys_in_words(argv: list[str]):
+    try:
+        yield
     except (AttributeError, KeyError) as error:  # with the nearest key in its message, by ml_collections
-        message = str(error.args[0]).replace("\\n", " ").replace("\n", " ").replace("\\", "").strip("'")
+        message = re.sub(r"\\n|\n", " ", str(error.args[0])).replace("\\", "").strip("\"'")
+        message += "" if "'" in message else "'"
         sys.exit(f"launch.{pathlib.Path(argv[0]).stem}: the config has no key '{message}")
 
 

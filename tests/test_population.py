@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.population import CompileMeter, over_population
+from jaxnas.population import CompileMeter, device_memory, over_population, within_memory
 
 P = 5
 GENOMES = jnp.array([[0, 2], [1, 1], [2, 0], [0, 2], [1, 2]], jnp.int32)
@@ -140,3 +142,29 @@ def test_meter_counts_compiles_and_not_calls():
     assert meter.compiles == 1
     meter.resume(10, 2.5)
     assert meter.compiles == 11 and meter.seconds > 2.5
+
+
+def program_of(chunk):
+    """A program that takes 100 bytes for each of its members, and 50 for all."""
+    size = {"argument": 50, "output": 20 * (chunk or 8), "temp": 90 * (chunk or 8), "alias": 10 * (chunk or 8)}
+    analysis = SimpleNamespace(**{f"{part}_size_in_bytes": value for part, value in size.items()})
+    compiled = SimpleNamespace(memory_analysis=lambda: analysis, chunk=chunk)
+    return SimpleNamespace(compile=lambda: compiled)
+
+
+def test_a_chunk_is_halved_until_it_fits():
+    said = []
+    program, chunk, need = within_memory(program_of, 9, 450, say=said.append)
+    assert (program.chunk, chunk, need) == (4, 4, 450)
+    assert len(said) == 1 and "a chunk of 9 members takes" in said[0] and "trying 4" in said[0]
+    assert within_memory(program_of, 9, 950, say=said.append)[1] == 9 and len(said) == 1
+
+
+@pytest.mark.parametrize("chunk", [8, None])
+def test_a_member_that_does_not_fit_alone_is_refused_with_need_and_limit(chunk):
+    with pytest.raises(ValueError, match=r"memory: one member at a time takes .* MB, and the device has .* MB"):
+        within_memory(program_of, chunk, 149, say=lambda text: None)
+
+
+def test_memory_of_a_device_is_known():
+    assert 1e8 < device_memory(jax.local_devices()[0]) < 1e15

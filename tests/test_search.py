@@ -203,10 +203,10 @@ def test_workdir_that_cannot_be_made_is_named(tmp_path):
 
 def test_full_disk_keeps_what_was_saved(tmp_path, monkeypatch):
     run(5, workdir=tmp_path)
-    from jaxnas.workdir import Workdir
+    from jaxnas.workdir import Workdir, writing
 
     def full(self, lines):
-        with self._writing():
+        with writing(self.path):
             raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:

@@ -72,6 +72,7 @@ def test_rank_correlation_is_scipys_and_its_interval_covers_the_true_one():
     a, b = x[0], 0.6 * x[0] + 0.8 * x[1]
     found = statistics.rank_correlation(a, b)
     assert found["kendall"].value == stats.kendalltau(a, b).statistic
+    assert found["spearman"].value == pytest.approx(stats.spearmanr(a, b).statistic, abs=1e-12)
     true = 6 / np.pi * np.arcsin(0.3)  # Spearman's of a normal pair with correlation .6
     assert found["spearman"].low < true < found["spearman"].high < found["spearman"].low + 0.25
 
@@ -79,3 +80,20 @@ def test_rank_correlation_is_scipys_and_its_interval_covers_the_true_one():
 def test_rank_correlation_of_two_pairs_is_refused():
     with pytest.raises(ValueError, match="three or more"):
         statistics.rank_correlation([1, 2], [2, 1])
+
+
+def test_spearman_is_scipys_with_ties_too_and_undefined_for_a_constant():
+    random = np.random.default_rng(0)
+    a, b = random.integers(0, 4, 50) / 3, random.normal(size=50).round(1)
+    found = statistics.rank_correlation(a, b, measures=["spearman"], resamples=20, seed=1)
+    random = np.random.default_rng(1)
+    drawn = [random.integers(0, 50, 50) for _ in range(20)]
+    low, high = np.quantile([stats.spearmanr(a[rows], b[rows]).statistic for rows in drawn], [0.025, 0.975])
+    assert set(found) == {"spearman"}
+    np.testing.assert_allclose(found["spearman"], [stats.spearmanr(a, b).statistic, low, high], atol=1e-12)
+    assert np.isnan(statistics.rank_correlation(np.ones(9), np.arange(9))["spearman"]).all()
+
+
+def test_unknown_measure_of_correlation_is_refused():
+    with pytest.raises(ValueError, match="measures: unknown 'pearson'"):
+        statistics.rank_correlation(range(4), range(4), measures=["pearson"])

@@ -111,6 +111,13 @@ def test_bad_flags_are_answered_in_words(table, tmp_path, flag, message):
     assert not (tmp_path / "config.json").exists()
 
 
+@pytest.mark.parametrize("program", ["search", "score", "compare"])
+def test_unknown_key_of_the_default_config_is_answered_in_words(program, tmp_path):
+    process = start([sys.executable, "-m", f"launch.{program}", f"--workdir={tmp_path / 'run'}", "--config.sed=1"])
+    said = process.communicate()[0]
+    assert process.returncode != 0 and said.startswith(f"launch.{program}: the config has no key 'sed' Did you mean")
+
+
 def test_workdir_of_another_config_is_refused(table, whole):
     process = start([*command(table, whole, 400), "--config.seed=7"])
     said = process.communicate()[0]
