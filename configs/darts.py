@@ -52,7 +52,7 @@ def get_config(scale: str = "paper") -> ConfigDict:
         "weight_decay": 3e-4,
         "clip_norm": 5.0,
     }
-    config.early_stopping = {"window": 0, "ratio": 0.75}
+    config.early_stopping = {"window": 0, "ratio": 0.75, "start": 5}
     # The final training, at another scale, with the paper's recipe.
     config.retrain = {
         "network": {"search": False} if small else {"channels": 36, "cells": 20, "search": False},

@@ -62,14 +62,14 @@ def get_config(options: str = "darts") -> ConfigDict:
         "fitness": "accuracy",
         "examples": 1000 if small else 5000,
         "recalibrate": 8,
-        "curvature": 50 if small else 390,
+        "curvature": 200 if small else 390,
         "batch_size": 64,
         "learning_rate": 0.1 if small else 0.025,
         "final_learning_rate": 0.001,
         "weight_decay": 5e-4,
         "clip_norm": 5.0,
     }
-    config.early_stopping = {"window": 0, "ratio": 0.75}
+    config.early_stopping = {"window": 0, "ratio": 0.75, "start": 5 if small else 10}
     # A table that knows the architecture found, and its column; "" for none.
     config.table = {"path": "", "metric": ""}
     config.retrain = {"steps": 156_250, "seeds": 0, "plan": "bucket"}

@@ -175,7 +175,7 @@ def run_with(curvatures, **options):
 
 
 def test_growing_curvature_stops_the_search_and_returns_to_before():
-    states = run_with([1.0, 1.0, np.nan, 1.0, 1.2, 4.0, 4.0], window=2, ratio=0.75)
+    states = run_with([1.0, 1.0, np.nan, 1.0, 1.2, 4.0, 4.0], window=2, ratio=0.75, start=0)
     assert [bool(s.stopped) for s, _, _ in states] == [False] * 5 + [True] * 2
     assert [active for _, active, _ in states] == [True] * 6 + [False]
     # Of the measurements 1, 1, 1, 1.2, 4, two before the last is the third, in round 3.
@@ -183,7 +183,15 @@ def test_growing_curvature_stops_the_search_and_returns_to_before():
 
 
 def test_level_curvature_never_stops():
-    assert not any(bool(s.stopped) for s, _, _ in run_with([1.0, 1.1, 0.9, 1.0, 1.1, 1.0], window=2))
+    assert not any(bool(s.stopped) for s, _, _ in run_with([1.0, 1.1, 0.9, 1.0, 1.1, 1.0], window=2, start=0))
+
+
+def test_growth_from_the_start_is_let_pass():
+    curvatures = [0.1, 0.2, 0.4, np.nan, 1.0, 1.0, 1.0, 1.0, 1.0, 9.0, 9.0]
+    assert any(bool(s.stopped) for s, _, _ in run_with(curvatures[:-2], window=2, start=0))
+    states = run_with(curvatures, window=2, start=3)
+    assert [bool(s.stopped) for s, _, _ in states] == [False] * 9 + [True] * 2
+    assert states[-1][2] == states[7][2]
 
 
 def test_early_stopping_of_what_samples_paths_is_refused():
