@@ -10,9 +10,9 @@ with 16 channels, 5 cells and 50 epochs of half of CIFAR-10, as published for DA
     python -m launch.correlate --workdir=DIR --architectures=200 --table=TABLE.npz --metric=COLUMN
 
 what inherited weights say of the others. `:small` after the strategy (`:darts,small`) is 8 channels and 1 cell on a
-fifth of the images. Inherited accuracy of 200 architectures against the published one, there: Spearman -.33 after
-1,000 weight steps on sampled paths (`:spos,small`), .47 after 8,000 (`--config.evaluator.steps=8000
---config.warm_up.rounds=1600 --config.evaluator.learning_rate=0.1`).
+fifth of the images at half their resolution. There DARTS derives nothing but skip connections with 4 of 4 seeds
+(`launch.collapse`), 54.30 % published accuracy; with `--config.early_stopping.window=5` 83.91 to 90.50 %; GDAS 86.71 to
+92.29 %; evolution over uniform paths 87.27 to 91.67 %.
 """
 
 from ml_collections import ConfigDict

@@ -55,13 +55,15 @@ def run(config: dict, workdir: pathlib.Path, *, seeds: int, chunk: int = 0) -> d
     curvature = None if records["curvature"] is None else np.asarray(records["curvature"])[:, :, 0]
     rows = []
     for i, genome in enumerate(genomes):
+        losses = np.asarray(records["loss"])[i]
+        losses = losses[np.isfinite(losses)]  # none once a search has stopped early
         measured = [] if curvature is None else curvature[i][np.isfinite(curvature[i])].tolist()
         rows.append(
             {
                 "architecture": parts.space.to_string(genome),
                 **report.collapse(parts.space, genome),
                 "curvature": measured,
-                "loss": float(np.asarray(records["loss"])[i][-20:].mean()),
+                "loss": float(losses[-20:].mean()) if len(losses) else None,
                 **known_of(parts.space, config, genome),
             }
         )
