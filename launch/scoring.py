@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxnas import proxies
+from jaxnas.evaluators.zero_cost import scorer
 from jaxnas.population import CompileMeter, device_memory, over_population, within_memory
 from jaxnas.tasks.task import Split, Task
 from jaxnas.types import Space
@@ -161,22 +162,14 @@ def programs(
     """
     begin, keys = time.perf_counter(), [jax.random.fold_in(jax.random.key(seed), i) for i in range(3)]
     init = jax.jit(lambda key, genome: network.init(key, space.unpack(genome), task.train.x[:1], False))
-    state = dict(init(keys[0], space.sample(keys[0])))
-    params = state.pop("params")
+    variables = init(keys[0], space.sample(keys[0]))
     rows = jax.random.permutation(keys[1], len(task.train.x))[:batch_size]
     # Arguments of the programs, as XLA would fold what it can compute of constants.
-    arguments = (params, state, Split(task.train.x[rows], task.train.y[rows]), keys[2])
+    arguments = (variables, Split(task.train.x[rows], task.train.y[rows]), keys[2])
     scores.setup_seconds += time.perf_counter() - begin
 
     def lowered(group: Group, size: int, chunk: int | None):
-        together = proxies.together(list(group.scores))
-
-        def member(genome, params, state, batch, key):
-            apply = lambda params, x: network.apply(
-                {"params": params, **state}, space.unpack(genome), x, True, mutable=list(state)
-            )
-            return together(apply, params, batch, key, task.loss)
-
+        member = scorer(space, network, list(group.scores), task.loss)
         population = over_population(member, plan=plan, chunk=chunk)
         run = lambda genomes, active, *shared: population.run(genomes, active, shared=shared)
         genomes = jax.ShapeDtypeStruct((size, *group.genomes.shape[1:]), group.genomes.dtype)

@@ -1,6 +1,6 @@
 """Fitness before any training: zero-cost proxies at one shared initialization, on one batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import chex
@@ -69,20 +69,13 @@ def zero_cost(
     check.integer("reference", reference, least=2)
     check.one_of("plan", plan, PLANS)
     fits(space, network, task, Recipe())
-    together_of = together(names)
-
-    def member(genome, variables, key, batch):
-        others = [c for c in variables if c != "params"]
-        apply = lambda params, x: network.apply(
-            {**variables, "params": params}, space.unpack(genome), x, True, mutable=others
-        )
-        return together_of(apply, variables["params"], batch, jax.random.wrap_key_data(key), task.loss)
+    member = scorer(space, network, names, task.loss)
 
     population = over_population(member, plan=plan, devices=devices, chunk=chunk)
 
     def score(state, genomes, active):
         batch = Split(task.train.x[state.chosen], task.train.y[state.chosen])
-        return population.run(genomes, active, shared=(state.variables, state.key, batch))
+        return population.run(genomes, active, shared=(state.variables, batch, jax.random.wrap_key_data(state.key)))
 
     def init(key):
         init_key, batch_key, draw_key, rank_key = jax.random.split(key, 4)
@@ -113,6 +106,20 @@ def zero_cost(
         evaluate=evaluate,
         report=lambda: {**population.report(), "proxies": weights},
     )
+
+
+def scorer(space: Space, network: nn.Module, names: Sequence[str], loss: Callable) -> Callable:
+    """`(genome, variables, batch, key) -> {proxy: score}` of one architecture; variables are the population network's."""
+    score = together(names)
+
+    def member(genome, variables, batch, key):
+        others = [c for c in variables if c != "params"]
+        apply = lambda params, x: network.apply(
+            {**variables, "params": params}, space.unpack(genome), x, True, mutable=others
+        )
+        return score(apply, variables["params"], batch, key, loss)
+
+    return member
 
 
 def _sorted(scores):
