@@ -109,7 +109,7 @@ def zero_cost(
 
 
 def scorer(space: Space, network: nn.Module, names: Sequence[str], loss: Callable) -> Callable:
-    """`(genome, variables, batch, key) -> {proxy: score}` of one architecture; variables are the population network's."""
+    """`(genome, variables, batch, key) -> {proxy: score}`; variables are those of the population network."""
     score = together(names)
 
     def member(genome, variables, batch, key):
