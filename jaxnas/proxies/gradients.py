@@ -1,5 +1,7 @@
 """Proxies from the gradient at initialization, on one batch."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
@@ -42,10 +44,15 @@ def plain(passes: Passes):
 
 @proxy("gradient", masks=True)
 def fisher(passes: Passes):
-    """Sum over channels of (sum over pixels of activation x gradient)^2 / 2, the batch's mean (Turner et al., 2020)."""
-    # In units of the loss's sum over the batch the squares do not underflow.
+    """Sum over channels of (sum over pixels of activation x gradient)^2 / 2, the batch's mean (Turner et al., 2020).
+
+    Each channel counts for each of the weights that make it, as in the code of Abdelfattah et al. (2021), whose sums
+    are over weights throughout.
+    """
     B = len(passes.x)
-    return _sum(lambda g: ((B * g) ** 2).sum(), passes.gradient[1]) / (2.0 * B**3)
+    # In units of the loss's sum over the batch the squares do not underflow.
+    of_layer = lambda w, g: w.size // (w.shape[-1] * math.prod(stack(w))) * ((B * g) ** 2).sum()
+    return _sum(of_layer, passes.weights, passes.gradient[1]) / (2.0 * B**3)
 
 
 @proxy("grasp")

@@ -173,7 +173,8 @@ def test_fisher_is_that_of_activation_times_gradient():
         return -jnp.take_along_axis(jax.nn.log_softmax(logits), BATCH.y[:, None], 1).mean()
 
     g, h = jax.grad(loss, (0, 1))(jnp.zeros_like(first), jnp.zeros_like(second))
-    expected = (((first * g).sum((1, 2)) ** 2).sum() + ((second * h) ** 2).sum()) / (2 * B)
+    # Times the weights of a channel: 3 x 3 x 3 and 4.
+    expected = (27 * ((first * g).sum((1, 2)) ** 2).sum() + 4 * ((second * h) ** 2).sum()) / (2 * B)
     np.testing.assert_allclose(score("fisher", module), expected, rtol=1e-5)
 
 
