@@ -1,6 +1,6 @@
 """Neural architecture search in JAX at the speed of the accelerator."""
 
-from jaxnas import checkpoint, evaluators, networks, population, spaces, strategies, tables, tasks, types
+from jaxnas import checkpoint, costs, evaluators, networks, pareto, population, spaces, strategies, tables, tasks, types
 from jaxnas.search import Phase, Record, Result, State, search, search_many, search_scan, step
 
 __version__ = "0.1.0"
@@ -11,8 +11,10 @@ __all__ = [
     "Result",
     "State",
     "checkpoint",
+    "costs",
     "evaluators",
     "networks",
+    "pareto",
     "population",
     "search",
     "search_many",

@@ -46,6 +46,71 @@ def anytime(
     _save(figure, path)
 
 
+def front(
+    fitness: np.ndarray,
+    cost: np.ndarray,
+    found: np.ndarray,
+    path: str | pathlib.Path,
+    *,
+    names: Sequence[str],
+    true: tuple[np.ndarray, np.ndarray] | None = None,
+    ylabel: str = "fitness",
+) -> None:
+    """Fitness against each cost: all evaluated, the front of them, and the true one where it is known.
+
+    Args:
+      fitness: `[N]`.
+      cost: `[N, K]`.
+      found: `[N]` bool, who is on the front.
+      path: of the PNG.
+      names: of the K costs.
+      true: (fitness `[M]`, cost `[M, K]`) of the true front.
+      ylabel: what fitness is.
+    """
+    K = len(names)
+    figure, panels = _figure(0.6 + 5.4 * K, 4.2, columns=K)
+    panels = np.atleast_1d(panels)
+    fronts = {"true front": (true, MUTED, "o"), "front found": ((fitness[found], cost[found]), COLORS[0], ".")}
+    for k, (axes, name) in enumerate(zip(panels, names, strict=True)):
+        axes.plot(cost[:, k], fitness, ".", color=COLORS[1], alpha=0.35, markersize=4, label="evaluated")
+        for label, (points, color, marker) in fronts.items():
+            if points is None:
+                continue
+            order = np.argsort(points[1][:, k])
+            x, y = points[1][order, k], points[0][order]
+            if K == 1:  # else a front is no line in this plane
+                axes.step(x, y, where="post", color=color, linewidth=1.2)
+            hollow = "none" if marker == "o" else color
+            axes.plot(x, y, marker, color=color, markerfacecolor=hollow, markersize=7, label=label)
+        axes.set_xlabel(name.replace("_", " "))
+        _plain(axes)
+    # What nobody would build, a network that learns nothing say, would leave the rest no room.
+    tops = fitness[found] if true is None else np.append(fitness[found], true[0])
+    low, high = np.quantile(np.append(fitness, tops), 0.1), tops.max()
+    margin = 0.06 * max(high - low, 1e-6)
+    for axes in panels:
+        axes.set_ylim(low - margin, high + margin)
+    panels[0].set_ylabel(ylabel)
+    panels[0].legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def hypervolume(volumes: np.ndarray, path: str | pathlib.Path, *, true: float | None = None) -> None:
+    """Hypervolume `[N]` against evaluations, and that of the true front where it is known."""
+    figure, axes = _figure(7, 4.2)
+    axes.step(np.arange(1, len(volumes) + 1), volumes, where="post", color=COLORS[0], linewidth=2)
+    if true is not None:
+        axes.axhline(true, color=INK, linewidth=0.8)
+        axes.text(len(volumes), true, "true front", ha="right", va="bottom", fontsize=8, color=MUTED)
+    low, high = np.quantile(volumes, 0.05), max(volumes.max(), true or 0)
+    axes.set_ylim(low - 0.08 * max(high - low, 1e-9), high + 0.12 * max(high - low, 1e-9))
+    axes.set_xlabel("evaluations")
+    axes.set_ylabel("hypervolume")
+    _plain(axes)
+    _save(figure, path)
+
+
 def shared_weights(history: Sequence[Mapping], path: str | pathlib.Path, *, cells: Sequence[str] = ()) -> None:
     """A search on shared weights, against its evaluations: losses; and skip connections and curvature where known.
 

@@ -82,6 +82,11 @@ def check_pair(strategy: Strategy, evaluator: Evaluator) -> None:
             f"strategy {strategy.name!r} needs {', '.join(sorted(missing))}, which evaluator {evaluator.name!r} does "
             f"not give (it gives {', '.join(sorted(evaluator.gives))})."
         )
+    if strategy.cost_names and strategy.cost_names != evaluator.cost_names:
+        raise ValueError(
+            f"strategy {strategy.name!r} expects costs {', '.join(strategy.cost_names)}; evaluator {evaluator.name!r} "
+            f"gives {', '.join(evaluator.cost_names)}."
+        )
     missing = evaluator.needs - strategy.gives
     if missing:
         hint = " Give the strategy budget=STEPS, training steps for each candidate." if "budget" in missing else ""

@@ -1,12 +1,14 @@
-"""What many seeds say: incumbents over time, ranks, and which differences are real (host, NumPy)."""
+"""What many seeds say: incumbents and hypervolume over time, ranks, and which differences are real (host, NumPy)."""
 
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jaxnas import check
+from jaxnas import check, pareto
 
 
 def incumbents(fitness: np.ndarray, values: np.ndarray, spent: np.ndarray, at: Sequence[float]) -> np.ndarray:
@@ -29,6 +31,39 @@ def incumbents(fitness: np.ndarray, values: np.ndarray, spent: np.ndarray, at: S
         who = np.where(last >= 0, np.take_along_axis(holder, np.maximum(last, 0)[:, None], 1)[:, 0], -1)
         out[:, j] = np.where(who >= 0, np.take_along_axis(values, np.maximum(who, 0)[:, None], 1)[:, 0], np.nan)
     return out
+
+
+def hypervolumes(fitness: np.ndarray, cost: np.ndarray, reference: Sequence[float]) -> np.ndarray:
+    """`[seeds, evaluations]` the hypervolume of all evaluations up to and with each (see `pareto.hypervolume`).
+
+    Args:
+      fitness: `[seeds, evaluations]`, higher is better; NaN for what does not count.
+      cost: `[seeds, evaluations, K]`, lower is better.
+      reference: `[1 + K]`, (fitness, *costs).
+    """
+    _, N = fitness.shape
+    reference = np.asarray(reference, np.float32)
+    volumes = np.empty(fitness.shape)
+    for s, (f, c) in enumerate(zip(np.asarray(fitness, np.float32), np.asarray(cost, np.float32), strict=True)):
+        valid = np.isfinite(f) & np.isfinite(c).all(-1)
+        new = np.asarray(_not_dominated_before(f, c, valid))  # few, and all that add any volume
+        size = -(-max(new.sum(), 1) // 64) * 64  # one program for many of them
+        padded = [np.resize(column, (size, *column.shape[1:])) for column in (f[new], c[new])] if new.any() else None
+        if padded is None:
+            volumes[s] = 0
+            continue
+        found = np.asarray(_volumes(*padded, reference, np.arange(size) < new.sum()))
+        volumes[s] = np.append(0, found)[np.cumsum(new)]
+    return volumes
+
+
+@jax.jit
+def _not_dominated_before(fitness, cost, valid):
+    earlier = jnp.arange(len(fitness))[:, None] < jnp.arange(len(fitness))
+    return valid & ~(pareto.dominates(fitness, cost, valid) & earlier).any(0)
+
+
+_volumes = jax.jit(pareto.hypervolumes)
 
 
 def ranks(results: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -128,6 +128,7 @@ class Strategy(NamedTuple):
       needs: what it relies on, out of "fitness", "cost", "gradient", "curvature", "budget" (that budgets are honoured)
         and "shared" (that what one evaluation trains serves the next).
       gives: what proposals carry beside a genome, out of "budget", "weights" and "gates".
+      cost_names: names of the columns of `Feedback.cost` that it expects, in this order; () where it reads none.
     """
 
     name: str
@@ -137,6 +138,7 @@ class Strategy(NamedTuple):
     recommend: Callable
     needs: frozenset[str] = frozenset({"fitness"})
     gives: frozenset[str] = frozenset()
+    cost_names: tuple[str, ...] = ()
 
 
 class Evaluator(NamedTuple):
@@ -155,6 +157,8 @@ class Evaluator(NamedTuple):
       loss: `(state, weights [D, C], Split) -> scalar`, the mixture's loss on a batch, differentiable; None where
         weights are not shared.
       inherit: `(state, genome) -> variables` (host), what the stand-alone network inherits; None likewise.
+      known: `() -> Feedback` (host) of every genome of the space, in the order of its index; None where it takes an
+        evaluation to know.
     """
 
     name: str
@@ -167,6 +171,7 @@ class Evaluator(NamedTuple):
     report: Callable[[], dict] = dict
     loss: Callable | None = None
     inherit: Callable | None = None
+    known: Callable[[], Feedback] | None = None
 
 
 def population_of(proposal: Proposal) -> int:

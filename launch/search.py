@@ -20,7 +20,7 @@ from jaxnas import plots
 from jaxnas.search import Phase, Result, search
 from jaxnas.strategies import random_search
 from jaxnas.workdir import write
-from launch import report
+from launch import fronts, report
 from launch.wiring import Parts, build, define_config, known_of, parse_flags, use_this_machine
 
 
@@ -44,6 +44,7 @@ def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
     """The whole program; returns what result.json holds."""
     parts = build(config)
     known_of(parts.space, config, parts.space.sample(jax.random.key(0)))  # refuses a table that does not fit, now
+    fronts.given_reference(config, parts.evaluator.cost_names)
     print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({parts.space.size:,} genomes)")
     found = searched(parts, phases(parts, config), config, workdir, checkpoint_seconds=checkpoint_seconds)
     print(f"found {found.architecture}\n  {_summary(found)}")
@@ -58,6 +59,9 @@ def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
     known = known_of(parts.space, config, found.genome)
     for metric, value in known.get("table", {}).items():
         print(f"  {metric}: {value:.4f}")
+    front = fronts.found(parts, found.history, config)
+    if front is not None:
+        print(f"  {fronts.in_words(front)}")
     curves = {parts.strategy.name: [line["fitness"] for line in found.history]}
     rows = {}
     if config.get("retrain", {}).get("seeds"):
@@ -85,6 +89,7 @@ def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
         "rounds": config["rounds"],
         **known,
         **collapse,
+        **({} if front is None else front.result),
         "retrained": rows,
         "xla_compiles": found.xla_compiles,
         "compile_seconds": found.compile_seconds,
@@ -100,7 +105,11 @@ def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
     else:
         curve = "anytime.png"
         plots.anytime(curves, workdir / curve, ylabel=_fitness_name(config))
-    print(f"result.json, history.jsonl, architecture.png and {curve} are in {report.relative(workdir)}")
+    pictures = ["architecture.png", curve]
+    if front is not None:
+        pictures += fronts.draw(front, parts.evaluator.cost_names, workdir, ylabel=_fitness_name(config))
+    files = ", ".join(["result.json", "history.jsonl", *pictures[:-1]])
+    print(f"{files} and {pictures[-1]} are in {report.relative(workdir)}")
     return result
 
 

@@ -9,7 +9,7 @@ import os
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -19,7 +19,7 @@ import numpy as np
 from absl import app, logging
 from ml_collections import ConfigDict, config_flags
 
-from jaxnas import check, evaluators, networks, spaces, strategies, tables, tasks
+from jaxnas import check, costs, evaluators, networks, spaces, strategies, tables, tasks
 from jaxnas.types import Evaluator, Space, Strategy
 
 
@@ -37,8 +37,13 @@ class Parts(NamedTuple):
     warm_up: Strategy | None = None
 
 
-def table_file(space: Space, path: str, fitness: str, seeds: str | int = "mean") -> Evaluator:
-    """A table evaluator from column `fitness` of a table's file, or of an embedded table by its name."""
+def table_file(
+    space: Space, path: str, fitness: str, seeds: str | int = "mean", costs: str | Sequence[str] = ""
+) -> Evaluator:
+    """A table evaluator from column `fitness` of a table's file, or of an embedded table by its name.
+
+    `costs` are names of its cost columns, or of training seconds: a sequence, or text separated by commas.
+    """
     table = opened(path)
     column = table.column(fitness)
     if space.index is None and space.name == table.space["name"]:
@@ -47,7 +52,27 @@ def table_file(space: Space, path: str, fitness: str, seeds: str | int = "mean")
     if len(values) != space.size:
         raise ValueError(f"config.evaluator.path: {path} is a table of {len(values)} genomes, not of {space.size}.")
     budgets = column.budgets if len(column.budgets) > 1 else ()
-    return evaluators.table(space, values, budgets=budgets, seeds=seeds)
+    return evaluators.table(space, values, budgets=budgets, seeds=seeds, costs=cost_columns(table, costs))
+
+
+def cost_columns(table: tables.Table, names: str | Sequence[str]) -> dict[str, np.ndarray]:
+    """name -> `[size of the space]`: costs of each genome, the mean over seeds, of the largest budget; NaN for unknown.
+
+    Raises:
+      ValueError: a column that is none of costs or seconds, listing those.
+    """
+    names = [name for name in names.split(",") if name] if isinstance(names, str) else list(names)
+    known = [name for name, column in table.columns.items() if column.kind != "metric"]
+    for name in names:
+        check.one_of(f"table {table.name!r}, costs", name, known)
+    columns = {name: table.by_genome(name)[:, :, -1] for name in names}
+    return {name: mean_of_known(column) for name, column in columns.items()}
+
+
+def mean_of_known(columns: np.ndarray) -> np.ndarray:
+    """`[N]` the mean of each row of `[N, S]` over what is known of it, NaN where nothing is."""
+    count = np.isfinite(columns).sum(1)
+    return np.where(count > 0, np.nansum(columns, 1) / np.maximum(count, 1), np.nan)
 
 
 def opened(name: str) -> tables.Table:
@@ -66,8 +91,7 @@ def looked_up(space: Space, path: str, metric: str, genomes) -> np.ndarray:
     if len(column) != space.size:
         raise ValueError(f"table: {path} is a table of {len(column)} genomes, not of {space.size}.")
     found = column[np.asarray(jax.vmap(space.index)(jnp.asarray(genomes))), :, -1]
-    count = np.isfinite(found).sum(1)
-    return np.where(count > 0, np.nansum(found, 1) / np.maximum(count, 1), np.nan)
+    return mean_of_known(found)
 
 
 def known_of(space: Space, config: Mapping[str, Any], genome) -> dict[str, dict[str, float]]:
@@ -115,6 +139,11 @@ KNOWN: dict[str, dict[str, Callable]] = {
         "table": table_file,
         "zero_cost": evaluators.zero_cost,
     },
+    "objective": {
+        "constraint": costs.constraint,
+        "penalty": costs.penalty,
+        "weighted_product": costs.weighted_product,
+    },
 }
 
 
@@ -123,9 +152,11 @@ def build(config: Mapping[str, Any]) -> Parts:
 
     Each is a dict with a `name`, known here or `package.module:factory` of the user's own, and its arguments;
     `.warm_up` has `rounds` besides. `config.early_stopping` has the arguments of that wrapper; a window of 0 is none.
+    `config.objective` is how a cost counts in fitness, a dict with a name too; without a name, not at all.
 
     Raises:
-      ValueError: an unknown name or argument, with the nearest known one.
+      ValueError: an unknown name or argument, with the nearest known one; limits or a target that nobody in the
+        evaluator's table meets.
     """
     for kind in ("space", "strategy", "evaluator"):
         if not config.get(kind):
@@ -136,13 +167,31 @@ def build(config: Mapping[str, Any]) -> Parts:
     if config.get("network"):
         network = make("network", config["network"], classes=task.outputs if task else None)
     evaluator = make("evaluator", config["evaluator"], space=space, network=network, task=task)
-    strategy = make("strategy", config["strategy"], space=space)
+    evaluator = with_objective(evaluator, config.get("objective"))
+    strategy = make_strategy(config["strategy"], space, evaluator)
     stopping = config.get("early_stopping") or {}
     if stopping.get("window"):
         strategy = strategies.early_stopping(strategy, **stopping)
     first = config.get("warm_up")
-    warm_up = make("strategy", {k: v for k, v in first.items() if k != "rounds"}, space=space) if first else None
+    warm_up = None
+    if first:
+        warm_up = make_strategy({k: v for k, v in first.items() if k != "rounds"}, space, evaluator)
     return Parts(space, network, task, strategy, evaluator, warm_up)
+
+
+def with_objective(evaluator: Evaluator, objective: Mapping[str, Any] | None) -> Evaluator:
+    """The evaluator with a cost in its fitness, as `objective` says; as it is where that has no name."""
+    if not (objective or {}).get("name"):
+        return evaluator
+    return evaluators.scalarized(evaluator, make("objective", objective))
+
+
+def make_strategy(arguments: Mapping[str, Any], space: Space, evaluator: Evaluator) -> Strategy:
+    """The strategy of those arguments, told the evaluator's costs; refuses `limits` that nobody in its table meets."""
+    strategy = make("strategy", arguments, space=space, costs=evaluator.cost_names)
+    if strategy.cost_names == evaluator.cost_names:  # else the pair is refused
+        evaluators.attainable("config.strategy.limits", evaluator, arguments.get("limits") or {})
+    return strategy
 
 
 def make(kind: str, arguments: Mapping[str, Any], **wired) -> Any:

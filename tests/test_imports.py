@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "types": set(),
     "check": set(),
     "draw": set(),
-    "statistics": {"check"},
+    "statistics": {"check", "pareto"},
     "tables": {"types", "check", "spaces", "tables"},
     "pareto": {"types", "check"},
     "spaces": {"types", "check", "draw", "spaces"},

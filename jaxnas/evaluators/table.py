@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
-from jaxnas.types import Evaluator, Space, member_keys, scored
+from jaxnas.types import Evaluator, Feedback, Space, member_keys, scored
 
 SEEDS = ("mean", "random")
 
@@ -45,7 +45,7 @@ def table(
       seeds: "mean", "random", or which of the S.
       seconds: training time, a column.
       limit_seconds: simulated time that may be spent.
-      costs: name -> column `[N]`, given as `Feedback.cost`; NaN makes a member unusable.
+      costs: name -> column `[N]`, given as `Feedback.cost`; NaN (not supported on the device, say) is not valid.
       metrics: more columns, recorded and never shown to the strategy (test accuracy, say).
 
     Raises:
@@ -87,6 +87,8 @@ def table(
         cost = jnp.stack([found.pop(name) for name in costs], -1) if costs else None
         fitness = found.pop("fitness")
         valid = jnp.isfinite(fitness)
+        if costs:
+            valid &= jnp.isfinite(cost).all(-1)
         if seconds is not None:
             took = jnp.where(proposal.active & valid, found["seconds"], 0)
             end = state + jnp.cumsum(took)
@@ -99,12 +101,18 @@ def table(
             state = end[-1]
         return scored(fitness, cost=cost, valid=valid, metrics=found), state
 
+    def known() -> Feedback:
+        mean = _one_training(shaped["fitness"], "mean", order)[:, 0, -1]
+        cost = np.stack([np.asarray(c)[:-1] for c in costs.values()], -1) if costs else np.zeros((len(mean), 0))
+        return scored(mean, cost=cost, valid=np.isfinite(mean) & np.isfinite(cost).all(-1))
+
     return Evaluator(
         "table",
         init=lambda key: () if seconds is None else jnp.float32(0),
         evaluate=evaluate,
         gives=frozenset({"fitness"} | ({"budget"} if len(budgets) > 1 else set()) | ({"cost"} if costs else set())),
         cost_names=tuple(costs),
+        known=known,
     )
 
 

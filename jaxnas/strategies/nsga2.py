@@ -1,0 +1,166 @@
+"""NSGA-II (Deb, Pratap, Agarwal and Meyarivan, 2002): fitness and costs at once, by ranks and crowding."""
+
+from collections.abc import Mapping, Sequence
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxnas import check, pareto
+from jaxnas.types import Genome, Space, Strategy, propose, take, usable
+
+
+@struct.dataclass
+class State:
+    """The population of N, by rank and crowding, best first; `id` is -1 in places not yet taken.
+
+    `rank` and `crowding` are those of the merged population that it was selected from. `violation` is 0 where all
+    limits are met.
+    """
+
+    genomes: Genome
+    fitness: chex.Array
+    cost: chex.Array
+    id: chex.Array
+    rank: chex.Array
+    crowding: chex.Array
+    violation: chex.Array
+    asked: chex.Array
+
+    @property
+    def front(self) -> chex.Array:
+        """`[N]` the feasible members that nobody dominates."""
+        return (self.id >= 0) & (self.rank == 0) & (self.violation <= 0)
+
+
+def nsga2(
+    space: Space,
+    *,
+    costs: Sequence[str],
+    limits: Mapping[str, float] | None = None,
+    population_size: int = 50,
+    proposals: int | None = None,
+    crossover: float = 0.9,
+    mutation: float = 1.0,
+    budget: int = 0,
+) -> Strategy:
+    """Parents by binary tournaments of rank, then crowding; of parents and children together the best N live on.
+
+    At `proposals == population_size` this is the published algorithm, with the space's crossover and mutation in place
+    of those for real numbers, and one child for each pair of parents. With fewer, P children join the population in
+    each round. Tournaments are drawn with replacement. The first N proposals are random; so are later ones until one
+    usable is told.
+
+    With `limits`, the feasible dominate all others, and of two that are not, who violates less (Definition 1).
+    `State.front` says who in the population is on the front; at most N can be, and where more are, the most crowded
+    are dropped. Recommends the front's best fitness, or who violates least while nobody is feasible.
+
+    Args:
+      space: what to recombine and to mutate.
+      costs: names of the evaluator's K costs, in its order; also as text, separated by commas.
+      limits: cost name -> what it may be at most.
+      population_size: N.
+      proposals: P, architectures in each ask; N by default.
+      crossover: probability that a child has two parents.
+      mutation: probability that one decision of a child is changed; the published rate of 1/D for each decision changes
+        one on average.
+      budget: training steps for each.
+
+    Raises:
+      ValueError: no cost, a limit on an unknown one, a size or probability out of its range.
+    """
+    names = tuple(costs.split(",") if isinstance(costs, str) else costs)
+    if not names or "" in names or len(set(names)) < len(names):
+        raise ValueError(f"costs: expected names of the evaluator's costs, at least one, all different, got {costs!r}.")
+    N, P, K = population_size, population_size if proposals is None else proposals, len(names)
+    check.integer("population_size", N, least=2)
+    check.integer("proposals", P, least=1, most=N, because="the population_size")
+    check.real("crossover", crossover, least=0, most=1)
+    check.real("mutation", mutation, least=0, most=1)
+    check.integer("budget", budget, least=0)
+    for name, limit in (limits or {}).items():
+        check.one_of("limits", name, names)
+        check.real(f"limits, {name}", limit)
+        if limit <= 0:
+            raise ValueError(f"limits, {name}: expected a positive number, got {limit!r}.")
+    most = np.array([(limits or {}).get(name, np.inf) for name in names], np.float32)
+
+    def init(key):
+        return State(
+            genomes=jax.vmap(space.sample)(jax.random.split(key, N)),
+            fitness=jnp.full(N, -jnp.inf),
+            cost=jnp.zeros((N, K)),
+            id=jnp.full(N, -1, jnp.int32),
+            rank=jnp.full(N, N + P, jnp.int32),
+            crowding=jnp.zeros(N),
+            violation=jnp.zeros(N),
+            asked=jnp.int32(0),
+        )
+
+    def ask(key, state):
+        keys = jax.random.split(key, 6)
+        # While nobody is alive, the places hold the random genomes of `init`, whose children are as random.
+        alive = (state.id >= 0).sum(dtype=jnp.int32)
+        drawn = jax.random.randint(keys[0], (2, P, 2), 0, jnp.where(alive > 0, alive, N))
+        a, b = drawn[..., 0], drawn[..., 1]
+        wins = (state.rank[b] < state.rank[a]) | (
+            (state.rank[b] == state.rank[a]) & (state.crowding[b] > state.crowding[a])
+        )
+        mother, father = jnp.where(wins, b, a)
+        two = jax.random.bernoulli(keys[1], crossover, (P,))
+        crossed = jax.vmap(space.crossover)(
+            jax.random.split(keys[2], P), take(state.genomes, mother), take(state.genomes, father)
+        )
+        children = _where(two, crossed, take(state.genomes, mother))
+        mutants = jax.vmap(space.mutate)(jax.random.split(keys[3], P), children)
+        children = _where(jax.random.bernoulli(keys[4], mutation, (P,)), mutants, children)
+        initial = state.asked + jnp.arange(P) < N
+
+        def begin(children):
+            return _where(initial, jax.vmap(space.sample)(jax.random.split(keys[5], P)), children)
+
+        # `asked` does not depend on the seed, so this stays a branch under vmap: sampling is paid for at first only.
+        genomes = jax.lax.cond(state.asked < N, begin, lambda children: children, children)
+        parent = jnp.stack([state.id[mother], jnp.where(two, state.id[father], -1)], 1)
+        parent = jnp.where(initial[:, None], -1, parent)
+        return propose(genomes, state.asked, parent=parent, budget=budget), state.replace(asked=state.asked + P)
+
+    def tell(key, state, proposal, feedback):
+        if feedback.cost.shape[1:] != (K,):
+            raise ValueError(f"nsga2: expected {K} costs ({', '.join(names)}), got {feedback.cost.shape[1]}.")
+        ok = usable(proposal, feedback)
+        both = lambda old, new: jnp.concatenate([old, new])
+        # The old come first, and stay so among equals.
+        genomes = jax.tree.map(both, state.genomes, proposal.genome)
+        fitness = both(state.fitness, jnp.where(ok, feedback.fitness, -jnp.inf))
+        cost = both(state.cost, jnp.where(ok[:, None], feedback.cost, 0))
+        ids = both(state.id, jnp.where(ok, proposal.id, -1))
+        violation = pareto.violation(cost, most)
+        rank = pareto.ranks(fitness, cost, ids >= 0, violation)
+        crowding = pareto.crowding(fitness, cost, rank)
+        best = jnp.lexsort((-crowding, rank))[:N]
+        return state.replace(
+            genomes=take(genomes, best),
+            fitness=fitness[best],
+            cost=cost[best],
+            id=ids[best],
+            rank=rank[best],
+            crowding=crowding[best],
+            violation=violation[best],
+        )
+
+    def recommend(state):
+        value = jnp.where(state.front, state.fitness, -jnp.inf)
+        # Without a front, the first: who violates least, or a random genome before anybody was told.
+        return take(state.genomes, jnp.argmax(value))
+
+    gives = frozenset({"budget"} if budget else ())
+    needs = frozenset({"fitness", "cost"})
+    return Strategy("nsga2", init, ask, tell, recommend, needs=needs, gives=gives, cost_names=names)
+
+
+def _where(chosen: chex.Array, a: Genome, b: Genome) -> Genome:
+    """Member by member."""
+    return jax.tree.map(lambda x, y: jnp.where(chosen.reshape(-1, *[1] * (x.ndim - 1)), x, y), a, b)

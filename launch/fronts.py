@@ -1,0 +1,131 @@
+"""Fitness and costs at once: what a search found of the front, and how much of what a table knows of it."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxnas import check, pareto, plots, statistics
+from jaxnas.evaluators.scalarized import RAW
+from jaxnas.types import Evaluator
+from launch.wiring import Parts
+
+
+class Points(NamedTuple):
+    """`fitness` `[N]`, before any objective, and `cost` `[N, K]`."""
+
+    fitness: np.ndarray
+    cost: np.ndarray
+
+
+class Found(NamedTuple):
+    """What came of a search.
+
+    Attributes:
+      evaluated: in order.
+      front: `[N]` who of them is on the front, one for each point.
+      volumes: `[N]` hypervolume after each.
+      reference: `[1 + K]`, what volumes are measured from.
+      true: the front of all that the evaluator knows, or None.
+      result: for result.json.
+    """
+
+    evaluated: Points
+    front: np.ndarray
+    volumes: np.ndarray
+    reference: np.ndarray
+    true: Points | None
+    result: dict[str, Any]
+
+
+def given_reference(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    """`config.reference_point`: numbers by "fitness" and the names of costs; raises `ValueError` for other names."""
+    given = dict(config.get("reference_point") or {})
+    for name, value in given.items():
+        check.one_of("config.reference_point", name, ("fitness", *names))
+        check.real(f"config.reference_point, {name}", value)
+    return given
+
+
+def reference_point(points: Points, names: Sequence[str], given: Mapping[str, float]) -> np.ndarray:
+    """`[1 + K]` the worst fitness and the largest costs of the points, where not given."""
+    worst = {"fitness": points.fitness.min(), **dict(zip(names, points.cost.max(0), strict=True))}
+    return np.array(list({**worst, **given}.values()), np.float32)
+
+
+def known_points(evaluator: Evaluator) -> Points | None:
+    """All that the evaluator knows and holds valid, or None where it knows nothing beforehand."""
+    if evaluator.known is None:
+        return None
+    known = jax.tree.map(np.asarray, evaluator.known())
+    return Points(known.metrics.get(RAW, known.fitness)[known.valid], known.cost[known.valid])
+
+
+def front_of(points: Points) -> np.ndarray:
+    """`[N]` those that nobody dominates; of equals, the first."""
+    first = np.zeros(len(points.fitness), bool)
+    first[np.unique(np.column_stack(points), axis=0, return_index=True)[1]] = True
+    return np.asarray(jax.jit(pareto.front)(*points)) & first
+
+
+def found(parts: Parts, history: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> Found | None:
+    """The front of a search's valid evaluations of one kind (see `strategies.best`); None where there is none.
+
+    Of the last phase, those with the largest budget; where weights are shared, those that were only scored.
+    """
+    evaluator, names = parts.evaluator, parts.evaluator.cost_names
+    lines = [line for line in history if line["valid"] and not line["relaxed"]]
+    lines = [line for line in lines if line["phase"] == history[-1]["phase"]]
+    budget = 0 if "shared" in evaluator.gives else max((line["budget"] for line in lines), default=0)
+    lines = [line for line in lines if line["budget"] == budget]
+    if not lines or not names:
+        return None
+    cost = np.array([[line["cost"][name] for name in names] for line in lines], np.float32)
+    points = Points(np.array([line.get(RAW, line["fitness"]) for line in lines], np.float32), cost)
+    known = known_points(evaluator)
+    reference = reference_point(points if known is None else known, names, given_reference(config, names))
+
+    front = front_of(points)
+    volumes = statistics.hypervolumes(points.fitness[None], points.cost[None], reference)[0]
+    members = [
+        {"architecture": lines[i]["architecture"], "genome": lines[i]["genome"]}
+        | {"fitness": float(points.fitness[i]), "cost": lines[i]["cost"]}
+        for i in np.flatnonzero(front)[np.lexsort(points.cost[front].T[::-1])]
+    ]
+    result = {
+        "front": members,
+        "hypervolume": float(volumes[-1]),
+        "hypervolume_reference": dict(zip(("fitness", *names), reference.tolist(), strict=True)),
+    }
+    true = None
+    if known is not None:
+        on = front_of(known)
+        true = Points(known.fitness[on], known.cost[on])
+        volume = volume_of(true, reference)
+        fraction = float(volumes[-1] / volume) if volume else None
+        result["true_front"] = {"size": len(true.fitness), "hypervolume": volume, "fraction_reached": fraction}
+    return Found(points, front, volumes, reference, true, result)
+
+
+def volume_of(points: Points, reference: np.ndarray) -> float:
+    """Hypervolume of the points."""
+    return float(jax.jit(pareto.hypervolume)(*points, reference))
+
+
+def in_words(found: Found) -> str:
+    """One line about it."""
+    said = f"front of {found.front.sum()} architectures, hypervolume {found.volumes[-1]:.6g}"
+    true = found.result.get("true_front")
+    if true and true["fraction_reached"] is not None:
+        said += f", {true['fraction_reached']:.2%} of the true front's ({true['size']} architectures)"
+    return said
+
+
+def draw(found: Found, names: Sequence[str], workdir: pathlib.Path, *, ylabel: str) -> list[str]:
+    """Draws front.png and hypervolume.png, of which it gives the names."""
+    plots.front(*found.evaluated, found.front, workdir / "front.png", names=names, true=found.true, ylabel=ylabel)
+    true = found.result.get("true_front", {}).get("hypervolume")
+    plots.hypervolume(found.volumes, workdir / "hypervolume.png", true=true)
+    return ["front.png", "hypervolume.png"]
