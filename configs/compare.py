@@ -29,6 +29,12 @@ def get_config() -> ConfigDict:
     config.tournament_size = 10
     # Stop a search once the trainings it asked for would have taken so long; 0 for no limit.
     config.limit_seconds = 0.0
+    # Columns of costs, separated by commas: strategies are then measured by the front that they find.
+    config.costs = ""
+    # From where its hypervolume is measured; "fitness" and costs not given are the worst in the table.
+    config.reference_point = {}
+    # Or let them see fitness and a cost as one number; without a name, not.
+    config.objective = {"name": ""}
     # Draw published results: BENCHMARK/DATASET/SPLIT out of third_party/published.json.
     config.published = ""
     return config.lock()

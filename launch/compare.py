@@ -3,6 +3,11 @@
     python -m launch.compare                                       # the embedded table, half a minute
     python -m launch.compare --config.table=TABLE.npz --config.metric=COLUMN --config.seeds=10000
     python -m launch.compare --config.strategies='local_search,regularized_evolution(population_size=20)'
+    python -m launch.compare --config.strategies='random_search,nsga2(population_size=20)' --config.costs=seconds
+
+With costs, searches are measured by the share of the true front's hypervolume that they have found. With
+`--config.objective` besides, strategies see that in place of the metric, and are measured by the best metric within the
+objective's target.
 
 All searches of one strategy are one XLA program, split over the devices. Writes compare.json and compare.png.
 """
@@ -22,13 +27,13 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from jaxnas import check, evaluators, plots, statistics, tables
-from jaxnas.evaluators.table import SEEDS
+from jaxnas import check, plots, statistics, tables
 from jaxnas.search import check_pair, search_many, search_scan
 from jaxnas.types import Evaluator, Space, Strategy
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import KNOWN, define_config, make, opened, parse_flags, space_of, use_this_machine
+from launch.measures import measured
+from launch.wiring import KNOWN, define_config, make_strategy, opened, parse_flags, space_of, use_this_machine
 
 PUBLISHED = pathlib.Path(__file__).parents[1] / "third_party" / "published.json"
 LEVELS = (1, 2, 3, 5)
@@ -49,10 +54,14 @@ def main(argv: list[str]) -> None:
 
 
 class Searches(NamedTuple):
-    """All searches of one strategy; arrays are `[seeds, members]`, see `statistics.incumbents`."""
+    """All searches of one strategy; arrays are `[seeds, members]`, `costs` with an axis K more.
+
+    See `statistics.incumbents`.
+    """
 
     fitness: np.ndarray
     value: np.ndarray
+    costs: np.ndarray | None
     test: np.ndarray | None
     spent: np.ndarray
     seconds: float
@@ -67,27 +76,27 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
     space = space_of(table)
     column = table.column(config["metric"])
     published = _published(config["published"])
-    sign = 1 if column.higher_is_better else -1
-    evaluator, truth = _evaluator(table, space, config)
+    evaluator, measure = measured(table, space, config)
     chosen = _strategies(config, space, column, evaluator)
-
-    optimum = float(np.nanmax(truth))
+    sign, truth, optimum = measure.sign, measure.truth, float(np.nanmax(measure.truth))
     at = [level * 10**power for power in range(9) for level in LEVELS]
     at = sorted({*(n for n in at if n < config["evaluations"]), config["evaluations"]})
     print(
-        f"{table.name}, {config['metric']} ({np.isfinite(truth).sum():,} of {space.size:,} genomes; "
+        f"{table.name}, {measure.name} ({measure.genomes:,} of {space.size:,} genomes; "
         f"the best reaches {sign * optimum:.6g}); {config['evaluations']} evaluations"
     )
     every = np.arange(1, config["evaluations"] + 1)
     rows, curves = {}, {}
     for name, (strategy, seeds) in chosen.items():
         found = _searched(strategy, evaluator, config, seeds, max(column.budgets))
-        best = statistics.incumbents(found.fitness, found.value, found.spent, every)
+        fitness, value = measure.of(found.fitness, found.value, found.costs)
+        best = statistics.incumbents(fitness, value, found.spent, every)
         curves[name], evaluations = best, int((np.diff(found.spent, prepend=0) > 0).sum())
         rows[name] = {
             "curve": _points(sign * best[:, np.array(at) - 1], at),
             "regret": _points(optimum - best[:, np.array(at) - 1], at),
             "hit_rate": float((best[:, -1] >= optimum).mean()),
+            "within_1_percent": float((optimum - best[:, -1] <= 0.01 * abs(optimum)).mean()),
             "seeds": seeds,
             "evaluations": evaluations,
             "evaluations_per_second": evaluations / found.seconds,
@@ -95,7 +104,7 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
             "compile_seconds": found.compile_seconds,
         }
         if found.test is not None:
-            rows[name]["test"] = _points(statistics.incumbents(found.fitness, found.test, found.spent, at), at)
+            rows[name]["test"] = _points(statistics.incumbents(fitness, found.test, found.spent, at), at)
         print(_line(name, rows[name], at), flush=True)
 
     common = min(len(best) for best in curves.values())
@@ -105,7 +114,9 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
     pairs = {n: statistics.differences(results[n]) for n in at if n in SHOWN or n == at[-1]}
     result = {
         "strategies": rows,
+        "measure": measure.name,
         "optimum": sign * optimum,
+        **measure.about,
         "ranks": {str(n): r for n, r in ranks.items()},
         "ranked_seeds": common,
         "differences": {
@@ -122,42 +133,13 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
         workdir / "compare.png",
         optimum=sign * optimum,
         ranks=ranks,
-        ylabel=config["metric"].replace("_", " "),
+        ylabel=measure.label,
         published=published,
     )
     if len(curves) > 1:
         print(_significance(pairs, ranks))
     print(f"compare.json and compare.png are in {report.relative(workdir)}")
     return result
-
-
-def _evaluator(table: tables.Table, space: Space, config: Mapping[str, Any]) -> tuple[Evaluator, np.ndarray]:
-    """The evaluator, and what each genome truly reaches `[space.size]`, higher is better."""
-    check.one_of("config.noise", config["noise"], SEEDS)
-    column = table.column(config["metric"])
-    if column.kind == "seconds":
-        raise ValueError(f"config.metric: {config['metric']!r} holds training times, not what is to be optimized.")
-    seen = table.by_genome(config["metric"]) * (1 if column.higher_is_better else -1)
-    known = np.isfinite(seen).any(1)
-    mean = np.full((space.size, len(column.budgets)), np.nan, np.float32)
-    np.divide(np.nansum(seen, 1, dtype=np.float64), np.isfinite(seen).sum(1), out=mean, where=known, casting="unsafe")
-    metrics = {"value": mean[:, -1]}
-    if config["test_metric"]:
-        test = table.by_genome(config["test_metric"])[:, :, -1]
-        metrics["test"] = np.where(np.isfinite(test).any(1), np.nanmean(np.nan_to_num(test), 1), np.nan)
-    limit = config["limit_seconds"] or None
-    if limit and column.seconds is None:
-        raise ValueError(f"config.limit_seconds: column {config['metric']!r} comes without training times.")
-    evaluator = evaluators.table(
-        space,
-        seen if config["noise"] == "random" else mean[:, None],
-        budgets=column.budgets if len(column.budgets) > 1 else (),
-        seeds=config["noise"],
-        seconds=table.by_genome(column.seconds) if limit else None,
-        limit_seconds=limit,
-        metrics=metrics,
-    )
-    return evaluator, mean[:, -1]
 
 
 def _strategies(config: Mapping[str, Any], space: Space, column: tables.Column, evaluator: Evaluator):
@@ -182,7 +164,7 @@ def _strategies(config: Mapping[str, Any], space: Space, column: tables.Column, 
             print(f"{label}: left out, it needs several budgets and column {config['metric']!r} has one")
             continue
         filled = {k: v for k, v in defaults.items() if k in taken}
-        strategy = make("strategy", {"name": name, **filled, **arguments}, space=space)
+        strategy = make_strategy({"name": name, **filled, **arguments}, space, evaluator)
         check_pair(strategy, evaluator)
         chosen[label] = (strategy, seeds)
     if not chosen:
@@ -219,6 +201,7 @@ def _searched(strategy: Strategy, evaluator: Evaluator, config: Mapping[str, Any
         # What strategies saw is what a genome truly reaches, unless seeds are drawn or the budget was lower.
         kept = {"fitness": jnp.where(r.feedback.valid & (cost >= 1), fitness, jnp.nan)}
         kept |= {name: metrics[name] for name in ("value", "test") if name in metrics}
+        kept |= {"costs": r.feedback.cost} if evaluator.cost_names else {}
         return kept | ({} if P == 1 and not honours else {"cost": cost})
 
     rounds = -(-config["evaluations"] // P)
@@ -237,12 +220,14 @@ def _searched(strategy: Strategy, evaluator: Evaluator, config: Mapping[str, Any
     begin = time.perf_counter()
     records = jax.block_until_ready(compiled(jax.random.key(config["seed"])))
     seconds = time.perf_counter() - begin
+    costs = records.pop("costs", None)
     kept = {name: np.asarray(leaf).reshape(seeds, -1) for name, leaf in records.items()}
     fitness = kept["fitness"]
     cost = kept.get("cost", np.ones((1, fitness.shape[1])))
     return Searches(
         fitness=fitness,
         value=kept.get("value", fitness),
+        costs=None if costs is None else np.asarray(costs).reshape(*fitness.shape, -1),
         test=kept.get("test"),
         spent=np.broadcast_to(np.cumsum(cost, 1), fitness.shape),
         seconds=seconds,

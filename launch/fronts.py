@@ -56,10 +56,16 @@ def reference_point(points: Points, names: Sequence[str], given: Mapping[str, fl
 
 
 def known_points(evaluator: Evaluator) -> Points | None:
-    """All that the evaluator knows and holds valid, or None where it knows nothing beforehand."""
+    """All that the evaluator knows and holds valid, or None where it knows nothing beforehand.
+
+    Raises:
+      ValueError: nobody is valid.
+    """
     if evaluator.known is None:
         return None
     known = jax.tree.map(np.asarray, evaluator.known())
+    if not known.valid.any():
+        raise ValueError(f"evaluator {evaluator.name!r}: no architecture has a fitness and all of its costs.")
     return Points(known.metrics.get(RAW, known.fitness)[known.valid], known.cost[known.valid])
 
 

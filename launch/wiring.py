@@ -217,6 +217,11 @@ def make(kind: str, arguments: Mapping[str, Any], **wired) -> Any:
     lacking = [k for k in required if k not in given and k not in arguments]
     if lacking:
         raise ValueError(f"config.{lacking[0]}: {kind} {name!r} needs one.")
+    some = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [n for n, p in parameters.items() if p.default is inspect.Parameter.empty and p.kind not in some]
+    missing = [n for n in needed if n not in given and n not in arguments]
+    if missing:
+        raise ValueError(f"config.{kind}: {name!r} needs {', '.join(missing)}.")
     return factory(**given, **arguments)
 
 
