@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import evaluators, tasks
+from jaxnas import costs, evaluators, tasks
 from jaxnas.networks import Choice
 from jaxnas.search import search, search_many
 from jaxnas.spaces import categorical
@@ -24,6 +24,7 @@ from launch.wiring import KNOWN, make
 OPTIONS = {"first": [0, 1, 2], "second": [0, 1], "third": [0, 1, 2]}
 SPACE = categorical(OPTIONS, name="tiny")
 FITNESS = np.random.default_rng(0).permutation(18).astype(np.float32)
+COSTS = {"size": 1 + np.random.default_rng(1).permutation(18).astype(np.float32)}
 STEPS = 2
 
 NAMES = sorted(KNOWN["strategy"])
@@ -45,6 +46,7 @@ def strategy(name):
         "successive_halving": {"reduction": 2, "min_budget": 1, "max_budget": STEPS},
         "enas": {"rounds": 2},
         "gdas": {"rounds": 4},
+        "nsga2": {"population_size": 3, "costs": "size"},
     }
     proposals = {} if name in (*RELAXED, "fair_paths") else {"proposals": 3}
     budget = {} if name in (*OWN_BUDGETS, *SHARED) else {"budget": STEPS}
@@ -85,12 +87,22 @@ def by_table(**options):
     return evaluators.table(SPACE, FITNESS, **options)
 
 
-TABLE = evaluators.table(SPACE, FITNESS[:, None, None] * np.ones(2), budgets=(1, STEPS))
+def scalarized():
+    return evaluators.scalarized(by_table(costs=COSTS), costs.weighted_product("size", target=9.0))
+
+
+def with_cost():
+    return evaluators.with_cost(by_table(), lambda genome: 1.0 + genome.sum(), "size")
+
+
+TABLE = evaluators.table(SPACE, FITNESS[:, None, None] * np.ones(2), budgets=(1, STEPS), costs=COSTS)
 EVALUATORS = {
     "direct": lambda: evaluators.direct(lambda key, genome: genome.sum().astype(jnp.float32)),
     "direct on the host": lambda: evaluators.direct(lambda key, genome: float(genome.sum()), jittable=False),
     "table": by_table,
-    "table of budgets": lambda: TABLE,
+    "table of budgets and costs": lambda: TABLE,
+    "scalarized": scalarized,
+    "with_cost": with_cost,
     "cached": lambda: evaluators.cached(by_table(), SPACE, capacity=8),
     "training": training,
     "training on the host": lambda: training(plan="bucket"),
@@ -98,8 +110,19 @@ EVALUATORS = {
     "zero_cost": zero_cost,
     "cached training": lambda: evaluators.cached(training(), SPACE, capacity=8),
 }
+WITHOUT_BUDGETS = (
+    "direct",
+    "direct on the host",
+    "table",
+    "scalarized",
+    "with_cost",
+    "cached",
+    "supernet",
+    "zero_cost",
+)
 REFUSED = {
-    *itertools.product(OWN_BUDGETS, ("direct", "direct on the host", "table", "cached", "supernet", "zero_cost")),
+    *itertools.product(OWN_BUDGETS, WITHOUT_BUDGETS),
+    *itertools.product(("nsga2",), set(EVALUATORS) - {"table of budgets and costs", "scalarized", "with_cost"}),
     *itertools.product(SHARED, set(EVALUATORS) - {"supernet"}),
 }
 
@@ -147,8 +170,10 @@ def test_every_evaluator_works_with_it_or_is_refused_by_name(name, built):
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in (*OWN_BUDGETS, *SHARED)])
 def test_without_a_budget_training_refuses_it_and_says_what_to_give(name, built):
     message = re.escape(f"which strategy '{name}' does not give. Give the strategy budget=STEPS")
+    one = make("strategy", {"name": name}, space=SPACE, costs=("size",))
+    evaluator = evaluators.with_cost(built["training"], lambda genome: genome.sum(), "size")
     with pytest.raises(ValueError, match=message):
-        search(SPACE, make("strategy", {"name": name}, space=SPACE), built["training"], rounds=1, progress=False)
+        search(SPACE, one, evaluator, rounds=1, progress=False)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -188,7 +213,8 @@ def FAILING():  # noqa: N802
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_of_failures_leaves_it_running(name):
-    fails = FAILING() if name in SHARED else evaluators.table(SPACE, np.full((18, 1, 2), np.nan), budgets=(1, STEPS))
+    nothing = {"fitness": np.full((18, 1, 2), np.nan), "budgets": (1, STEPS), "costs": COSTS}
+    fails = FAILING() if name in SHARED else evaluators.table(SPACE, **nothing)
     result = search(SPACE, strategy(name), fails, rounds=4, progress=False)
     assert result.invalid == result.evaluations > 0
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(getattr(result.state.strategy, "params", ())))

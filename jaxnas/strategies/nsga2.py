@@ -71,9 +71,11 @@ def nsga2(
     Raises:
       ValueError: no cost, a limit on an unknown one, a size or probability out of its range.
     """
-    names = tuple(costs.split(",") if isinstance(costs, str) else costs)
-    if not names or "" in names or len(set(names)) < len(names):
-        raise ValueError(f"costs: expected names of the evaluator's costs, at least one, all different, got {costs!r}.")
+    names = tuple(costs.split(",") if isinstance(costs, str) and costs else costs)
+    if not names:
+        raise ValueError("costs: expected the names of one or more costs that the evaluator gives, got none.")
+    if "" in names or len(set(names)) < len(names):
+        raise ValueError(f"costs: expected names that differ, got {costs!r}.")
     N, P, K = population_size, population_size if proposals is None else proposals, len(names)
     check.integer("population_size", N, least=2)
     check.integer("proposals", P, least=1, most=N, because="the population_size")
