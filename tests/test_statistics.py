@@ -1,8 +1,10 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from jaxnas import statistics
+from jaxnas import pareto, statistics
 
 
 def test_incumbent_is_the_best_that_was_paid_for():
@@ -97,3 +99,18 @@ def test_spearman_is_scipys_with_ties_too_and_undefined_for_a_constant():
 def test_unknown_measure_of_correlation_is_refused():
     with pytest.raises(ValueError, match="measures: unknown 'pearson'"):
         statistics.rank_correlation(range(4), range(4), measures=["pearson"])
+
+
+def test_hypervolume_of_all_evaluations_up_to_each():
+    fitness, cost = np.array([[1.0, np.nan, 0.5, 2.0, 2.0], [np.nan] * 5]), np.ones((2, 5, 1))
+    cost[0, :, 0] = [3, 1, 3, 2, np.nan]
+    found = statistics.hypervolumes(fitness, cost, [0.0, 4.0])
+    np.testing.assert_array_equal(found, [[1, 1, 1, 4, 4], [0] * 5])
+
+
+def test_hypervolumes_of_two_costs_are_those_of_each_beginning():
+    rng = np.random.default_rng(0)
+    fitness, cost, reference = rng.random((3, 30)), rng.random((3, 30, 2)), np.array([0.1, 0.9, 0.9])
+    found = statistics.hypervolumes(fitness, cost, reference)
+    for s, n in itertools.product(range(3), (1, 7, 30)):
+        assert found[s, n - 1] == pytest.approx(float(pareto.hypervolume(fitness[s, :n], cost[s, :n], reference)), 1e-5)

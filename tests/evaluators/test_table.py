@@ -90,6 +90,21 @@ def test_costs_by_name():
     np.testing.assert_array_equal(answer(evaluator)[0].cost, np.stack([ROWS + 1, ROWS + 2], 1))
 
 
+def test_a_cost_that_is_missing_is_not_valid():
+    evaluator = table(SPACE, ROWS, costs={"latency": np.where(ROWS == 2, np.nan, ROWS)})
+    np.testing.assert_array_equal(answer(evaluator)[0].valid, ROWS != 2)
+
+
+def test_what_is_known_of_every_genome():
+    values = BY_BUDGET.copy()
+    values[1, 0, 2] = np.nan
+    values[3, :, 2] = np.nan
+    known = table(SPACE, values, budgets=(10, 30, 90), seeds="random", costs={"latency": ROWS + 1}).known()
+    np.testing.assert_array_equal(known.fitness, [305, 311, 307, np.nan, 309, 310])  # the largest budget's mean
+    np.testing.assert_array_equal(known.cost[:, 0], ROWS + 1)
+    np.testing.assert_array_equal(known.valid, ROWS != 3)
+
+
 def test_wrong_number_of_rows_is_refused():
     with pytest.raises(ValueError, match=r"fitness: expected \[6\], \[6, seeds\], a row for each genome, got \(5,\)"):
         table(SPACE, np.zeros(5))

@@ -20,6 +20,8 @@ def file(tmp_path_factory):
     columns = {
         "validation_loss": tables.Column(loss, budgets=(10, 30), seeds=(0, 1), seconds="s", higher_is_better=False),
         "test_loss": tables.Column(loss + 100, budgets=(10, 30), seeds=(0, 1), higher_is_better=False),
+        "accuracy": tables.Column(genomes.sum(1)[:, None, None] + 1.0),
+        "ms": tables.Column(genomes.sum(1)[:, None, None] + 1.0, kind="cost", higher_is_better=False),
         "once": tables.Column(loss[:, :1, :1]),
         "s": tables.Column(np.ones((81, 1, 2)) * [10.0, 30.0], "", "seconds", (10, 30), ("mean",)),
     }
@@ -118,3 +120,37 @@ def test_strategies_with_arguments():
     assert compare.calls("a, b(x=1, y='z'),c()") == [("a", {}), ("b", {"x": 1, "y": "z"}), ("c", {})]
     with pytest.raises(ValueError, match="expected names separated by commas"):
         compare.calls("a(x=open('f'))")
+
+
+def test_with_costs_searches_are_measured_by_the_front_they_find(file, tmp_path):
+    chosen = config(file, strategies="random_search,nsga2(population_size=8)", metric="accuracy", costs="ms")
+    result = compare.run(chosen, tmp_path)
+    for row in result["strategies"].values():
+        means = [row["curve"][n]["mean"] for n in ("1", "10", "40")]
+        assert 0 <= means[0] < means[1] < means[2] <= 1
+    assert result["optimum"] == 1 and result["true_front"] == 9
+    assert (tmp_path / "compare.png").stat().st_size > 10_000
+
+
+def test_with_an_objective_they_are_measured_by_the_best_within_its_target(file, tmp_path):
+    hard = {"name": "weighted_product", "cost": "ms", "target": 5.0, "alpha": 0.0, "beta": -1.0}
+    chosen = config(file, strategies="local_search", metric="accuracy", costs="ms", objective=hard)
+    result = compare.run(chosen, tmp_path)
+    row = result["strategies"]["local_search"]
+    assert result["optimum"] == row["curve"]["40"]["mean"] == 5 and row["within_1_percent"] == row["hit_rate"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"costs": "once"}, "table 'sums', costs: unknown 'once'. Known: ms, s"),
+        ({"objective": {"name": "penalty", "cost": "s", "target": 1.0, "weight": 1.0}}, "'table' gives no costs"),
+        ({"costs": "ms", "test_metric": "test_loss"}, "config.test_metric: a front has no test metric"),
+        ({"costs": "ms", "reference_point": {"ms": 0.5}}, "config.reference_point: nobody is better than"),
+        ({"costs": "ms", "strategies": "nsga2(limits={'ms': 0.1})"}, "ms of at most 0.1; the smallest is 1"),
+    ],
+)
+def test_bad_settings_of_costs_are_answered_before_anything_runs(file, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        compare.run(config(file, **{"metric": "accuracy", "strategies": "mcts", **changes}), tmp_path / "never")
+    assert not (tmp_path / "never").exists()
