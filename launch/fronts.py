@@ -131,7 +131,14 @@ def in_words(found: Found) -> str:
 
 def draw(found: Found, names: Sequence[str], workdir: pathlib.Path, *, ylabel: str) -> list[str]:
     """Draws front.png and hypervolume.png, of which it gives the names."""
-    plots.front(*found.evaluated, found.front, workdir / "front.png", names=names, true=found.true, ylabel=ylabel)
+    plots.front(
+        *found.evaluated,
+        found.front,
+        workdir / "front.png",
+        names=names,
+        true=found.true,
+        ylabel=ylabel.replace("_", " "),
+    )
     true = found.result.get("true_front", {}).get("hypervolume")
     plots.hypervolume(found.volumes, workdir / "hypervolume.png", true=true)
     return ["front.png", "hypervolume.png"]

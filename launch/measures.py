@@ -94,7 +94,8 @@ def _share_of_hypervolume(evaluator: Evaluator, config: Mapping[str, Any]) -> Me
         raise ValueError("config.test_metric: a front has no test metric; leave it out, or the costs.")
     names, known = evaluator.cost_names, fronts.known_points(evaluator)
     reference = fronts.reference_point(known, names, fronts.given_reference(config, names))
-    volume = fronts.volume_of(known, reference)
+    on = fronts.front_of(known)
+    volume = fronts.volume_of(fronts.Points(known.fitness[on], known.cost[on]), reference)
     if not volume > 0:
         raise ValueError(f"config.reference_point: nobody is better than {reference.tolist()} in everything.")
 
@@ -106,7 +107,7 @@ def _share_of_hypervolume(evaluator: Evaluator, config: Mapping[str, Any]) -> Me
 
     about = {
         "hypervolume_of_true_front": volume,
-        "true_front": int(fronts.front_of(known).sum()),
+        "true_front": int(on.sum()),
         "hypervolume_reference": dict(zip(("fitness", *names), reference.tolist(), strict=True)),
     }
     name = f"hypervolume, as a share of the true front's, of {config['metric']} and {', '.join(names)}"

@@ -102,7 +102,7 @@ def table(
         return scored(fitness, cost=cost, valid=valid, metrics=found), state
 
     def known() -> Feedback:
-        mean = _one_training(shaped["fitness"], "mean", order)[:, 0, -1]
+        mean = _one_training(shaped["fitness"], "mean" if seeds == "random" else seeds, order)[:, 0, -1]
         cost = np.stack([np.asarray(c)[:-1] for c in costs.values()], -1) if costs else np.zeros((len(mean), 0))
         return scored(mean, cost=cost, valid=np.isfinite(mean) & np.isfinite(cost).all(-1))
 

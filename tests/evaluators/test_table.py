@@ -103,6 +103,7 @@ def test_what_is_known_of_every_genome():
     np.testing.assert_array_equal(known.fitness, [305, 311, 307, np.nan, 309, 310])  # the largest budget's mean
     np.testing.assert_array_equal(known.cost[:, 0], ROWS + 1)
     np.testing.assert_array_equal(known.valid, ROWS != 3)
+    np.testing.assert_array_equal(table(SPACE, BY_SEED, seeds=1).known().fitness, ROWS + 10)
 
 
 def test_wrong_number_of_rows_is_refused():

@@ -4,10 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from jaxnas.evaluators import table
+from jaxnas import costs, pareto, statistics
+from jaxnas.evaluators import scalarized, table
 from jaxnas.search import search_many, search_scan
 from jaxnas.spaces import nasbench201
-from jaxnas.strategies import local_search, ppo, random_search, regularized_evolution, reinforce
+from jaxnas.strategies import local_search, nsga2, ppo, random_search, regularized_evolution, reinforce
 
 SEEDS, AT = 1000, np.array([100, 300, 1000])
 REFERENCE = {
@@ -70,3 +71,39 @@ def test_controllers_beat_random_search_at_500_and_1000_evaluations(evaluator, c
     ours, random = best
     error = np.sqrt((ours.var(0) + random.var(0)) / seeds)
     assert (ours.mean(0) - random.mean(0) > 3 * error).all(), (ours.mean(0), random.mean(0), error)
+
+
+@pytest.fixture(scope="module")
+def by_latency(evaluator, shared_data):
+    file = np.load(shared_data / "nasbench201" / "nasbench201_cifar10.npz")
+    return table(SPACE, file["val_acc_200ep_cifar10"], costs={"ms": file["hw_edgegpu_latency_cifar10"]})
+
+
+def evaluated(strategy, evaluator, rounds, record):
+    found = jax.jit(lambda key: search_many(strategy, evaluator, rounds, 100, record=record)(key)[1])(jax.random.key(0))
+    return [np.asarray(leaf).reshape(100, 500) for leaf in found]
+
+
+def test_nsga2_finds_nearly_all_of_the_front_and_more_than_random_search(by_latency):
+    known = by_latency.known()
+    reference = np.array([known.fitness.min(), known.cost.max()])
+    true = float(jax.jit(pareto.hypervolume)(known.fitness, known.cost, reference))
+    shares = {}
+    for name, strategy in {"nsga2": nsga2(SPACE, costs="ms"), "random": random_search(SPACE, proposals=50)}.items():
+        fitness, ms = evaluated(strategy, by_latency, 10, lambda r: (r.feedback.fitness, r.feedback.cost))
+        shares[name] = statistics.hypervolumes(fitness, ms[..., None], reference)[:, -1] / true
+    assert shares["nsga2"].mean() > 0.997 and shares["nsga2"].max() <= 1 + 1e-6
+    difference = shares["nsga2"] - shares["random"]
+    assert difference.mean() > 5 * difference.std() / np.sqrt(100)
+
+
+@pytest.mark.parametrize("target", [2.0, 4.0, 6.0])
+def test_mnasnets_reward_finds_the_best_within_a_target_to_1_percent(by_latency, target):
+    known = by_latency.known()
+    best = known.fitness[known.cost[:, 0] <= target].max()
+    reward = costs.weighted_product("ms", target=target, alpha=0.0, beta=-1.0)
+    evolution = regularized_evolution(SPACE, population_size=50, tournament_size=10)
+    keep = lambda r: (r.feedback.metrics["raw_fitness"], r.feedback.cost)
+    accuracy, ms = evaluated(evolution, scalarized(by_latency, reward), 500, keep)
+    found = np.where(ms <= target, accuracy, 0).max(1)
+    assert found.mean() > 0.99 * best and (found > 0.99 * best).mean() > 0.8
