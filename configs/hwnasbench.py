@@ -14,7 +14,8 @@ alone, the cost goes into it by MnasNet's reward, or a penalty, or a constraint:
     --config.objective="{'name': 'weighted_product', 'cost': 'hw_edgegpu_latency_cifar10', 'target': 4.0}"
 
 `:small` takes the seconds of a training on the digits for a cost (measured, with noise): that table has no device's. It
-took 6 s on two CPU cores (AMD EPYC), and found 99.73 % of the true front's hypervolume with its 500 evaluations, measured from the worst in the table.
+took 6 s on two CPU cores (AMD EPYC); its 500 evaluations found 99.73 % of the true front's hypervolume, measured from
+the worst in the table.
 """
 
 from ml_collections import ConfigDict
