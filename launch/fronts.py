@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxnas import check, pareto, plots, statistics
 from jaxnas.evaluators.scalarized import RAW
+from jaxnas.search import Result
 from jaxnas.types import Evaluator
 from launch.wiring import Parts
 
@@ -113,6 +114,12 @@ def found(parts: Parts, history: Sequence[Mapping[str, Any]], config: Mapping[st
         fraction = float(volumes[-1] / volume) if volume else None
         result["true_front"] = {"size": len(true.fitness), "hypervolume": volume, "fraction_reached": fraction}
     return Found(points, front, volumes, reference, true, result)
+
+
+def before_objective(found: Result) -> dict[str, float]:
+    """`{"raw_fitness": …}` of the architecture found, where an objective made its fitness; else empty."""
+    lines = (line for line in found.history if line["architecture"] == found.architecture and line["valid"])
+    return next(({RAW: line[RAW]} for line in lines if RAW in line and line["fitness"] == found.fitness), {})
 
 
 def volume_of(points: Points, reference: np.ndarray) -> float:

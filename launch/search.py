@@ -59,6 +59,10 @@ def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
     known = known_of(parts.space, config, found.genome)
     for metric, value in known.get("table", {}).items():
         print(f"  {metric}: {value:.4f}")
+    raw = fronts.before_objective(found)
+    if raw:
+        said = ", ".join(f"{name} {value:.4g}" for name, value in found.cost.items())
+        print(f"  {raw['raw_fitness']:.4f} before the objective; {said}")
     front = fronts.found(parts, found.history, config)
     if front is not None:
         print(f"  {fronts.in_words(front)}")
@@ -82,6 +86,7 @@ def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
         "architecture": found.architecture,
         "genome": found.genome.tolist(),
         "fitness": found.fitness,
+        **raw,
         "cost": found.cost,
         "test_accuracy": sum(rows["found"]["test_accuracy"]) / len(rows["found"]["test_accuracy"]) if rows else None,
         "evaluations": found.evaluations,
@@ -104,7 +109,8 @@ def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
         plots.shared_weights(found.history, workdir / curve, cells=tuple(collapse.get("skip_connections", ())))
     else:
         curve = "anytime.png"
-        plots.anytime(curves, workdir / curve, ylabel=_fitness_name(config))
+        objective = (config.get("objective") or {}).get("name")
+        plots.anytime(curves, workdir / curve, ylabel=(objective or _fitness_name(config)).replace("_", " "))
     pictures = ["architecture.png", curve]
     if front is not None:
         pictures += fronts.draw(front, parts.evaluator.cost_names, workdir, ylabel=_fitness_name(config))

@@ -76,7 +76,9 @@ def test_two_costs_an_objective_and_a_reference(file, tmp_path, capsys):
     result = search.run(config(file, costs="ms,mj", **changes), tmp_path)
     assert result["hypervolume_reference"] == {"fitness": 0.0, "ms": 5.0, "mj": 11.0}
     assert all(member["fitness"] in ACCURACY.astype(np.float32) for member in result["front"])  # not the objective
-    assert "weighted_product" not in result["architecture"] and "of the true front's" in capsys.readouterr().out
+    assert result["fitness"] == pytest.approx(result["raw_fitness"] * (result["cost"]["ms"] / 2) ** -0.07, rel=1e-5)
+    said = capsys.readouterr().out
+    assert f"{result['raw_fitness']:.4f} before the objective; ms" in said and "of the true front's" in said
     assert (tmp_path / "front.png").stat().st_size > 10_000
 
 
