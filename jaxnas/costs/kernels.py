@@ -116,8 +116,9 @@ def read_trace(path: str | pathlib.Path, *, device: int = 0) -> list[Kernel]:
 def attribute(kernels: Iterable[Kernel], hlo: str, operations: Sequence[str], *, runs: int = 1) -> Attribution:
     """Sums the time of a program's kernels by operation.
 
-    Of kernels that run at the same time each gets an equal part of it, so that nothing counts twice; a loop, call or
-    branch gets only what is not its body's. Kernels of other modules are left out, those of unknown ones are rest.
+    Of kernels that run at the same time each gets an equal part of it, whatever its share of the threads, so that
+    nothing counts twice; a loop, call or branch gets only what is not its body's. Kernels of other modules are left
+    out, those of unknown ones are rest. The profiler itself costs time: set the sum against that of a run without.
 
     Args:
       kernels: from `read_trace`.

@@ -46,6 +46,8 @@ ENTRY %main (w.1: f32[8], x.1: f32[8]) -> f32[8] {
   %while.1 = (s32[], f32[8]{0}) while(%fusion.1), condition=%condition, body=%body, metadata={op_name="jit(f)/Net/loop/while"}
   %copy.3 = f32[8]{0} copy(%x.1)
   %call.1 = f32[8]{0} call(%copy.3), to_apply=%parallel
+  %copy.4 = f32[8]{0} copy(%x.1)
+  %mul.1 = f32[8]{0} multiply(%copy.4, %copy.4), metadata={op_name="jit(f)/Net/cell_0/0->2/mul"}
   ROOT %log.1 = f32[8]{0} log(%call.1), metadata={op_name="jit(f)/Net/jit(relu)/log"}
 }
 """  # noqa: E501
@@ -133,10 +135,10 @@ def gpu(kernel, start, duration, hlo_op, module="jit_f"):
 
 def gpu_planes(compute):
     """A trace of a GPU by the published layout, not recorded on one: streams as lines, kernels under their names with
-    the instruction as a stat, and lines derived from these, which would count all twice."""
-    derived = [(row[3].get("hlo_op", row[0]), *row[1:]) for row in compute]
+    the instruction as a stat, and lines derived from these."""
+    derived = [("jit_f(7)", 1000, 900, {"program_id": 7})]
     copies = [("MemcpyH2D", 100, 50, {"memcpy_details": Ref("kind_src:host kind_dst:device size:64")})]
-    lines = {"Stream #13(Compute)": compute, "Stream #14(MemcpyH2D)": copies, "XLA Ops": derived}
+    lines = {"Stream #13(Compute)": compute, "Stream #14(MemcpyH2D)": copies, "XLA Modules": derived}
     host = {"python": [("PjitFunction(f)", 0, 9000, {})]}
     return {"/host:CPU": host, "/device:GPU:0": lines, "/device:GPU:1": {"Stream #13(Compute)": compute[:1]}}
 
@@ -151,13 +153,14 @@ def test_gpu_kernels_are_attributed_to_the_operations_of_their_instructions(tmp_
         gpu("loop_tanh", 1400, 30, "fusion.2"),
         gpu("loop_tanh", 1430, 30, "fusion.2"),
         gpu("loop_add", 1500, 40, "add.1"),
+        gpu("loop_copy", 1540, 5, "copy.4"),  # for what reads it
         gpu("loop_log", 1600, 60, "log.1"),
         gpu("graph", 1700, 70, "command_buffer"),
         gpu("other", 1800, 500, "fusion.1", "jit_other"),
     ]))  # fmt: skip
     found = costs.read_trace(path)
     result = costs.attribute(found, HLO, OPERATIONS)
-    expected = {"cell_0": 40, "cell_0/0->1": 10 + 200 + 50 + 20 + 100, "cell_1/1->2": 60, "cell_0/0->2": 0}
+    expected = {"cell_0": 40, "cell_0/0->1": 10 + 200 + 50 + 20 + 100, "cell_1/1->2": 60, "cell_0/0->2": 5}
     assert result.operations == pytest.approx({name: ns / 1e6 for name, ns in expected.items()})
     rest = {"jit(f)/Net/jit(relu)/log": 60, "command_buffer": 70, "MemcpyH2D": 50}
     assert result.rest == pytest.approx({name: ns / 1e6 for name, ns in rest.items()})
