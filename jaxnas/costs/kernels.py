@@ -141,7 +141,10 @@ def attribute(kernels: Iterable[Kernel], hlo: str, operations: Sequence[str], *,
     times, busy = _exclusive(own, program.callers)
     for name, ns in times.items():
         operation, op_name = program.scope(name)
-        (rest if operation is None else found)[op_name or name if operation is None else operation] += ns / 1e6 / runs
+        if operation is None:
+            rest[op_name or name] += ns / 1e6 / runs
+        else:
+            found[operation] += ns / 1e6 / runs
     wall = max(k.start + k.duration for k in own) - min(k.start for k in own)
     return Attribution(found, dict(rest), busy / 1e6 / runs, wall / 1e6 / runs)
 
