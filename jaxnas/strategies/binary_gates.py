@@ -1,5 +1,6 @@
 """Binary gates: ProxylessNAS's search, two paths in memory at a time (Cai, Zhu and Han, 2019)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -21,7 +22,13 @@ class State:
 
 
 def binary_gates(
-    space: Space, *, learning_rate: float = 1e-3, weight_decay: float = 0.0, weight_rounds: int = 1
+    space: Space,
+    *,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.0,
+    weight_rounds: int = 1,
+    expected_cost: Callable | None = None,
+    cost_weight: float = 0.0,
 ) -> Strategy:
     """Weight rounds train one sampled path; every `weight_rounds + 1`th round moves the logits, on two options each.
 
@@ -29,19 +36,24 @@ def binary_gates(
     one of the two is the output. With p the softmax over the pair and g the loss's gradient in the gates, the logits'
     is d logits_i = sum_j g_j p_j (1[i = j] - p_i) (the paper's equation 4, within the pair of section 3.2). After the
     step the pair is shifted, so that all others keep their probability. Adam has no momentum, which would move logits
-    that were not drawn. Recommends `space.derive` of the softmax.
+    that were not drawn. A cost (equation 6) is that expected within the pair, and its gradient in p is added to g: it
+    moves what was drawn, and weighs as much beside the loss wherever the probabilities are. Recommends `space.derive`
+    of the softmax.
 
     Args:
       space: its `mask` and `derive`; every decision has two options.
       learning_rate: of Adam.
       weight_decay: added to the gradient of the logits drawn.
       weight_rounds: between two rounds of the logits.
+      expected_cost: `probabilities [D, C] -> [K]` or a scalar, differentiable, as `jaxnas.costs` makes it; None: none.
+      cost_weight: loss that a unit of cost is worth; K costs are summed before.
 
     Raises:
       ValueError: a number out of its range.
     """
     adam = relaxed.adam(learning_rate, weight_decay, 0.0)
     check.integer("weight_rounds", weight_rounds, least=1)
+    cost_gradient = relaxed.priced(expected_cost, cost_weight)
     C = space.mask.shape[1]
 
     def init(key):
@@ -71,7 +83,7 @@ def binary_gates(
         learns = usable(proposal, feedback) & (proposal.budget == 0)
         pair = proposal.gates[0]
         p = jax.nn.softmax(jnp.where(pair, state.logits, -jnp.inf), -1)
-        g = relaxed.member_gradient(proposal, feedback)[0]
+        g = relaxed.member_gradient(proposal, feedback)[0] + cost_gradient(p)
         gradient = p * (g - (g * p).sum(-1, keepdims=True))
         updates, optimizer = adam.update(gradient, state.optimizer, jnp.where(pair, state.logits, 0))
         logits = jnp.where(pair, optax.apply_updates(state.logits, updates), state.logits)

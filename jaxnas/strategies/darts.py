@@ -1,5 +1,6 @@
 """DARTS: differentiable architecture search on a relaxed supernet (Liu, Simonyan and Yang, 2019)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -21,7 +22,14 @@ class State:
 
 
 def darts(
-    space: Space, *, learning_rate: float = 3e-4, weight_decay: float = 1e-3, warm_up: int = 0, momentum: float = 0.5
+    space: Space,
+    *,
+    learning_rate: float = 3e-4,
+    weight_decay: float = 1e-3,
+    warm_up: int = 0,
+    momentum: float = 0.5,
+    expected_cost: Callable | None = None,
+    cost_weight: float = 0.0,
 ) -> Strategy:
     """The softmax of architecture logits mixes the options; Adam moves the logits along the evaluator's gradient.
 
@@ -36,12 +44,15 @@ def darts(
       weight_decay: added to the logits' gradient.
       warm_up: rounds in which only weights learn.
       momentum: Adam's first decay rate.
+      expected_cost: `probabilities [D, C] -> [K]` or a scalar, differentiable, as `jaxnas.costs` makes it; None: none.
+      cost_weight: loss that a unit of cost is worth; K costs are summed before.
 
     Raises:
       ValueError: a number out of its range.
     """
     adam = relaxed.adam(learning_rate, weight_decay, momentum)
     check.integer("warm_up", warm_up, least=0)
+    cost_gradient = relaxed.priced(expected_cost, cost_weight)
 
     def init(key):
         logits = relaxed.initial(space, key)
@@ -54,8 +65,8 @@ def darts(
         return proposal, state.replace(asked=state.asked + 1)
 
     def tell(key, state, proposal, feedback):
-        pull = jax.vjp(lambda logits: relaxed.softmax(space, logits), state.logits)[1]
-        (gradient,) = pull(relaxed.member_gradient(proposal, feedback).sum(0))
+        weights, pull = jax.vjp(lambda logits: relaxed.softmax(space, logits), state.logits)
+        (gradient,) = pull(relaxed.member_gradient(proposal, feedback).sum(0) + cost_gradient(weights))
         learns = usable(proposal, feedback).any() & (state.told >= warm_up)
         state = relaxed.descend(state, adam, gradient, learns)
         return state.replace(told=state.told + proposal.active.any())

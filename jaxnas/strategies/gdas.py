@@ -1,5 +1,6 @@
 """GDAS: differentiable search that samples one path at a time (Dong and Yang, 2019)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -28,12 +29,15 @@ def gdas(
     learning_rate: float = 3e-4,
     weight_decay: float = 1e-3,
     momentum: float = 0.5,
+    expected_cost: Callable | None = None,
+    cost_weight: float = 0.0,
 ) -> Strategy:
     """A Gumbel-softmax sample, made one-hot on the way forward and soft on the way back (straight through).
 
     One option of each decision is computed. The gradient reaches the logits through the soft sample (equation 7); an
-    option that was not computed counts 0 in it. One draw serves the weight step and the gradient of a round, where the
-    authors' code draws for each. Recommends `space.derive` of the softmax.
+    option that was not computed counts 0 in it. A cost is that expected of the soft sample, as in FBNet (Wu et al.,
+    2019). One draw serves the weight step and the gradient of a round, where the authors' code draws for each.
+    Recommends `space.derive` of the softmax.
 
     Args:
       space: its `mask` and `derive`.
@@ -43,12 +47,15 @@ def gdas(
       learning_rate: of Adam.
       weight_decay: added to the logits' gradient.
       momentum: Adam's first decay rate.
+      expected_cost: `probabilities [D, C] -> [K]` or a scalar, differentiable, as `jaxnas.costs` makes it; None: none.
+      cost_weight: loss that a unit of cost is worth; K costs are summed before.
 
     Raises:
       ValueError: a number out of its range.
     """
     adam = relaxed.adam(learning_rate, weight_decay, momentum)
     check.integer("rounds", rounds, least=1)
+    cost_gradient = relaxed.priced(expected_cost, cost_weight)
     for name, value in {"temperature": temperature, "final_temperature": final_temperature}.items():
         check.real(name, value, least=1e-6)
 
@@ -76,7 +83,8 @@ def gdas(
 
     def tell(key, state, proposal, feedback):
         def pulled(gradient, extra):
-            return jax.vjp(lambda a: soft(a, extra["noise"], extra["temperature"]), state.logits)[1](gradient)[0]
+            sample, pull = jax.vjp(lambda a: soft(a, extra["noise"], extra["temperature"]), state.logits)
+            return pull(gradient + cost_gradient(sample))[0]
 
         gradient = jax.vmap(pulled)(relaxed.member_gradient(proposal, feedback), proposal.extra).sum(0)
         return relaxed.descend(state, adam, gradient, usable(proposal, feedback).any())

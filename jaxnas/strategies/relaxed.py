@@ -37,6 +37,23 @@ def adam(learning_rate: float, weight_decay: float, momentum: float) -> optax.Gr
     return optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(learning_rate, b1=momentum))
 
 
+def priced(expected_cost: Callable | None, cost_weight: float) -> Callable:
+    """`probabilities [D, C] -> [D, C]`, the gradient of `cost_weight` times the sum of `expected_cost(probabilities)`.
+
+    To be added to the loss's, so that what is descended on is loss + weight * expected cost (Cai, Zhu and Han, 2019,
+    equation 6; Wu et al., 2019): wherever the loss's gradient is taken, at a mixture, a Gumbel sample or a pair.
+
+    Raises:
+      ValueError: a negative weight, or a weight without a cost.
+    """
+    check.real("cost_weight", cost_weight, least=0)
+    if expected_cost is None:
+        if cost_weight > 0:
+            raise ValueError(f"cost_weight: {cost_weight!r} has nothing to weigh; give expected_cost, or 0.")
+        return jnp.zeros_like
+    return jax.grad(lambda probabilities: cost_weight * jnp.sum(expected_cost(probabilities)))
+
+
 def descend(state, adam: optax.GradientTransformation, gradient: chex.Array, learns: chex.Array):
     """The state of `logits` and `optimizer` after a step of Adam along the gradient `[D, C]`, where it `learns`."""
     updates, optimizer = adam.update(gradient, state.optimizer, state.logits)

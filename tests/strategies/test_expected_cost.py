@@ -1,0 +1,95 @@
+"""Expected cost in the gradient of the strategies that descend on logits."""
+
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas.search import search_scan
+from jaxnas.spaces import categorical
+from jaxnas.strategies import binary_gates, darts, gdas
+from jaxnas.types import Evaluator, population_of, scored
+
+SPACE = categorical({"first": ["a", "b", "c"], "second": ["a", "b"], "third": ["a", "b", "c"]}, name="small")
+COSTS = jnp.array([[1.0, 2.0, 4.0], [0.5, 3.0, 0.0], [2.0, 0.0, 1.0]])
+ROUNDS = 400
+FACTORIES = {
+    "darts": partial(darts, learning_rate=0.05, weight_decay=0.0),
+    "gdas": partial(gdas, rounds=ROUNDS, temperature=2.0, final_temperature=0.5, learning_rate=0.05, weight_decay=0.0),
+    "binary_gates": partial(binary_gates, learning_rate=0.05),
+}
+
+
+def expected(probabilities):
+    return (probabilities * COSTS * SPACE.mask).sum()[None]
+
+
+def losing(slope):
+    """An evaluator whose loss is linear in the weights."""
+
+    def evaluate(key, state, proposal):
+        P = population_of(proposal)
+        return scored(jnp.zeros(P)).replace(gradient=jnp.broadcast_to(slope, (P, *slope.shape))), state
+
+    gives = frozenset({"fitness", "gradient", "shared", "budget"})
+    return Evaluator("losing", lambda key: jnp.zeros(()), evaluate, gives=gives)
+
+
+@cache
+def searched(name, weight, slope=1.0):
+    """Logits and genome after a search whose loss falls by `slope` for each unit of cost spent."""
+    strategy = FACTORIES[name](SPACE, expected_cost=expected, cost_weight=weight)
+    # Dear options differ in what they are worth, so that a weight does not turn all of them at once.
+    worth = slope * COSTS * jnp.array([[0.5], [1.0], [2.0]])
+    state = search_scan(strategy, losing(-worth), rounds=ROUNDS)(jax.random.key(3))[0]
+    return np.asarray(state.strategy.logits), np.asarray(strategy.recommend(state.strategy))
+
+
+def cost_of(genome):
+    return float(COSTS[jnp.arange(3), genome].sum())
+
+
+def softmax(logits):
+    return jax.nn.softmax(jnp.where(SPACE.mask, logits, -jnp.inf), -1)
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_without_a_loss_the_cheapest_is_found(name):
+    assert searched(name, 1.0, slope=0.0)[1].tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_expected_cost_falls_as_its_weight_rises(name):
+    found = [float(expected(softmax(searched(name, w)[0]))[0]) for w in (0.0, 0.75, 1.5, 3.0)]
+    assert found == sorted(found, reverse=True) and len(set(found)) == 4, found
+    assert cost_of(searched(name, 0.0)[1]) == 9.0 and cost_of(searched(name, 3.0)[1]) == 1.5
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_no_weight_is_as_no_cost(name):
+    strategy = FACTORIES[name](SPACE)
+    slope = -COSTS * jnp.array([[0.5], [1.0], [2.0]])
+    state = search_scan(strategy, losing(slope), rounds=ROUNDS)(jax.random.key(3))[0]
+    assert np.array_equal(state.strategy.logits, searched(name, 0.0)[0])
+
+
+def test_a_mixtures_step_is_that_of_the_loss_and_the_weighted_cost():
+    weight, logits = 0.3, jnp.array([[0.3, -0.2, 0.9], [0.1, 0.6, 5.0], [0.0, 0.4, -0.3]])
+    square = lambda p: jnp.stack([expected(p)[0] ** 2, p[0, 0]])
+    slope = jnp.array([[1.0, -2.0, 0.5], [0.3, 0.7, 0.0], [0.1, 0.2, -0.4]])
+    strategy = darts(SPACE, learning_rate=0.01, weight_decay=0.0, expected_cost=square, cost_weight=weight)
+    state = strategy.init(jax.random.key(0)).replace(logits=logits)
+    proposal, state = strategy.ask(jax.random.key(0), state)
+    after = strategy.tell(jax.random.key(0), state, proposal, scored(jnp.zeros(1)).replace(gradient=slope[None]))
+    total = lambda a: (softmax(a) * slope).sum() + weight * square(softmax(a)).sum()
+    np.testing.assert_allclose(after.optimizer[1][0].mu, 0.5 * jax.grad(total)(logits), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_refusals(name):
+    with pytest.raises(ValueError, match="cost_weight: .*nothing to weigh; give expected_cost"):
+        FACTORIES[name](SPACE, cost_weight=0.1)
+    with pytest.raises(ValueError, match="cost_weight"):
+        FACTORIES[name](SPACE, expected_cost=expected, cost_weight=-0.1)
