@@ -23,6 +23,7 @@ def get_config(scale: str = "paper") -> ConfigDict:
         "name": "gdas",
         "learning_rate": config.strategy.learning_rate,
         "weight_decay": config.strategy.weight_decay,
+        "cost_weight": 0.0,
         "rounds": config.get_ref("rounds"),
         "temperature": 10.0,
         "final_temperature": 0.1,

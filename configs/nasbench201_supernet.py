@@ -43,7 +43,7 @@ def get_config(options: str = "darts") -> ConfigDict:
     }
     # Faster where there are fewer rounds.
     rate = 3e-3 if small else 3e-4
-    config.strategy = {"name": "darts", "learning_rate": rate, "weight_decay": 1e-3}
+    config.strategy = {"name": "darts", "learning_rate": rate, "weight_decay": 1e-3, "cost_weight": 0.0}
     if strategy == "gdas":
         config.strategy = {**config.strategy, "name": "gdas", "rounds": config.get_ref("rounds")}
     if strategy == "spos":
@@ -69,6 +69,8 @@ def get_config(options: str = "darts") -> ConfigDict:
         "weight_decay": 5e-4,
         "clip_norm": 5.0,
     }
+    # Latency of so many images at once, where `name` is "latency"; `strategy.cost_weight` is what a ms of it is worth.
+    config.cost = {"name": "", "path": "", "batch": 1, "anywhere": False}
     config.early_stopping = {"window": 0, "ratio": 0.75, "start": 5 if small else 10}
     # A table that knows the architecture found, and its column; "" for none.
     config.table = {"path": "", "metric": ""}

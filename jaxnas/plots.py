@@ -174,6 +174,33 @@ def scatter(
     _save(figure, path)
 
 
+def latency(held_out, path: str | pathlib.Path) -> None:
+    """Predicted against measured latency of the networks of a `costs.HeldOut`, beside what FLOPs say of them."""
+    measured, summary = held_out.measured, held_out.summary()
+    per_flop = held_out.flops * np.median(measured / held_out.flops)
+    about = {"": ("predicted", held_out.predicted), "flops_": ("by FLOPs", per_flop)}
+    figure, panels = _figure(9.6, 4.4, columns=2)
+    values = np.concatenate([measured, held_out.predicted, per_flop])
+    ends = np.array([values.min() / 1.1, values.max() * 1.1])
+    for axes, (prefix, (name, predicted)) in zip(panels, about.items(), strict=True):
+        axes.fill_between(ends, 0.9 * ends, 1.1 * ends, color=GRID, linewidth=0, label="± 10 %")
+        axes.plot(ends, ends, color=MUTED, linewidth=1)
+        axes.plot(measured, predicted, ".", color=COLORS[0], alpha=0.7)
+        axes.set_title(
+            f"ρ = {summary[prefix + 'spearman']:.3f}, mean error {summary[prefix + 'mape']:.1%}", fontsize=10, color=INK
+        )
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(*ends)
+        axes.set_ylim(*ends)
+        axes.set_xlabel("measured (ms)")
+        axes.set_ylabel(f"{name} (ms)")
+        axes.legend(frameon=False, loc="upper left")
+        _plain(axes)
+    figure.tight_layout()
+    _save(figure, path)
+
+
 def proxies(
     scores: Mapping[str, np.ndarray],
     truth: np.ndarray,

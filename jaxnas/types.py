@@ -77,6 +77,8 @@ class Space(NamedTuple):
       crossover: `(key, a, b) -> genome`.
       neighbors: `genome -> (genomes [N, ...], mask [N])`, all one-decision changes.
       canonical: `genome -> genome`, one representative for genomes that build the same network.
+      pruned: `genome -> genome`, without what does not change the output or is not computed, so that what is left costs
+        something.
       features: `genome -> [F]` float, an encoding for predictors.
       derive: `weights [D, C] -> genome`, the discrete architecture of a relaxed choice.
       unpack: `genome or weights -> {decision: choice}`, what a network's `Choice` modules are handed: Python
@@ -107,6 +109,7 @@ class Space(NamedTuple):
     size: int
     index: Callable | None = None
     from_index: Callable | None = None
+    pruned: Callable = lambda genome: genome
     allowed: Callable | None = None
 
     @property

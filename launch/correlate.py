@@ -49,7 +49,7 @@ def run(config: dict, workdir: pathlib.Path, *, architectures: int, table: str =
         raise ValueError(f"architectures: expected at least 3, got {architectures}.")
     if bool(table) != bool(metric):
         raise ValueError("metric: expected a column of --table, and --table a file; give both or neither.")
-    parts = build(config)
+    parts = build(config, workdir)
     genomes = _distinct(parts, architectures, config["seed"])
     fitness = _scores(workdir, genomes)
     names = [parts.space.to_string(g) for g in np.asarray(genomes)]
@@ -98,7 +98,7 @@ def _scores(workdir: pathlib.Path, genomes) -> np.ndarray:
     """`[count]` fitness, as the finished search in the workdir gives it."""
     config = json.loads((workdir / "config.json").read_text())
     config["rounds"] = json.loads((workdir / "result.json").read_text())["rounds"]
-    parts = build(config)
+    parts = build(config, workdir)
     shared = "shared" in parts.evaluator.gives
     state, budget = parts.evaluator.init(jax.random.key(config["seed"])), config["strategy"].get("budget", 0)
     if shared:  # all rounds are done, so this only reads what is there

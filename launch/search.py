@@ -13,14 +13,15 @@ import pathlib
 import sys
 
 import jax
+import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
 from jaxnas import plots
 from jaxnas.search import Phase, Result, search
-from jaxnas.strategies import random_search
-from jaxnas.workdir import write
-from launch import fronts, report
+from jaxnas.strategies import random_search, relaxed
+from jaxnas.workdir import claim, write
+from launch import fronts, latency, report
 from launch.wiring import Parts, build, define_config, known_of, parse_flags, use_this_machine
 
 
@@ -42,9 +43,12 @@ def main(argv: list[str]) -> None:
 
 def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0) -> dict:
     """The whole program; returns what result.json holds."""
-    parts = build(config)
+    parts = build(config, workdir)
     known_of(parts.space, config, parts.space.sample(jax.random.key(0)))  # refuses a table that does not fit, now
     fronts.given_reference(config, parts.evaluator.cost_names)
+    if parts.latency is not None:  # what a resumed run goes on with
+        claim(workdir, identity(config))
+        parts.latency.table.save(workdir / latency.FILE)
     print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({parts.space.size:,} genomes)")
     found = searched(parts, phases(parts, config), config, workdir, checkpoint_seconds=checkpoint_seconds)
     print(f"found {found.architecture}\n  {_summary(found)}")
@@ -66,6 +70,16 @@ def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
     front = fronts.found(parts, found.history, config)
     if front is not None:
         print(f"  {fronts.in_words(front)}")
+    latencies = {}
+    if parts.latency is not None:
+        members = [np.array(m["genome"]) for m in front.result["front"]] if front is not None else []
+        latencies["latency"] = latency.remeasured(parts.latency, parts.space, parts.network, [found.genome, *members])
+        own = latencies["latency"][0]
+        logits = getattr(found.state.strategy, "logits", None)
+        if logits is not None:
+            probabilities = relaxed.softmax(parts.space, logits)
+            latencies["expected_latency_ms"] = float(parts.latency.model.expected_latency(probabilities))
+        print(f"  predicted {own['predicted_ms']:.4g} ms, measured {own['measured_ms']:.4g} (noise {own['noise']:.1%})")
     curves = {parts.strategy.name: [line["fitness"] for line in found.history]}
     rows = {}
     if config.get("retrain", {}).get("seeds"):
@@ -95,6 +109,7 @@ def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
         **known,
         **collapse,
         **({} if front is None else front.result),
+        **latencies,
         "retrained": rows,
         "xla_compiles": found.xla_compiles,
         "compile_seconds": found.compile_seconds,
@@ -139,17 +154,20 @@ def searched(
     parts: Parts, phases: list[Phase], config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
 ) -> Result:
     """The search in the workdir, from where it stands there."""
-    # `rounds` may grow from one call to the next; all else identifies the run.
-    identity = {k: v for k, v in config.items() if k != "rounds"}
     return search(
         parts.space,
         phases,
         parts.evaluator,
         seed=config["seed"],
         workdir=str(workdir),
-        config=identity,
+        config=identity(config),
         checkpoint_seconds=checkpoint_seconds,
     )
+
+
+def identity(config: dict) -> dict:
+    """What makes it the same run: all but `rounds`, which may grow from one call to the next."""
+    return {k: v for k, v in config.items() if k != "rounds"}
 
 
 def _summary(found: Result) -> str:

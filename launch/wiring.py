@@ -21,12 +21,14 @@ from ml_collections import ConfigDict, config_flags
 
 from jaxnas import check, costs, evaluators, networks, spaces, strategies, tables, tasks
 from jaxnas.types import Evaluator, Space, Strategy
+from launch.latency import COST, Latency, latency_of
 
 
 class Parts(NamedTuple):
     """What a search is made of; `network` and `task` are None where the evaluator needs none.
 
-    `warm_up` is the strategy of a first phase, on whose evaluator's state `strategy` goes on; or None.
+    `warm_up` is the strategy of a first phase, on whose evaluator's state `strategy` goes on; or None. `latency` is
+    where the cost comes from; None where it is no latency.
     """
 
     space: Space
@@ -35,6 +37,7 @@ class Parts(NamedTuple):
     strategy: Strategy
     evaluator: Evaluator
     warm_up: Strategy | None = None
+    latency: Latency | None = None
 
 
 def table_file(
@@ -147,12 +150,14 @@ KNOWN: dict[str, dict[str, Callable]] = {
 }
 
 
-def build(config: Mapping[str, Any]) -> Parts:
+def build(config: Mapping[str, Any], workdir: pathlib.Path | None = None) -> Parts:
     """Builds the parts that `config.space`, `.network`, `.task`, `.strategy`, `.evaluator` and `.warm_up` name.
 
     Each is a dict with a `name`, known here or `package.module:factory` of the user's own, and its arguments;
     `.warm_up` has `rounds` besides. `config.early_stopping` has the arguments of that wrapper; a window of 0 is none.
-    `config.objective` is how a cost counts in fitness, a dict with a name too; without a name, not at all.
+    `config.cost` is the latency on this device (see `launch.latency`), by the workdir's table where it has one; a
+    strategy may take its expectation. `config.objective` is how a cost counts in fitness. Both are dicts with a name
+    too; without a name, there is none.
 
     Raises:
       ValueError: an unknown name or argument, with the nearest known one; limits or a target that nobody in the
@@ -167,8 +172,11 @@ def build(config: Mapping[str, Any]) -> Parts:
     if config.get("network"):
         network = make("network", config["network"], classes=task.outputs if task else None)
     evaluator = make("evaluator", config["evaluator"], space=space, network=network, task=task)
+    cost = latency_of(config, space, network, task, workdir)
+    if cost is not None:
+        evaluator = evaluators.with_cost(evaluator, cost.model.latency, COST)
     evaluator = with_objective(evaluator, config.get("objective"))
-    strategy = make_strategy(config["strategy"], space, evaluator)
+    strategy = make_strategy(config["strategy"], space, evaluator, cost)
     stopping = config.get("early_stopping") or {}
     if stopping.get("window"):
         strategy = strategies.early_stopping(strategy, **stopping)
@@ -176,7 +184,7 @@ def build(config: Mapping[str, Any]) -> Parts:
     warm_up = None
     if first:
         warm_up = make_strategy({k: v for k, v in first.items() if k != "rounds"}, space, evaluator)
-    return Parts(space, network, task, strategy, evaluator, warm_up)
+    return Parts(space, network, task, strategy, evaluator, warm_up, cost)
 
 
 def with_objective(evaluator: Evaluator, objective: Mapping[str, Any] | None) -> Evaluator:
@@ -186,9 +194,12 @@ def with_objective(evaluator: Evaluator, objective: Mapping[str, Any] | None) ->
     return evaluators.scalarized(evaluator, make("objective", objective))
 
 
-def make_strategy(arguments: Mapping[str, Any], space: Space, evaluator: Evaluator) -> Strategy:
+def make_strategy(
+    arguments: Mapping[str, Any], space: Space, evaluator: Evaluator, cost: Latency | None = None
+) -> Strategy:
     """The strategy of those arguments, told the evaluator's costs; refuses `limits` that nobody in its table meets."""
-    strategy = make("strategy", arguments, space=space, costs=evaluator.cost_names)
+    expected = None if cost is None else cost.model.expected_latency
+    strategy = make("strategy", arguments, space=space, costs=evaluator.cost_names, expected_cost=expected)
     if strategy.cost_names == evaluator.cost_names:  # else the pair is refused
         evaluators.attainable("config.strategy.limits", evaluator, arguments.get("limits") or {})
     return strategy

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "predictors": {"types", "check", "spaces", "pareto", "predictors"},
     "networks": NETWORKS,
     "tasks": {"types", "check", "tasks"},
-    "costs": {*NETWORKS, "tasks", "costs"},
+    "costs": {*NETWORKS, "statistics", "tasks", "costs"},
     "proxies": {*NETWORKS, "tasks", "proxies"},
     "population": {"types", "check"},
     "evaluators": {*NETWORKS, "tasks", "costs", "population", "predictors", "proxies", "evaluators"},

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import numpy as np
-from jax import lax
 
 from jaxnas import check
+from jaxnas.networks.inference import barrier
 
 
 class Timing(NamedTuple):
@@ -37,7 +37,7 @@ class Timing(NamedTuple):
     def noise(self) -> float:
         """The medians of even and odd rounds apart, as a fraction of their mean: a second measurement's surprise."""
         even, odd = np.median(self.seconds[::2]), np.median(self.seconds[1::2])
-        return float(2 * abs(even - odd) / (even + odd))
+        return float(2 * abs(even - odd) / (even + odd)) if even + odd > 0 else 0.0
 
 
 def interleaved(
@@ -99,11 +99,11 @@ def repeated(fun: Callable, times: int) -> Callable:
     check.integer("times", times, least=1)
 
     def run(x: chex.Array, *args):
-        outputs = lax.optimization_barrier(fun(x, *args))
+        outputs = barrier(fun(x, *args))
         for _ in range(times - 1):
             first = jax.tree.leaves(outputs)[0]
             x = x + 0 * first[(0,) * first.ndim].astype(x.dtype)
-            outputs = lax.optimization_barrier(fun(x, *args))
+            outputs = barrier(fun(x, *args))
         return outputs
 
     return run

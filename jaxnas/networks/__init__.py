@@ -4,6 +4,7 @@ from jaxnas.networks.choice import Choice, Gated, exists, width
 from jaxnas.networks.conv import conv_general_dilated
 from jaxnas.networks.darts import Darts
 from jaxnas.networks.extract import extract
+from jaxnas.networks.inference import for_inference
 from jaxnas.networks.mobilenet import MobileNet
 from jaxnas.networks.nasbench201 import NasBench201
 from jaxnas.networks.nasnet import NasNet
@@ -45,6 +46,7 @@ __all__ = [
     "conv_general_dilated",
     "exists",
     "extract",
+    "for_inference",
     "max_pool",
     "width",
 ]

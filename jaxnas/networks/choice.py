@@ -22,6 +22,7 @@ import numpy as np
 from jax import lax
 
 from jaxnas import check
+from jaxnas.networks.inference import materialized
 
 
 class Gated(NamedTuple):
@@ -48,6 +49,17 @@ def is_mixture(decision) -> bool:
     return not isinstance(decision, Gated) and jnp.ndim(decision) == 1
 
 
+class Options:
+    """Pairs of names and factories, which Flax leaves alone: it would look for modules in a dict's values at each use,
+    and sort the dict, and decisions with it, in lifted transforms."""
+
+    def __init__(self, options: Mapping[str, Callable[..., nn.Module]]):
+        self._pairs = tuple(options.items())
+
+    def __iter__(self):
+        return iter(self._pairs)
+
+
 class Choice(nn.Module):
     """Applies the option that `decision` selects.
 
@@ -59,9 +71,8 @@ class Choice(nn.Module):
     options: Mapping[str, Callable[..., nn.Module]]
 
     def __post_init__(self):
-        # Pairs keep their order where Flax's lifted transforms would sort a dict, and decisions with it.
         if isinstance(self.options, Mapping):
-            self.options = tuple(self.options.items())
+            self.options = Options(self.options)
         super().__post_init__()
 
     @nn.compact
@@ -71,7 +82,7 @@ class Choice(nn.Module):
         if is_static(decision):
             check.integer(f"decision of {self.name}", int(decision), least=0, most=len(names) - 1)
             name = names[decision]
-            return options[name](name=name)(x, train)
+            return options[name](name=name)(materialized(x), train)
         if self.is_initializing():
             outputs = [options[n](name=n)(x, train) for n in names]
             return jnp.zeros_like(outputs[0])  # all have their variables now; nothing needs what they computed
@@ -163,6 +174,11 @@ def switch(index, branches: Sequence[Callable], operands):
     return run(index, operands)
 
 
+def opened(decision):
+    """A decision whose gates, if it has any, have become weights of 0: for options that cost nothing to compute."""
+    return jnp.where(decision.gates, decision.weights, 0) if isinstance(decision, Gated) else decision
+
+
 def width(decision, widths: Sequence[int]):
     """A choice of width: `(features, mask)` for `y = Layer(features)(x) * mask`.
 
@@ -172,7 +188,7 @@ def width(decision, widths: Sequence[int]):
     if is_static(decision):
         check.integer("decision", int(decision), least=0, most=len(widths) - 1, because="the options of width")
         return widths[decision], 1.0
-    decision = decision.weights if isinstance(decision, Gated) else decision
+    decision = opened(decision)
     features = max(widths)
     masks = jnp.arange(features) < jnp.asarray(widths)[:, None]
     masks = masks.astype(jnp.float32)

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxnas.networks.inference import infers
+
 NHWC = ("NHWC", "HWIO", "NHWC")
 
 
@@ -42,7 +44,7 @@ def conv_general_dilated(
         and set(lhs_dilation or (1,)) == {1}
         and all(option is None for option in options.values())
     )
-    if not plain or jax.default_backend() != "cpu":
+    if not plain or jax.default_backend() != "cpu" or (infers() and not depthwise):
         return lax.conv_general_dilated(
             lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers,
             feature_group_count=feature_group_count, precision=precision, **options,

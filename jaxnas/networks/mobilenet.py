@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas import check
-from jaxnas.networks.choice import Choice, exists, is_static, switch, width
+from jaxnas.networks.choice import Choice, exists, is_static, opened, switch, width
 from jaxnas.networks.conv import conv_general_dilated
+from jaxnas.networks.inference import materialized
 from jaxnas.networks.norm import BatchNorm
 from jaxnas.networks.ops import conv
 from jaxnas.spaces.mobilenet import DEPTHS, EXPANSIONS, KERNELS, WIDTHS, factors
@@ -86,8 +87,10 @@ class MobileNet(nn.Module):
             n = len(named[name])
             if is_static(decision):
                 check.integer(f"decision of {name}", int(decision), least=0, most=n - 1)
-            elif jnp.ndim(decision) == 1 and len(decision) != n:
-                raise ValueError(f"decision of {name}: expected {n} weights, got {len(decision)}.")
+            elif jnp.ndim(opened(decision)) == 1 and len(opened(decision)) != n:
+                raise ValueError(f"decision of {name}: expected {n} weights, got {len(opened(decision))}.")
+        # Only a block that is not there spares anything: the gates of the others need not be conditionals.
+        decisions = {name: d if name.endswith("_depth") else opened(d) for name, d in decisions.items()}
         return [{f: decisions.get(f"stage_{i}_{f}", 0) for f in options} for i in range(len(self.channels))]
 
     @nn.compact
@@ -142,6 +145,7 @@ class InvertedResidual(nn.Module):
     @nn.compact
     def __call__(self, inputs, train: bool):
         x, kernel, inner, outer = inputs
+        x = materialized(x)
         y = conv(self.hidden, 1, dtype=self.dtype, name="expand_conv")(x)
         y = nn.relu6(BatchNorm(self.dtype, name="expand_norm")(y, train))
         y = Depthwise(self.kernels, self.stride, name="depthwise_conv")(y, kernel)

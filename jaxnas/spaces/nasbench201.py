@@ -41,9 +41,21 @@ def nasbench201() -> Space:
         index=index,
         from_index=from_index,
         canonical=canonical,
+        pruned=lambda genome: _living(canonical(genome)),
         to_string=to_string,
         from_string=from_string,
     )
+
+
+def _living(genome) -> jax.Array:
+    """The genome with `none` on all edges that do not lie on a path from input to output."""
+    edge = dict(zip(EDGES, genome != 0, strict=True))
+    reached, used = {0: True}, {3: True}
+    for j in (1, 2, 3):
+        reached[j] = functools.reduce(jnp.logical_or, [edge[i, j] & reached[i] for i in range(j)])
+    for i in (2, 1, 0):
+        used[i] = functools.reduce(jnp.logical_or, [edge[i, j] & used[j] for j in range(i + 1, 4)])
+    return jnp.where(jnp.stack([reached[i] & used[j] for i, j in EDGES]), genome, 0)
 
 
 def path_encoding(genome) -> jax.Array:

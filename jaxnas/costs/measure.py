@@ -1,0 +1,236 @@
+"""What networks, and the operations in them, take on the device in hand."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.extend
+import jax.numpy as jnp
+import numpy as np
+from flax.core import unfreeze
+
+from jaxnas.costs.operations import Operation
+from jaxnas.costs.timing import Timing, interleaved, repeated
+from jaxnas.networks.inference import for_inference
+from jaxnas.types import Genome, Space
+
+IRRELEVANT_FLAGS = ("xla_cpu_collective", "xla_force_host_platform_device_count", "xla_dump")
+SHORT = 1e-3
+"""Seconds of a call below which an operation is repeated within one program."""
+TIMES = 8
+
+
+class Network(NamedTuple):
+    """A stand-alone network, compiled to infer.
+
+    Attributes:
+      call: `() -> outputs`, of one batch.
+      costs: "flops", "parameters", "peak_bytes" (arguments, outputs, temporaries) and "bytes_accessed", as the compiler
+        counts them.
+      reads: whether the outputs depend on the images; else XLA removes nearly all of the network.
+    """
+
+    call: Callable[[], Any]
+    costs: dict[str, float]
+    reads: bool
+
+
+def compile_networks(
+    space: Space, network: nn.Module, genomes: Sequence[Genome], x: jax.ShapeDtypeStruct, *, seed: int = 0
+) -> list[Network]:
+    """Compiles each genome's network for inference (`networks.for_inference`), on all cores.
+
+    Args:
+      space: whose `unpack` hands the network its decisions.
+      network: called with `(decisions, x, train)`.
+      genomes: as they are; for what a prediction is of, `space.pruned` first.
+      x: shape and dtype of a batch.
+      seed: of weights and images.
+    """
+    images = _images(x, seed)
+
+    def compiled(genome):
+        decisions = space.unpack(np.asarray(genome))
+        run = lambda variables, x: network.apply(variables, decisions, x, False)
+        with for_inference():
+            shapes = jax.eval_shape(lambda key: network.init(key, decisions, images, False), jax.random.key(0))
+            traced = jax.jit(run).trace(shapes, x)
+            lowered = traced.lower()
+        program, variables = lowered.compile(), _variables(shapes, seed)
+        call = lambda: program(variables, images)
+        return Network(call, _counted(lowered, program, variables), _reads_last(traced.jaxpr.jaxpr))
+
+    return _in_parallel(compiled, genomes)
+
+
+def _counted(lowered, program, variables) -> dict[str, float]:
+    memory = program.memory_analysis()
+    peak = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+    return {
+        # Before XLA replaces operations by calls of libraries, whose work it does not count.
+        "flops": float((lowered.cost_analysis() or {}).get("flops", np.nan)),
+        "parameters": float(sum(leaf.size for leaf in jax.tree.leaves(variables.get("params", {})))),
+        "peak_bytes": float(peak - memory.alias_size_in_bytes),
+        "bytes_accessed": float((program.cost_analysis() or {}).get("bytes accessed", np.nan)),
+    }
+
+
+def _reads_last(jaxpr) -> bool:
+    """Whether outputs depend on the last input."""
+    reached = {jaxpr.invars[-1]}
+    for eqn in jaxpr.eqns:
+        if any(isinstance(v, jax.extend.core.Var) and v in reached for v in eqn.invars):
+            reached |= set(eqn.outvars)
+    return any(isinstance(v, jax.extend.core.Var) and v in reached for v in jaxpr.outvars)
+
+
+def _variables(shapes, seed: int):
+    """On the device: kernels that keep the size of their input, the rest around 1 (variances must be positive)."""
+    rng = np.random.default_rng(seed)
+
+    def draw(s):
+        kernel = len(s.shape) > 1
+        value = (
+            rng.standard_normal(s.shape) / np.sqrt(np.prod(s.shape[:-1])) if kernel else rng.uniform(0.5, 1, s.shape)
+        )
+        return jnp.asarray(value, s.dtype)
+
+    return jax.tree.map(draw, unfreeze(shapes))
+
+
+def _images(shapes, seed: int):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda s: jnp.asarray(rng.standard_normal(s.shape), s.dtype), shapes)
+
+
+def _in_parallel(fun: Callable, over: Sequence) -> list:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return list(pool.map(fun, over))
+
+
+def measure_networks(
+    networks: Sequence[Network], *, rounds: int = 5, calls_per_round: int | None = None, seed: int = 0
+) -> list[Timing]:
+    """Times networks side by side.
+
+    Args:
+      networks: see `compile_networks`.
+      rounds: see `interleaved`.
+      calls_per_round: by default as many as a twentieth of a second takes, at most 50 and at least 2.
+      seed: of the order.
+    """
+    calls = {str(i): network.call for i, network in enumerate(networks)}
+    return list(_timed(calls, rounds, calls_per_round, seed).values())
+
+
+def _timed(calls, rounds: int, calls_per_round: int | None, seed: int) -> dict[str, Timing]:
+    if calls_per_round is None:
+        few = {name: calls[name] for name in list(calls)[:8]}
+        seconds = np.median([t.least for t in interleaved(few, rounds=2, calls_per_round=1).values()])
+        calls_per_round = int(np.clip(0.05 / seconds, 2, 50))
+    return interleaved(calls, rounds=rounds, calls_per_round=calls_per_round, seed=seed)
+
+
+def measure_operations(operations: Mapping[str, Operation], *, rounds: int = 5, seed: int = 0) -> dict[str, Timing]:
+    """Times each operation alone: seconds of one; 0 for what returns its input or constants.
+
+    What takes less than a millisecond runs eight times within one program, so that dispatch does not count.
+
+    Args:
+      operations: key -> operation, see `all_operations`.
+      rounds: see `interleaved`.
+      seed: of weights, images and order.
+    """
+
+    def prepared(operation: Operation):
+        run, values = _alone(operation, seed)
+        if run is None:
+            return {}
+        lower = lambda times: jax.jit(repeated(run, times)).lower(*values)
+        with for_inference():
+            one = lower(1).compile()
+        call = lambda: jax.block_until_ready(one(*values))
+        call()
+        if min(_seconds(call) for _ in range(3)) > SHORT:
+            return {1: lambda: one(*values)}
+        with for_inference():
+            many = lower(TIMES).compile()
+        return {1: lambda: one(*values), TIMES: lambda: many(*values)}
+
+    programs = dict(zip(operations, _in_parallel(prepared, list(operations.values())), strict=True))
+    calls = {f"{key} {times}": call for key, program in programs.items() for times, call in program.items()}
+    taken = {name: t.seconds for name, t in _timed(calls, rounds, None, seed).items()} if calls else {}
+
+    def seconds(key: str, program: Mapping[int, Callable]) -> np.ndarray:
+        if not program:
+            return np.zeros((rounds, 1))
+        one = taken[f"{key} 1"]
+        return np.maximum(taken[f"{key} {TIMES}"] - np.median(one), 0) / (TIMES - 1) if TIMES in program else one
+
+    return {key: Timing(seconds(key, program)) for key, program in programs.items()}
+
+
+def _seconds(call: Callable) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _alone(operation: Operation, seed: int):
+    """`(x, variables, other arrays) -> outputs` and values for it; `(None, None)` where nothing would be computed."""
+    is_array = lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)
+    leaves, tree = jax.tree.flatten((operation.args, dict(operation.kwargs)), is_leaf=is_array)
+    arrays = [leaf for leaf in leaves if is_array(leaf)]
+
+    def called(given):
+        given = iter(given)
+        return jax.tree.unflatten(tree, [next(given) if is_array(leaf) else leaf for leaf in leaves])
+
+    def init(key, given):
+        args, kwargs = called(given)
+        return operation.module.init(key, *args, **kwargs)
+
+    def run(x, variables, rest):
+        args, kwargs = called([x, *rest])
+        return operation.module.apply(variables, *args, **kwargs)
+
+    shapes = jax.eval_shape(init, jax.random.key(0), arrays)
+    first, *rest = _images(arrays, seed)
+    values = first, _variables(shapes, seed), rest
+    jaxpr = jax.make_jaxpr(run)(*values).jaxpr
+    reads = {v for eqn in jaxpr.eqns for v in eqn.invars if isinstance(v, jax.extend.core.Var)}
+    return (run, values) if reads & set(jaxpr.invars) else (None, None)
+
+
+def environment(x: jax.ShapeDtypeStruct) -> dict[str, Any]:
+    """What the latency of a network on the batch `x` depends on besides: device, versions, flags."""
+    device = jax.devices()[0]
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    found = {
+        "platform": device.platform,
+        "device": device.device_kind,
+        "jax": jax.__version__,
+        "jaxnas": importlib.metadata.version("jaxnas"),
+        "xla_flags": sorted(f for f in flags if not f.lstrip("-").startswith(IRRELEVANT_FLAGS)),
+        "shape": list(x.shape),
+        "dtype": jnp.dtype(x.dtype).name,
+    }
+    if device.platform == "cpu":
+        found |= {"processor": _processor(), "threads": len(os.sched_getaffinity(0))}
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,137 @@
+"""Searches with latency on this device, from the profile to the candidates that are measured again."""
+
+import json
+
+import numpy as np
+import pytest
+
+from configs import mnasnet, profile, proxylessnas
+from jaxnas import costs, evaluators
+from launch import profile as program
+from launch import search
+from launch.wiring import build
+
+CHAIN = {"kernels": (3, 5), "expansions": (3,), "depths": (1, 2), "widths": (1.0,)}
+
+
+def quick(space, network):
+    """An evaluator that prefers large kernels, which are slow."""
+    return evaluators.direct(lambda key, genome: 1.0 + genome.sum())
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory):
+    config = profile.get_config("mobilenet,small").to_dict()
+    config["space"].update(CHAIN)
+    config["network"].update(CHAIN)
+    config |= {"image": (8, 8, 1), "held_out": 3, "calibration": 4, "rounds": 2}
+    workdir = tmp_path_factory.mktemp("profile")
+    return program.run(config, workdir), workdir, config
+
+
+@pytest.fixture
+def config(profiled):
+    config = mnasnet.get_config("small").to_dict()
+    config["space"].update(CHAIN)
+    config["network"].update(CHAIN)
+    config["evaluator"] = {"name": "test_latency_cost:quick"}
+    config["strategy"] = {"name": "random_search", "proposals": 4}
+    config["cost"] |= {"batch": 8, "path": str(profiled[1] / "latency_table.json")}
+    config["objective"]["target"] = 100.0
+    return config | {"rounds": 2, "random_search": False, "retrain": {"seeds": 0}}
+
+
+def test_profile_leaves_a_table_its_validation_and_a_picture(profiled):
+    result, workdir, _ = profiled
+    held_out = json.loads((workdir / "result.json").read_text())["heldout"]
+    names = "spearman mape within_5 within_10 noise_floor_mape flops_spearman flops_mape n uncalibrated_mape"
+    assert set(names.split()) <= set(held_out) and held_out["n"] == 3
+    assert (workdir / "latency.png").stat().st_size > 10_000
+    assert costs.load_latency_table(workdir / "latency_table.json").batch.shape == (8, 8, 8, 1)
+
+
+def test_a_table_is_not_overwritten(profiled):
+    _, workdir, config = profiled
+    with pytest.raises(ValueError, match="holds a latency table already; give another"):
+        program.run(config, workdir)
+
+
+def test_a_noisy_run_says_that_it_says_nothing(profiled, tmp_path, monkeypatch):
+    table = costs.load_latency_table(profiled[1] / "latency_table.json")
+    monkeypatch.setattr(costs, "profile", lambda *args, **kwargs: costs.Profile(table, None))
+    monkeypatch.setattr(program, "NOISY", -1.0)
+    result = program.run({**profiled[2], "held_out": 0}, tmp_path / "p")
+    assert not result["valid"] and "the noise floor is" in result["why_invalid"] and "heldout" not in result
+
+
+def test_search_measures_its_candidates_again(config, tmp_path):
+    result = search.run(config, tmp_path / "run")
+    found, *others = result["latency"]
+    assert found["architecture"] == result["architecture"]
+    assert found["predicted_ms"] == pytest.approx(result["cost"]["latency_ms"], rel=1e-5) and found["measured_ms"] > 0
+    assert {line["architecture"] for line in others} == {member["architecture"] for member in result["front"]}
+    kept = costs.load_latency_table(tmp_path / "run" / "latency_table.json")
+    assert kept.operations == costs.load_latency_table(config["cost"]["path"]).operations
+
+
+def test_search_without_a_table_measures_one_and_goes_on_with_it(config, tmp_path, monkeypatch):
+    made = []
+    real = costs.load_latency_table(config["cost"]["path"])
+
+    def profiled(*args, **kwargs):
+        made.append(args)
+        return costs.Profile(real, None)
+
+    monkeypatch.setattr(costs, "profile", profiled)
+    config["cost"]["path"] = ""
+    first = search.run(config, tmp_path / "run")
+    again = search.run({**config, "rounds": 3}, tmp_path / "run")
+    assert len(made) == 1 and again["evaluations"] == first["evaluations"] + 4
+
+
+def test_strategies_take_the_expectation(config):
+    gates = proxylessnas.get_config("small").to_dict()
+    config["strategy"] = {**gates["strategy"], "cost_weight": 0.5}
+    parts = build({**config, "objective": {}})
+    assert parts.strategy.name == "binary_gates"
+    uniform = parts.space.mask / parts.space.mask.sum(1, keepdims=True)
+    assert float(parts.latency.model.expected_latency(np.float32(uniform))) > 0
+
+
+def test_a_target_that_nobody_meets_is_refused(config):
+    config["objective"]["target"] = 1e-6
+    with pytest.raises(ValueError, match=r"config.objective.target: no .* latency_ms of at most 1e-06; the fastest"):
+        build(config)
+    config["objective"] = {}
+    config["strategy"] = {"name": "nsga2", "population_size": 4, "proposals": 4, "limits": {"latency_ms": 1e-6}}
+    with pytest.raises(ValueError, match="config.strategy.limits: no architecture"):
+        build(config)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "latencies"}, "config.cost.name: unknown 'latencies'. Did you mean 'latency'"),
+        ({"pth": "x"}, "config.cost, argument of 'latency': unknown 'pth'. Did you mean 'path'"),
+        ({"batch": 0}, "config.cost.batch: expected at least 1"),
+        ({"batch": 64}, r"measured elsewhere: shape \[8, 8, 8, 1\], here \[64, 8, 8, 1\]"),
+        ({"path": "none.json"}, "none.json cannot be read"),
+    ],
+)
+def test_bad_costs_are_refused(config, change, message):
+    config["cost"] |= change
+    with pytest.raises(ValueError, match=message):
+        build(config)
+
+
+def test_a_table_of_another_network_is_refused(config):
+    config["network"]["channels"] = (8, 24)
+    with pytest.raises(ValueError, match="which the table does not have"):
+        build(config)
+
+
+@pytest.mark.parametrize("scale", ["paper", "small"])
+def test_mnasnet_and_proxylessnas_search_the_same_chain_for_the_same_cost(scale):
+    ours, theirs = mnasnet.get_config(scale), proxylessnas.get_config(scale)
+    for part in ("space", "network", "task", "cost"):
+        assert ours[part].to_dict() == theirs[part].to_dict()
