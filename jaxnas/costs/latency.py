@@ -154,12 +154,15 @@ class LatencyTable(NamedTuple):
         return jax.ShapeDtypeStruct(tuple(self.environment["shape"]), self.environment["dtype"])
 
     def save(self, path: str | pathlib.Path) -> None:
-        """Writes JSON."""
+        """Writes JSON, whole or not at all."""
         fields = self._asdict()
         fields["operations"] = {k: e._asdict() for k, e in self.operations.items()}
         rounded = lambda ms: np.vectorize(lambda v: float(f"{v:.6g}"), otypes=[float])(ms).tolist()
         fields["terms"] = [{"decisions": list(t.decisions), "ms": rounded(t.ms)} for t in self.terms]
-        pathlib.Path(path).write_text(json.dumps({"format": FORMAT, **fields}))
+        path = pathlib.Path(path)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(json.dumps({"format": FORMAT, **fields}))
+        partial.replace(path)
 
 
 def latency_table(
