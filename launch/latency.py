@@ -50,6 +50,7 @@ def latency_of(
     else:
         print(f"measuring latencies on {jax.devices()[0].device_kind}, {options['batch']} images a batch ...")
         table = costs.profile(space, network, x, say=lambda text: print(f"  {text}")).table
+        print(f"  measured twice, networks differ by {table.calibration['noise_floor']:.1%}")
     found = Latency(table, costs.latency_model(space, network, table))
     _attainable(config, space, found.model)
     return found

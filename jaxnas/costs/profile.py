@@ -92,13 +92,14 @@ def profile(
     """
     check.integer("held_out", held_out, least=0)
     check.integer("calibration", calibration, least=1)
-    genomes = _distinct(space, held_out + SPARE + CANDIDATES, seed)
-    if len(genomes) < held_out + SPARE + calibration:
+    drawn = held_out + SPARE if held_out else 0
+    genomes = _distinct(space, drawn + CANDIDATES, seed)
+    if len(genomes) < drawn + calibration:
         raise ValueError(f"held_out: space {space.name!r} has {len(genomes)} networks for {held_out} + {calibration}.")
-    tested, candidates = genomes[: held_out + SPARE], genomes[held_out + SPARE :]
+    tested, candidates = genomes[:drawn], genomes[drawn:]
     operations = all_operations(space, network, x, seed=seed)
     say(f"{len(operations.distinct)} distinct operations")
-    tested, programs = _reading(tested, compile_networks(space, network, tested if held_out else [], x, seed=seed))
+    tested, programs = _reading(tested, compile_networks(space, network, tested, x, seed=seed))
     tested, programs = tested[:held_out], programs[:held_out]
     timings = measure_operations(operations.distinct, rounds=rounds, seed=seed)
     alone = np.array([1e3 * timings[key].median for key in operations.distinct])
@@ -108,10 +109,10 @@ def profile(
     chosen, calibrating = _reading(chosen, compile_networks(space, network, chosen, x, seed=seed))
     networks = measure_networks([*programs, *calibrating], rounds=rounds, seed=seed)
     say(f"{len(networks)} networks timed")
-    table = latency_table(space, operations, timings, chosen, networks[held_out:], x)
+    table = latency_table(space, operations, timings, chosen, networks[len(programs) :], x)
     if not held_out:
         return Profile(table, None)
-    counts, own = operations.counts(tested), networks[:held_out]
+    counts, own = operations.counts(tested), networks[: len(programs)]
     predicted = sum(term.ms[tuple(tested[:, d] for d in term.decisions)] for term in table.terms)
     return Profile(
         table,
