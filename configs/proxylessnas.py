@@ -1,4 +1,4 @@
-"""ProxylessNAS (Cai, Zhu and Han, 2019): a MobileNetV2 chain by binary gates, expected latency in the gradient.
+"""ProxylessNAS (Cai, Zhu and Han, 2019): the chain of `configs/mnasnet.py` by binary gates, latency in the gradient.
 
     python -m launch.search --config=configs/proxylessnas.py:small        # digits, two CPU cores
     python -m launch.profile --config=configs/profile.py:mobilenet --config.batch=1 --workdir=DIR
@@ -16,27 +16,14 @@ search measures a table first. What is found is measured again, beside what was 
 
 from ml_collections import ConfigDict
 
-from jaxnas import check
+from configs import mnasnet
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    check.one_of("scale (after the colon)", scale, ("paper", "small"))
+    config = mnasnet.get_config(scale).unlock()
     small = scale == "small"
-    chain = {"depths": (1, 2) if small else (2, 3, 4), "widths": (1.0,) if small else (0.75, 1.0, 1.25)}
     steps = 600 if small else 60_000
-    config = ConfigDict()
-    config.seed = 0
     config.rounds = 2 * steps  # a weight step, then one of the gates
-    config.space = {"name": "mobilenet", "stages": 2 if small else 5, **chain}
-    config.task = {"name": "digits"} if small else {"name": "npz", "path": "cifar10.npz", "validation": 0.1}
-    config.network = {
-        "name": "mobilenet",
-        "channels": (8, 16) if small else (24, 32, 64, 96, 160),
-        "strides": (1, 2) if small else (1, 2, 2, 1, 2),
-        "stem": 8 if small else 16,
-        "features": 64 if small else 1280,
-        **chain,
-    }
     config.strategy = {
         "name": "binary_gates",
         "learning_rate": 0.02 if small else 0.006,
@@ -50,8 +37,5 @@ def get_config(scale: str = "paper") -> ConfigDict:
         "learning_rate": 0.1 if small else 0.025,
         "weight_decay": 1e-4,
     }
-    # Latency of so many images at once; measured first where there is no path to a table.
-    config.cost = {"name": "latency", "path": "", "batch": 64 if small else 1, "anywhere": False}
-    config.retrain = {"steps": 400 if small else 100_000, "seeds": 1 if small else 0, "plan": "bucket"}
-    config.random_search = small
+    del config.objective  # the cost is in the gradient
     return config.lock()

@@ -177,10 +177,9 @@ def scatter(
 def latency(held_out, path: str | pathlib.Path) -> None:
     """Predicted against measured latency of the networks of a `costs.HeldOut`, beside what FLOPs say of them."""
     measured, summary = held_out.measured, held_out.summary()
-    per_flop = held_out.flops * np.median(measured / held_out.flops)
-    about = {"": ("predicted", held_out.predicted), "flops_": ("by FLOPs", per_flop)}
+    about = {"": ("predicted", held_out.predicted), "flops_": ("by FLOPs", held_out.by_flops)}
     figure, panels = _figure(9.6, 4.4, columns=2)
-    values = np.concatenate([measured, held_out.predicted, per_flop])
+    values = np.concatenate([measured, held_out.predicted, held_out.by_flops])
     ends = np.array([values.min() / 1.1, values.max() * 1.1])
     for axes, (prefix, (name, predicted)) in zip(panels, about.items(), strict=True):
         axes.fill_between(ends, 0.9 * ends, 1.1 * ends, color=GRID, linewidth=0, label="± 10 %")

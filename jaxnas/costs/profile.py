@@ -40,11 +40,15 @@ class HeldOut(NamedTuple):
     flops: np.ndarray
     noise_floor: float
 
+    @property
+    def by_flops(self) -> np.ndarray:
+        """`[N]` ms, FLOPs times one factor that is fitted to these very networks."""
+        return self.flops * np.median(self.measured / self.flops)
+
     def summary(self) -> dict[str, float]:
         """Spearman's correlation with what was measured, mean relative error (MAPE), and the shares within 5 and 10 %;
         of FLOPs too, after one factor is fitted to these very networks."""
-        per_flop = self.flops * np.median(self.measured / self.flops)
-        about = {"": self.predicted, "uncalibrated_": self.uncalibrated, "flops_": per_flop}
+        about = {"": self.predicted, "uncalibrated_": self.uncalibrated, "flops_": self.by_flops}
         found: dict[str, float] = {}
         for name, predicted in about.items():
             error = abs(predicted / self.measured - 1)
