@@ -27,6 +27,11 @@ from jaxnas import check
 PLANS = ("auto", "map", "vmap", "bucket")
 
 
+def planned(plan: str) -> str:
+    """The plan that "auto" stands for on this backend, or the plan itself."""
+    return plan if plan != "auto" else "map" if jax.default_backend() == "cpu" else "vmap"
+
+
 class Population(NamedTuple):
     """A function over populations.
 
@@ -57,8 +62,7 @@ def over_population(
       ValueError: an unknown plan, or a chunk where none applies.
     """
     check.one_of("plan", plan, PLANS)
-    if plan == "auto":
-        plan = "map" if jax.default_backend() == "cpu" else "vmap"
+    plan = planned(plan)
     if chunk is not None:
         check.integer("chunk", chunk, least=1)
         if plan != "vmap":

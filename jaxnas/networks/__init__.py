@@ -1,7 +1,7 @@
 """How a genome becomes a Flax module, called with `(decisions, x, train)`."""
 
 from jaxnas.networks.choice import Choice, Gated, exists, width
-from jaxnas.networks.conv import conv_general_dilated
+from jaxnas.networks.conv import conv_general_dilated, side_by_side
 from jaxnas.networks.darts import Darts
 from jaxnas.networks.extract import extract
 from jaxnas.networks.inference import for_inference
@@ -48,5 +48,6 @@ __all__ = [
     "extract",
     "for_inference",
     "max_pool",
+    "side_by_side",
     "width",
 ]

@@ -84,7 +84,7 @@ class _Follower:
         return jax.lax.switch(operands[0], [taken(b) for b in params["branches"]], total, *operands[1:])
 
     def _scan(self, params, operands, owners, total, seen):
-        n, c = params["num_consts"], params["num_carry"]
+        n, c = _constants_and_carry(params)
         consts, carry, rows = operands[:n], operands[n : n + c], operands[n + c :]
         total = self._parameters(consts, owners[:n], total, seen)
         own = [None] * (n + c) + [None if o in seen else o for o in owners[n + c :]]
@@ -114,6 +114,14 @@ class _Follower:
 
         carry, total = jax.lax.while_loop(condition, body, (list(carry), total))
         return carry, total
+
+
+def _constants_and_carry(params) -> tuple[int, int]:
+    """How many of a scan's operands are constants, and how many the carry."""
+    if "ft_in" in params:  # from JAX 0.11 on
+        constants, carry, _ = params["ft_in"].unpack()
+        return len(constants), len(carry)
+    return params["num_consts"], params["num_carry"]
 
 
 def _moves(eqn) -> bool:
