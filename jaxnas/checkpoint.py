@@ -17,13 +17,15 @@ class Checkpoints(NamedTuple):
     """Saves and restores `(state, note)`: a pytree of arrays, and a small JSON dict.
 
     Attributes:
-      save: `(step, state, note)`; atomic, keeps the last two.
+      save: `(step, state, note)`; atomic, keeps the last two. Files are written in the background.
+      wait: `()`, until all is written.
       latest: `() -> step or None`.
       note: `step -> note`.
       restore: `(step, like) -> state` with the structure of `like`; raises `CheckpointError`.
     """
 
     save: Any
+    wait: Any
     latest: Any
     note: Any
     restore: Any
@@ -35,9 +37,14 @@ def checkpoints(directory: str | pathlib.Path) -> Checkpoints:
 
     directory = pathlib.Path(directory).absolute()
     directory.mkdir(parents=True, exist_ok=True)
+    # Of several processes, one has the files and asks nobody.
+    index = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=index, active_processes={index})
+    if jax.process_count() == 1:
+        alone = ocp.options.MultiprocessingOptions()
     manager = ocp.CheckpointManager(
         directory,
-        options=ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False),
+        options=ocp.CheckpointManagerOptions(max_to_keep=2, multiprocessing_options=alone),
         item_names=("arrays", "note"),
     )
 
@@ -46,7 +53,6 @@ def checkpoints(directory: str | pathlib.Path) -> Checkpoints:
         stored = {name: a for name, a in arrays.items() if a.size}  # Orbax saves no empty arrays
         note = {"note": note, "arrays": _layout(arrays), "sha256": _digest(arrays)}
         manager.save(step, args=ocp.args.Composite(arrays=ocp.args.StandardSave(stored), note=ocp.args.JsonSave(note)))
-        manager.wait_until_finished()
 
     def read(step: int, item: str, args) -> Any:
         try:
@@ -82,7 +88,7 @@ def checkpoints(directory: str | pathlib.Path) -> Checkpoints:
         leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
         return jax.tree.unflatten(treedef, [jax.numpy.asarray(arrays[_name(path)]) for path, _ in leaves])
 
-    return Checkpoints(save, manager.latest_step, note, restore)
+    return Checkpoints(save, manager.wait_until_finished, manager.latest_step, note, restore)
 
 
 def _name(path) -> str:

@@ -8,13 +8,16 @@ How a population runs best depends on the backend, so the plan is a choice:
   default on accelerators, which small kernels leave idle; `chunk` bounds how many are in memory at once.
 - "bucket": one program for each distinct genome, which is then static; repays its compile only in long trainings.
 
-"map" and "vmap" are jittable and split the population over devices. Where P is a multiple of their number, devices
-never wait for each other inside the program; else they do at its end, and XLA:CPU ends a process in which one waits
-for over a minute, unless `--xla_cpu_collective_call_terminate_timeout_seconds` in `XLA_FLAGS` allows it (programs do).
+"map" and "vmap" are jittable and split the population over devices, along a mesh of one axis, "population". P need not
+be a multiple of their number. What they wait for each other for, and all that they tell each other, is one gather of
+the P results at the end, and not even that where P is a multiple and all are of one process. XLA:CPU ends a process in
+which one waits for over a minute, unless `--xla_cpu_collective_call_terminate_timeout_seconds` in `XLA_FLAGS` allows it
+(programs do).
 """
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -55,11 +58,11 @@ def over_population(
     Args:
       fn: traceable; with plan "bucket" its genome is NumPy, so that networks compile for it alone.
       plan: "map", "vmap", "bucket", or "auto" to pick by backend.
-      devices: to split the population over; all of them by default.
+      devices: to split the population over, of all processes; all of them by default.
       chunk: with "vmap", members side by side on a device; all by default.
 
     Raises:
-      ValueError: an unknown plan, or a chunk where none applies.
+      ValueError: an unknown plan, a chunk where none applies, or devices of some processes only.
     """
     check.one_of("plan", plan, PLANS)
     plan = planned(plan)
@@ -70,8 +73,9 @@ def over_population(
     if plan == "bucket":
         return _bucketed(fn)
     devices = list(jax.devices() if devices is None else devices)
+    several = of_all_processes(devices)
     mesh = Mesh(np.array(devices), ("population",))
-    axis = PartitionSpec("population")
+    axis, whole = PartitionSpec("population"), PartitionSpec()
 
     def share(args, shared):
         one = lambda *args: fn(*args, *shared)
@@ -94,13 +98,31 @@ def over_population(
         pad = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[:1], extra, 0)]) if extra else leaf
         args = jax.tree.map(pad, (active, genomes, *args))
         args = (args[0] & (jnp.arange(P + extra) < P), *args[1:])  # what was padded is not active
-        whole = PartitionSpec()
-        sharded = jax.shard_map(share, mesh=mesh, in_specs=(axis, whole), out_specs=axis, check_vma=False)
+        gather = several or extra > 0  # else outputs stay where they are, for the host to read
+        split = partial(jax.shard_map, mesh=mesh, in_specs=(axis, whole), check_vma=False)
+        everywhere = lambda leaf: jax.lax.all_gather(leaf, "population", tiled=True)
+        gathered = split(lambda *a: jax.tree.map(everywhere, share(*a)), out_specs=whole)
+        sharded = gathered if gather else split(share, out_specs=axis)
         outputs = jax.tree.map(lambda leaf: leaf[:P], (share if len(devices) == 1 else sharded)(args, shared))
         keep = lambda leaf: jnp.where(active.reshape(P, *[1] * (leaf.ndim - 1)), leaf, jnp.zeros_like(leaf))
         return jax.tree.map(keep, outputs)
 
     return Population(run, True, lambda: {"plan": plan, "devices": len(devices), "chunk": chunk})
+
+
+def of_all_processes(devices: Sequence[Any]) -> bool:
+    """Whether there are several processes, each of which has some of the devices.
+
+    Raises:
+      ValueError: a process has none, so that it could not take part.
+    """
+    missing = set(range(jax.process_count())) - {device.process_index for device in devices}
+    if missing:
+        raise ValueError(
+            f"devices: expected some of each of the {jax.process_count()} processes, got {len(devices)} devices, none "
+            f"of process {', '.join(map(str, sorted(missing)))}."
+        )
+    return jax.process_count() > 1
 
 
 def _bucketed(fn: Callable) -> Population:

@@ -4,6 +4,8 @@
 runs it inside one program, to be jitted and vmapped over seeds. Same key, same search.
 """
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,7 +18,7 @@ import numpy as np
 from flax import struct
 from tqdm import tqdm
 
-from jaxnas import check
+from jaxnas import check, preemption
 from jaxnas.population import CompileMeter, over_population
 from jaxnas.types import Evaluator, Feedback, Genome, Proposal, Space, Strategy, population_of, usable
 from jaxnas.workdir import Workdir
@@ -189,6 +191,7 @@ def search(
     config: dict | None = None,
     checkpoint_seconds: float = 10.0,
     progress: bool = True,
+    on_round: Callable[[dict], None] | None = None,
 ) -> Result:
     """Runs a search from the host, and resumes it where `workdir` holds an unfinished one.
 
@@ -203,6 +206,11 @@ def search(
         cannot tell one tournament size from another: give your own settings where a workdir is kept.
       checkpoint_seconds: save after the first round that ends this long after the last save, and after the last.
       progress: whether to show a progress bar.
+      on_round: is called after each round with what `metrics.jsonl` has of it: `round`, `evaluations`, `invalid`,
+        `best` fitness so far, that of the round (`fitness`, the mean), and `seconds` of `ask`, `evaluate`, `tell`,
+        `checkpoint`, `compile` (in none of the others) and `total`.
+
+    With a workdir, SIGTERM saves and ends the process (see `jaxnas.preemption`).
 
     Raises:
       ValueError: parts that do not fit, a `workdir` of another config or that cannot be written.
@@ -237,33 +245,48 @@ def search(
     if run.note is not None:
         state = run.restore(state)
     reached = (t, state, len(run.history))  # assigned as one, so that an interrupt never sees half a round
+    one_at_a_time = threading.RLock()
 
     def save():
-        step, state, history = reached
-        seconds = spent + time.perf_counter() - start
-        run.save(step, state, history, seconds=seconds, compiles=meter.compiles, compile_seconds=meter.seconds)
+        with one_at_a_time:
+            step, state, history = reached
+            seconds = spent + time.perf_counter() - start
+            run.save(step, state, history, seconds=seconds, compiles=meter.compiles, compile_seconds=meter.seconds)
+
+    def leave() -> str:
+        with one_at_a_time:
+            save()
+            run.flush()
+            return f"saved after round {reached[0]}; the same command resumes."
 
     bar, saved = _Progress(run.history, ends[-1] - t, progress), time.perf_counter()
     try:
-        for number, (phase, end) in enumerate(zip(phases, ends, strict=True)):
-            if number < begin:
-                continue
-            if number > begin:
-                state = state.replace(strategy=_init_strategy(init_key, phase.strategy, number))
-            parts, clock = _on_host(phase.strategy, evaluator, meter)
-            one = step(*parts)
-            for t in range(reached[0], end):
-                state, record = one(jax.random.fold_in(rounds_key, t), state)
-                record = jax.tree.map(np.asarray, record)
-                lines = list(_lines(space, evaluator, record, t, number, clock["seconds"]))
-                run.append(lines)
-                reached = (t + 1, state, len(run.history))
-                bar.advance(lines, ends[-1] - t - 1)
-                if time.perf_counter() - saved > checkpoint_seconds or t + 1 == ends[-1]:
-                    save()
-                    saved = time.perf_counter()
-    except KeyboardInterrupt:
-        save()
+        with preemption.saving(leave) if run.path else contextlib.nullcontext():
+            for number, (phase, end) in enumerate(zip(phases, ends, strict=True)):
+                if number < begin:
+                    continue
+                if number > begin:
+                    state = state.replace(strategy=_init_strategy(init_key, phase.strategy, number))
+                clock = _Clock(meter)
+                one = step(*_on_host(phase.strategy, evaluator, clock))
+                for t in range(reached[0], end):
+                    clock.start()
+                    state, record = one(jax.random.fold_in(rounds_key, t), state)
+                    record = jax.tree.map(np.asarray, record)
+                    lines = list(_lines(space, evaluator, record, t, number, clock.seconds["evaluate"]))
+                    run.append(lines)
+                    reached = (t + 1, state, len(run.history))
+                    bar.advance(lines, ends[-1] - t - 1)
+                    if time.perf_counter() - saved > checkpoint_seconds or t + 1 == ends[-1]:
+                        clock.timed("checkpoint", save)()
+                        saved = time.perf_counter()
+                    metrics = {"round": t, **bar.metrics(), "seconds": clock.stop()}
+                    run.measure(metrics)
+                    if on_round is not None:
+                        on_round(metrics)
+    except BaseException as error:
+        if isinstance(error, (KeyboardInterrupt, jax.errors.JaxRuntimeError)):  # the latter where a process is gone
+            leave()
         raise
     finally:
         bar.close()
@@ -296,20 +319,42 @@ def _init_strategy(key, strategy: Strategy, phase: int):
     return strategy.init(jax.random.fold_in(jax.random.split(key)[1], phase))
 
 
-def _on_host(strategy: Strategy, evaluator: Evaluator, meter: CompileMeter):
-    """The parts jitted where they can be, and a clock of the last evaluation (without compiles)."""
-    evaluate = jax.jit(evaluator.evaluate) if evaluator.jittable else evaluator.evaluate
-    clock = {}
+class _Clock:
+    """Seconds of a round, by what they went into; compiles count for themselves."""
 
-    def timed(*args):
-        begin, compiling = time.perf_counter(), meter.seconds
-        feedback, state = jax.block_until_ready(evaluate(*args))
-        clock["seconds"] = time.perf_counter() - begin - (meter.seconds - compiling)
+    def __init__(self, meter: CompileMeter):
+        self._meter = meter
+        self.start()
+
+    def start(self) -> None:
+        self.seconds = dict.fromkeys(("ask", "evaluate", "tell", "checkpoint"), 0.0)
+        self._began, self._compiled = time.perf_counter(), self._meter.seconds
+
+    def timed(self, part: str, fn: Callable) -> Callable:
+        def run(*args):
+            begin, compiling = time.perf_counter(), self._meter.seconds
+            out = jax.block_until_ready(fn(*args))
+            self.seconds[part] += time.perf_counter() - begin - (self._meter.seconds - compiling)
+            return out
+
+        return run
+
+    def stop(self) -> dict[str, float]:
+        whole = {"compile": self._meter.seconds - self._compiled, "total": time.perf_counter() - self._began}
+        return {name: round(seconds, 6) for name, seconds in {**self.seconds, **whole}.items()}
+
+
+def _on_host(strategy: Strategy, evaluator: Evaluator, clock: _Clock) -> tuple[Strategy, Evaluator]:
+    """The parts jitted where they can be, and timed."""
+    evaluate = clock.timed("evaluate", jax.jit(evaluator.evaluate) if evaluator.jittable else evaluator.evaluate)
+
+    def read(*args):
+        feedback, state = evaluate(*args)
         # On the host, so that the strategy's state never takes over the evaluator's sharding, and with it a compile.
         return jax.tree.map(np.asarray, feedback), state
 
-    strategy = strategy._replace(ask=jax.jit(strategy.ask), tell=jax.jit(strategy.tell))
-    return (strategy, evaluator._replace(evaluate=timed)), clock
+    ask, tell = (clock.timed(name, jax.jit(getattr(strategy, name))) for name in ("ask", "tell"))
+    return strategy._replace(ask=ask, tell=tell), evaluator._replace(evaluate=read)
 
 
 def _check_shapes(proposal: Proposal, feedback: Feedback, evaluator: Evaluator) -> None:
@@ -358,7 +403,7 @@ class _Progress:
     """The bar: evaluations, best fitness so far, architectures per second, time left."""
 
     def __init__(self, history: list[dict], rounds_left: int, enabled: bool):
-        self._best, self._invalid = float("nan"), 0
+        self._best, self._invalid, self._evaluations, self._last = float("nan"), 0, 0, []
         self._bar = tqdm(
             initial=len(history),
             total=len(history) + rounds_left,
@@ -371,9 +416,9 @@ class _Progress:
         self._count(history)
 
     def advance(self, lines: list[dict], rounds_left: int) -> None:
+        self._count(lines)
         if self._bar.disable:
             return
-        self._count(lines)
         self._bar.total = self._bar.n + len(lines) + rounds_left * max(len(lines), 1)
         self._bar.set_postfix_str(
             f"best {self._best:.4f}" + (f", {self._invalid} invalid" if self._invalid else ""), refresh=False
@@ -387,3 +432,15 @@ class _Progress:
     def _count(self, lines: list[dict]) -> None:
         self._best = np.fmax.reduce([self._best, *(line["fitness"] for line in lines if line["valid"])])
         self._invalid += sum(not line["valid"] for line in lines)
+        self._evaluations += len(lines)
+        self._last = [line["fitness"] for line in lines if line["valid"]]
+
+    def metrics(self) -> dict[str, float | int | None]:
+        """Of the search up to now, and of the last round."""
+        best, fitness = float(self._best), float(np.mean(self._last)) if self._last else float("nan")
+        return {
+            "evaluations": self._evaluations,
+            "invalid": self._invalid,
+            "best": best if np.isfinite(best) else None,
+            "fitness": fitness if np.isfinite(fitness) else None,
+        }

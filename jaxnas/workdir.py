@@ -6,11 +6,14 @@ import os
 import pathlib
 from typing import Any
 
+from jaxnas import processes
 from jaxnas.checkpoint import CheckpointError, checkpoints
 
 
 class Workdir:
     """The files of one run, or none at all where `path` is None.
+
+    Of several processes the first has them, and what it reads all know (see `jaxnas.processes`).
 
     `history.jsonl` may run ahead of the last checkpoint. What is ahead is dropped on resume and evaluated again, to
     the same lines.
@@ -30,28 +33,44 @@ class Workdir:
         self.path = None if path is None else pathlib.Path(path).absolute()
         self.history: list[dict] = []
         self.note: dict | None = None
-        if self.path is None:
-            return
+        self._has_files = self.path is not None and processes.is_first()
+        if self.path is not None:
+            self.note, self.history = processes.from_first(lambda: self._open(config))
+
+    def _open(self, config: dict) -> tuple[dict | None, list[dict]]:
         claim(self.path, config)
         with writing(self.path):
             self._checkpoints = checkpoints(self.path / "checkpoints")
             step = self._checkpoints.latest()
-            if step is not None:
-                self.note = self._checkpoints.note(step)
-                self.history = self._read_history(self.note["history"])
-            self._file = self._rewrite_history()
+            note = None if step is None else self._checkpoints.note(step)
+            history = [] if note is None else self._read_history(note["history"])
+            lines = "".join(json.dumps(line) + "\n" for line in history)
+            write(self.path / "history.jsonl", lines)
+            self._file = (self.path / "history.jsonl").open("a")
+            self._metrics = (self.path / "metrics.jsonl").open("a")
+        return note, history
 
     def append(self, lines: list[dict]) -> None:
         """Records evaluations."""
         self.history += lines
-        if self.path is not None:
+        if self._has_files:
             with writing(self.path):
                 self._file.writelines(json.dumps(line) + "\n" for line in lines)
                 self._file.flush()
 
+    def measure(self, metrics: dict[str, Any]) -> None:
+        """Appends a line to `metrics.jsonl`, which only ever grows: rounds done again after a kill are there twice."""
+        if self._has_files:
+            with writing(self.path):
+                self._metrics.write(json.dumps(metrics) + "\n")
+                self._metrics.flush()
+
     def save(self, step: int, state: Any, history: int, **note) -> None:
-        """Saves a checkpoint after `step` rounds, of which the history has `history` evaluations."""
-        if self.path is None or self._checkpoints.latest() == step:
+        """Saves a checkpoint after `step` rounds, of which the history has `history` evaluations.
+
+        Its files are written in the background; `close` waits for them.
+        """
+        if not self._has_files or self._checkpoints.latest() == step:
             return
         with writing(self.path):
             self._file.flush()
@@ -60,12 +79,26 @@ class Workdir:
 
     def restore(self, like: Any) -> Any:
         """The saved state, with the structure of `like`."""
-        return self._checkpoints.restore(self.note["round"], like)
+        found = {}
+
+        def read() -> None:
+            found["state"] = self._checkpoints.restore(self.note["round"], like)
+
+        processes.from_first(read)
+        return processes.arrays_from_first(found.get("state", like))
+
+    def flush(self) -> None:
+        """Waits until what was saved is on the disk."""
+        if self._has_files:
+            with writing(self.path):
+                self._checkpoints.wait()
 
     def close(self) -> None:
-        if self.path is not None:
-            with contextlib.suppress(OSError):
-                self._file.close()
+        if self._has_files:
+            self.flush()
+            for file in (self._file, self._metrics):
+                with contextlib.suppress(OSError):
+                    file.close()
 
     def _read_history(self, count: int) -> list[dict]:
         file = self.path / "history.jsonl"
@@ -76,11 +109,6 @@ class Workdir:
             return [json.loads(line) for line in lines]
         except json.JSONDecodeError as error:
             raise CheckpointError(f"{file} is damaged: {error}; nothing was changed.") from None
-
-    def _rewrite_history(self):
-        file = self.path / "history.jsonl"
-        write(file, "".join(json.dumps(line) + "\n" for line in self.history))
-        return file.open("a")
 
 
 def claim(path: pathlib.Path, config: dict) -> None:

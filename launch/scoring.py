@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxnas import proxies
+from jaxnas.evaluators.training import over_networks
 from jaxnas.evaluators.zero_cost import scorer
 from jaxnas.population import CompileMeter, device_memory, within_memory
 from jaxnas.tasks.task import Split, Task

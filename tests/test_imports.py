@@ -27,11 +27,13 @@ MAY_IMPORT = {
     "costs": {*NETWORKS, "statistics", "tasks", "costs"},
     "proxies": {*NETWORKS, "tasks", "proxies"},
     "population": {"types", "check"},
+    "processes": set(),
+    "preemption": {"processes"},
     "evaluators": {*NETWORKS, "tasks", "costs", "population", "predictors", "proxies", "evaluators"},
     "strategies": {"types", "check", "draw", "spaces", "pareto", "predictors", "strategies"},
     "checkpoint": {"types", "check"},
-    "workdir": {"types", "check", "checkpoint"},
-    "search": {"types", "check", "population", "checkpoint", "workdir"},
+    "workdir": {"types", "check", "checkpoint", "processes"},
+    "search": {"types", "check", "population", "checkpoint", "workdir", "processes", "preemption"},
     "plots": {"types", "check"},
 }
 

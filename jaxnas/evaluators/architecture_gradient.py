@@ -10,7 +10,7 @@ import jax.numpy as jnp
 def first(shared, state, weights, gates, examples):
     """At the parameters as they are."""
     of = lambda w: shared.loss(state.params, state, shared.decisions(None, w, gates), examples)[0]
-    return jax.value_and_grad(of)(weights)
+    return shared.mean(jax.value_and_grad(of)(weights))
 
 
 def second(shared, state, weights, gates, examples):
@@ -19,24 +19,24 @@ def second(shared, state, weights, gates, examples):
 
     def of(w):
         choices = shared.decisions(None, w, gates)
-        gradient = jax.grad(lambda p: shared.loss(p, state, choices, upcoming)[0])(state.params)
+        gradient = shared.mean(jax.grad(lambda p: shared.loss(p, state, choices, upcoming)[0])(state.params))
         return shared.loss(shared.stepped(state, gradient)[0], state, choices, examples)[0]
 
-    return jax.value_and_grad(of)(weights)
+    return shared.mean(jax.value_and_grad(of)(weights))
 
 
 def finite_difference(shared, state, weights, gates, examples):
     """As `second`, with the mixed second derivative from gradients at two points 0.01 away (equation 8)."""
     upcoming = shared.batch(state)
     loss = lambda p, w, on: shared.loss(p, state, shared.decisions(None, w, gates), on)[0]
-    gradient = jax.grad(loss)(state.params, weights, upcoming)
+    gradient = shared.mean(jax.grad(loss)(state.params, weights, upcoming))
     params, pull = jax.vjp(lambda g: shared.stepped(state, g)[0], gradient)
     value, (slope, direct) = jax.value_and_grad(loss, (0, 1))(params, weights, examples)
-    (along,) = pull(slope)
+    (along,) = pull(shared.mean(slope))
     size = 0.01 / jnp.maximum(jnp.linalg.norm(along), 1e-12)
     at = lambda sign: jax.grad(loss, 1)(state.params + sign * size * along, weights, upcoming)
     ends = jax.lax.map(at, jnp.array([1.0, -1.0]))  # one after the other: compiled once
-    return value, direct + (ends[0] - ends[1]) / (2 * size)
+    return shared.mean((value, direct + (ends[0] - ends[1]) / (2 * size)))
 
 
 ORDERS = {"first": first, "second": second, "finite_difference": finite_difference}

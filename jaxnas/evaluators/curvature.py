@@ -7,7 +7,14 @@ import jax
 import jax.numpy as jnp
 
 
-def largest_eigenvalue(loss: Callable, x: chex.Array, key: chex.PRNGKey, *, iterations: int = 10) -> chex.Array:
+def largest_eigenvalue(
+    loss: Callable,
+    x: chex.Array,
+    key: chex.PRNGKey,
+    *,
+    iterations: int = 10,
+    mean: Callable = lambda product: product,
+) -> chex.Array:
     """The largest eigenvalue of the Hessian of `loss` at `x`, from below, by Lanczos' iteration.
 
     Each iteration is one product of the Hessian with a vector, the gradient of a gradient. All vectors are kept and
@@ -19,13 +26,14 @@ def largest_eigenvalue(loss: Callable, x: chex.Array, key: chex.PRNGKey, *, iter
       x: of any shape.
       key: of the random start.
       iterations: K.
+      mean: of each product, over devices whose losses differ and whose mean is meant.
     """
     n = x.size
     K = min(iterations, n)
     slope = jax.grad(lambda flat: loss(flat.reshape(x.shape)))
 
     def product(v):
-        return jax.grad(lambda flat: jnp.vdot(slope(flat), v))(x.reshape(-1))
+        return mean(jax.grad(lambda flat: jnp.vdot(slope(flat), v))(x.reshape(-1)))
 
     def body(carry, k):
         basis, v = carry

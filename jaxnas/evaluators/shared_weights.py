@@ -11,6 +11,7 @@ import numpy as np
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
+from jaxnas.evaluators.data_parallel import DataParallel
 from jaxnas.evaluators.trainer import Recipe, Trainer, trainer
 from jaxnas.networks.choice import Gated
 from jaxnas.tasks.task import Task
@@ -35,9 +36,10 @@ class SharedWeights(NamedTuple):
     Attributes:
       init: `key -> state`.
       decisions: `(genome, weights [D, C] or None, gates [D, C] or None) -> {decision: choice}`.
-      batch: `state -> Split`, the training batch of the next weight step.
-      look: `state -> Split`, the validation batch of the next gradient.
-      spare: `(state, i) -> Split`, the i-th of the training batches that no weight step follows.
+      batch: `state -> Split`, the training batch of the next weight step, this device's share of it.
+      look: `state -> Split`, the validation batch of the next gradient, likewise.
+      spare: `(state, i) -> Split`, the i-th of the training batches that no weight step follows, all of it.
+      mean: of losses, statistics and gradients, over the devices that share a batch.
       loss: `(params [N], state, decisions, Split) -> (loss, stats)` in training; the batch's own statistics normalize.
       stepped: `(state, gradient [N]) -> (params, optimizer)` after a weight step along the gradient.
       learn: `(state, decisions, whole) -> (state, loss)`, one weight step; unless it is of the `whole` network,
@@ -51,6 +53,7 @@ class SharedWeights(NamedTuple):
     batch: Callable
     look: Callable
     spare: Callable
+    mean: Callable
     loss: Callable
     stepped: Callable
     learn: Callable
@@ -58,7 +61,9 @@ class SharedWeights(NamedTuple):
     trainer: Trainer
 
 
-def shared_weights(space: Space, network: nn.Module, task: Task, recipe: Recipe, steps: int) -> SharedWeights:
+def shared_weights(
+    space: Space, network: nn.Module, task: Task, recipe: Recipe, steps: int, parallel: DataParallel
+) -> SharedWeights:
     """Weights that learn on `task.train`, the rate falling along `steps`, and are looked at on `task.validation`."""
     training = trainer(network, task, recipe)
     validating = trainer(network, task._replace(train=task.validation), recipe)
@@ -90,7 +95,7 @@ def shared_weights(space: Space, network: nn.Module, task: Task, recipe: Recipe,
         return part.batch(augment_key, part.order(order_key, t // part.per_epoch), t)
 
     def batch(state):
-        return drawn(training, state, 0, state.steps)
+        return parallel.share(drawn(training, state, 0, state.steps))
 
     def progress(state):
         return jnp.minimum(state.steps / steps, 1)
@@ -105,7 +110,7 @@ def shared_weights(space: Space, network: nn.Module, task: Task, recipe: Recipe,
 
     def learn(state, choices, whole: bool):
         of = jax.value_and_grad(loss, has_aux=True)
-        (value, stats), gradient = of(state.params, state, choices, batch(state))
+        (value, stats), gradient = parallel.mean(of(state.params, state, choices, batch(state)))
         params, after = stepped(state, gradient)
         if not whole:
             touched = gradient != 0
@@ -117,8 +122,9 @@ def shared_weights(space: Space, network: nn.Module, task: Task, recipe: Recipe,
         init=init,
         decisions=decisions,
         batch=batch,
-        look=lambda state: drawn(validating, state, 1, state.looks),
+        look=lambda state: parallel.share(drawn(validating, state, 1, state.looks)),
         spare=lambda state, i: drawn(training, state, 3, i),
+        mean=parallel.mean,
         loss=loss,
         stepped=stepped,
         learn=learn,

@@ -1,5 +1,8 @@
 """One network trains, and every architecture is a path through it or a mixture of its options."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,11 +11,12 @@ import numpy as np
 from jaxnas import check
 from jaxnas.evaluators.architecture_gradient import ORDERS
 from jaxnas.evaluators.curvature import largest_eigenvalue
+from jaxnas.evaluators.data_parallel import AXIS, data_parallel
 from jaxnas.evaluators.shared_weights import shared_weights
 from jaxnas.evaluators.trainer import Recipe
 from jaxnas.evaluators.training import fits
 from jaxnas.networks.extract import extract
-from jaxnas.networks.norm import MOMENTUM
+from jaxnas.networks.norm import MOMENTUM, synchronized
 from jaxnas.spaces.skips import skip_connections
 from jaxnas.tasks.task import Task
 from jaxnas.types import Evaluator, Feedback, Space, member_keys
@@ -29,6 +33,8 @@ def supernet(
     examples: int | None = None,
     recalibrate: int = 4,
     curvature: int = 0,
+    devices: Sequence[Any] | None = None,
+    sync_batch_norm: bool = False,
     **recipe,
 ) -> Evaluator:
     """One supernet under any strategy: relaxed (DARTS, GDAS, ProxylessNAS) or by sampled paths (ENAS, SPOS).
@@ -62,10 +68,15 @@ def supernet(
       recalibrate: training batches for a path's batch statistics; 0 keeps those that training left.
       curvature: after how many gradients the largest eigenvalue of the validation loss's Hessian in the architecture
         logits is measured again (Zela et al., 2020); 0 for never. It is `Feedback.curvature`, and NaN in between.
+      devices: to share each batch, of all processes: what they tell each other are gradients, one all-reduce for each,
+        and the scores of paths, each of which is scored by one device. One device by default.
+      sync_batch_norm: whether a batch is normalized by its statistics over all devices, so that their number makes no
+        difference but rounding; otherwise each share is by its own, and running averages are of all.
       **recipe: fields of `Recipe`: batch_size, learning_rate, clip_norm, …
 
     Raises:
-      ValueError: an unknown option, or a network that does not fit the space or the task.
+      ValueError: an unknown option, a network that does not fit the space or the task, or a batch that the devices
+        cannot share evenly.
     """
     check.integer("steps", steps, least=1)
     check.one_of("order", order, ORDERS)
@@ -77,7 +88,15 @@ def supernet(
         check.integer("examples", examples, least=1, most=N, because="examples for validation")
     recipe = Recipe.of(**recipe)
     fits(space, network, task, recipe)
-    shared = shared_weights(space, network, task, recipe, steps)
+    parallel = data_parallel(devices)
+    for split, held in {"train": task.train, "validation": task.validation}.items():
+        B, n = min(recipe.batch_size, len(held.x)), parallel.devices
+        if B % n:
+            raise ValueError(
+                f"batch_size: {n} devices cannot share {B} examples of {split} evenly; {B // n * n or n} would do."
+            )
+    shared = shared_weights(space, network, task, recipe, steps, parallel)
+    axis = AXIS if sync_batch_norm and parallel.devices > 1 else None
     init_alone, score = _alone(space, task, shared, examples, recalibrate)
     cells, count_skips = skip_connections(space)
 
@@ -108,7 +127,8 @@ def supernet(
             key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.looks)
             logits = jnp.where(space.mask, jnp.log(jnp.maximum(weights, 1e-30)), -1e9)
             of = lambda a: loss(state, jax.nn.softmax(a, -1), batch)
-            return jax.lax.cond(due, lambda a: largest_eigenvalue(of, a, key), lambda a: _nan(state), logits)
+            bent = lambda a: largest_eigenvalue(of, a, key, mean=parallel.mean)
+            return jax.lax.cond(due, bent, lambda a: _nan(state), logits)
 
         found = jax.lax.map(gradient, (proposal.weights, proposal.gates, proposal.active))
         if not curvature or proposal.gates is not None:
@@ -124,13 +144,15 @@ def supernet(
             return jax.lax.cond(due, score, lambda *_: (_nan(state), _nan(state)), state, genome, key)
 
         due = proposal.active & (proposal.budget == 0)
-        return jax.lax.map(member, (proposal.genome, member_keys(key, proposal), due))
+        return parallel.each(member, (proposal.genome, member_keys(key, proposal), due))
 
     def evaluate(key, state, proposal):
-        state, train_loss = learned(state, proposal)
+        with synchronized(axis):
+            state, train_loss = learned(state, proposal)
         metrics, gradient, bent = {"train_loss": train_loss}, None, jnp.full(proposal.id.shape, _nan(state))
         if proposal.weights is not None:
-            metrics["loss"], gradient, bent = looked(state, proposal)
+            with synchronized(axis):
+                metrics["loss"], gradient, bent = looked(state, proposal)
             value = -metrics["loss"]
             state = state.replace(looks=state.looks + proposal.active.any())
         else:
@@ -159,11 +181,11 @@ def supernet(
     return Evaluator(
         "supernet",
         init=shared.init,
-        evaluate=evaluate,
+        evaluate=parallel.run(evaluate),
         gives=frozenset({"fitness", "gradient", "shared"} | ({"curvature"} if curvature else set())),
         loss=loss,
         inherit=inherit,
-        report=lambda: {"parameters": parameters},
+        report=lambda: {"parameters": parameters, "devices": parallel.devices},
     )
 
 

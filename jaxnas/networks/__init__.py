@@ -8,7 +8,7 @@ from jaxnas.networks.inference import for_inference
 from jaxnas.networks.mobilenet import MobileNet
 from jaxnas.networks.nasbench201 import NasBench201
 from jaxnas.networks.nasnet import NasNet
-from jaxnas.networks.norm import BatchNorm
+from jaxnas.networks.norm import BatchNorm, synchronized
 from jaxnas.networks.ops import (
     AvgPool,
     Factorized,
@@ -49,5 +49,6 @@ __all__ = [
     "for_inference",
     "max_pool",
     "side_by_side",
+    "synchronized",
     "width",
 ]

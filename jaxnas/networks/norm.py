@@ -4,6 +4,9 @@ The formula of `flax.linen.BatchNorm` with its gradient by autodiff took 116 us 
 [64, 8, 8, 8] against 25 us, and 80 against 37 at [64, 4, 4, 16]. Names and meaning of the variables are flax's.
 """
 
+import contextlib
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,6 +14,15 @@ from jax import lax
 
 EPSILON = 1e-5
 MOMENTUM = 0.9
+_AXIS = jax.make_user_context(None)  # part of the key of JAX's caches of traces
+
+
+@contextlib.contextmanager
+def synchronized(axis: str | None):
+    """Within, batches are normalized by their statistics over all devices along the axis of `shard_map`; None: alone."""
+    with _AXIS(axis):
+        yield
+
 
 
 class BatchNorm(nn.Module):
@@ -35,22 +47,26 @@ class BatchNorm(nn.Module):
         if not train:
             factor = scale * lax.rsqrt(var.value + EPSILON)
             return (x * factor + (bias - mean.value * factor)).astype(dtype)
-        y, batch_mean, batch_var = normalize(x.astype(jnp.promote_types(x.dtype, jnp.float32)), scale, bias)
+        y, batch_mean, batch_var = normalize(x.astype(jnp.promote_types(x.dtype, jnp.float32)), scale, bias, _AXIS.value)
         if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
             mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * batch_mean
             var.value = MOMENTUM * var.value + (1 - MOMENTUM) * batch_var
         return y.astype(dtype)
 
 
-@jax.custom_vjp
-def normalize(x, scale, bias):
-    """`(y, mean, var)` of `x` `[B, H, W, C]`; no gradient flows through the returned statistics."""
-    return _normalize_forward(x, scale, bias)[0]
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def normalize(x, scale, bias, axis=None):
+    """`(y, mean, var)` of `x` `[B, H, W, C]`; no gradient flows through the returned statistics.
+
+    With `axis`, statistics are those of all devices along it, and so is the gradient that flows through them; that of
+    `scale` and `bias` is the device's own part.
+    """
+    return _normalize_forward(x, scale, bias, axis)[0]
 
 
-def _normalize_forward(x, scale, bias):
-    n = x.size // x.shape[-1]
-    total, square = _sums(x, x)
+def _normalize_forward(x, scale, bias, axis):
+    n = x.size // x.shape[-1] * (1 if axis is None else lax.axis_size(axis))
+    total, square = _over_devices(axis, *_sums(x, x))
     mean = total / n
     var = jnp.maximum(square / n - mean * mean, 0)
     rsqrt = lax.rsqrt(var + EPSILON)
@@ -58,15 +74,20 @@ def _normalize_forward(x, scale, bias):
     return (x * factor + (bias - mean * factor), mean, var), (x, scale, mean, rsqrt)
 
 
-def _normalize_backward(residuals, cotangents):
+def _normalize_backward(axis, residuals, cotangents):
     x, scale, mean, rsqrt = residuals
     g = cotangents[0]
-    n = x.size // x.shape[-1]
-    grad_bias, with_x = _sums(g, x)
-    grad_scale = (with_x - mean * grad_bias) * rsqrt
+    n = x.size // x.shape[-1] * (1 if axis is None else lax.axis_size(axis))
+    own = _sums(g, x)
+    to_scale = lambda g, with_x: (with_x - mean * g) * rsqrt
+    g_sum, with_x = _over_devices(axis, *own)
     a = scale * rsqrt
-    b = -a * rsqrt * grad_scale / n
-    return a * g + b * x - (a * grad_bias / n + b * mean), grad_scale, grad_bias
+    b = -a * rsqrt * to_scale(g_sum, with_x) / n
+    return a * g + b * x - (a * g_sum / n + b * mean), to_scale(*own), own[0]
+
+
+def _over_devices(axis, *sums):
+    return sums if axis is None else lax.psum(jnp.stack(sums), axis)
 
 
 def _sums(g, x):

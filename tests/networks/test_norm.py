@@ -107,3 +107,19 @@ def test_without_affine_it_has_no_parameters_and_a_scale_of_one_and_a_bias_of_ze
     unit = {"params": {"scale": jnp.ones(3), "bias": jnp.zeros(3)}, **stats}
     ours, theirs = (n.apply(v, x, train, mutable=["batch_stats"]) for n, v in ((plain, stats), (BatchNorm(), unit)))
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def test_synchronized_halves_are_normalized_as_the_whole():
+    x, scale, bias = jnp.arange(48.0).reshape(8, 2, 1, 3) % 7, jnp.array([1.0, 2.0, 0.5]), jnp.ones(3)
+    loss = lambda x, scale, bias, axis: (jnp.tanh(normalize(x, scale, bias, axis)[0])).sum()
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("data",))
+    batch, whole = jax.sharding.PartitionSpec("data"), jax.sharding.PartitionSpec()
+
+    def halves(x, scale, bias):
+        to_x, *to_affine = jax.grad(loss, (0, 1, 2))(x, scale, bias, "data")
+        return to_x, *jax.lax.psum(to_affine, "data")
+
+    specs = {"in_specs": (batch, whole, whole), "out_specs": (batch, whole, whole), "check_vma": False}
+    found = jax.jit(jax.shard_map(halves, mesh=mesh, **specs))(x, scale, bias)
+    for ours, expected in zip(found, jax.grad(loss, (0, 1, 2))(x, scale, bias, None), strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-5)

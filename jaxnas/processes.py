@@ -1,0 +1,85 @@
+"""Several processes, one search: all compute, the first alone touches files, and all go on with what it read.
+
+JAX's distributed runtime connects them (`jax.distributed.initialize`); one process is an ordinary case of it.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+_STOP = "jaxnas/stop"
+
+
+def is_first() -> bool:
+    """Whether this process is the one that touches files."""
+    return jax.process_index() == 0
+
+
+def from_first(read: Callable[[], Any]) -> Any:
+    """What `read()` returns in the first process (JSON), in all of them. Other processes do not call it.
+
+    Raises:
+      Exception: what it raises in the first process; elsewhere a `ValueError` that says the same.
+    """
+    if jax.process_count() == 1:
+        return read()
+    said, error = None, None
+    if is_first():
+        try:
+            said = {"value": read()}
+        except Exception as raised:  # so that nobody waits for an answer that never comes
+            said, error = {"error": str(raised)}, raised
+    said = json.loads(_bytes_from_first(json.dumps(said).encode()))
+    if error is not None:
+        raise error
+    if "error" in said:
+        raise ValueError(said["error"])
+    return said["value"]
+
+
+def arrays_from_first(tree: Any) -> Any:
+    """The arrays that the first process has, in all of them; elsewhere `tree` gives their structure alone."""
+    if jax.process_count() == 1:
+        return tree
+    leaves, treedef = jax.tree.flatten(tree)
+    leaves = [np.asarray(leaf) for leaf in leaves]
+    raw = _bytes_from_first(b"".join(leaf.tobytes() for leaf in leaves))
+    ends = np.cumsum([leaf.nbytes for leaf in leaves])
+    parts = [raw[end - leaf.nbytes : end] for leaf, end in zip(leaves, ends, strict=True)]
+    made = [np.frombuffer(part, leaf.dtype).reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+    return jax.tree.unflatten(treedef, [jax.numpy.asarray(leaf) for leaf in made])
+
+
+def _bytes_from_first(data: bytes) -> bytes:
+    size = multihost_utils.broadcast_one_to_all(np.array(divmod(len(data), 2**30), np.int32))
+    given = np.zeros(int(size[0]) * 2**30 + int(size[1]), np.uint8)
+    if is_first():
+        given[:] = np.frombuffer(data, np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(given)).tobytes() if len(given) else b""
+
+
+def tell_to_stop(why: str) -> None:
+    """Lets every process know, whatever each is at, that the run ends now."""
+    client = _client()
+    if client is not None:
+        client.key_value_set(f"{_STOP}/{jax.process_index()}", why)
+
+
+def told_to_stop() -> str | None:
+    """Why the run ends, where another process has said so."""
+    client = _client()
+    if client is None:
+        return None
+    told = client.key_value_dir_get(_STOP)
+    return told[0][1] if told else None
+
+
+def _client():
+    """The runtime's store of keys and values, None in a single process; JAX has no public way to it."""
+    from jax._src import distributed
+
+    return distributed.global_state.client
