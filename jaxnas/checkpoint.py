@@ -44,7 +44,7 @@ def checkpoints(directory: str | pathlib.Path) -> Checkpoints:
         alone = ocp.options.MultiprocessingOptions()
     manager = ocp.CheckpointManager(
         directory,
-        options=ocp.CheckpointManagerOptions(max_to_keep=2, multiprocessing_options=alone),
+        options=ocp.CheckpointManagerOptions(max_to_keep=2, create=False, multiprocessing_options=alone),
         item_names=("arrays", "note"),
     )
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from jaxnas import processes
 
+WHY = "SIGTERM"
 STATUS = 128 + signal.SIGTERM
-"""What a process exits with that was told to leave."""
+"""What a process exits with that was told to leave; 1 where another one failed."""
 POLL = 0.5
 """Seconds between two looks at what the other processes say."""
 
@@ -55,13 +56,13 @@ def _watch(ours: socket.socket, save: Callable[[], str]) -> None:
             if not signals:  # closed
                 return
             if signal.SIGTERM in signals:
-                why = "SIGTERM"
+                why = WHY
                 with contextlib.suppress(Exception):  # whoever cannot be told finds this process gone
                     processes.tell_to_stop(why)
         else:
             with contextlib.suppress(Exception):
                 why = processes.told_to_stop()
-    status = STATUS
+    status = STATUS if why == WHY else 1
     try:
         said = save()
     except Exception as error:

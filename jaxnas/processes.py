@@ -4,8 +4,10 @@ JAX's distributed runtime connects them (`jax.distributed.initialize`); one proc
 """
 
 import json
+import os
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -52,6 +54,34 @@ def arrays_from_first(tree: Any) -> Any:
     parts = [raw[end - leaf.nbytes : end] for leaf, end in zip(leaves, ends, strict=True)]
     made = [np.frombuffer(part, leaf.dtype).reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
     return jax.tree.unflatten(treedef, [jax.numpy.asarray(leaf) for leaf in made])
+
+
+def everywhere() -> jax.sharding.Sharding | None:
+    """The sharding of what a program gives to every process as a whole; None for the only one."""
+    if jax.process_count() == 1:
+        return None
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("population",))
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+
+
+def agree(name: str, value: Any) -> None:
+    """Raises `ValueError` in a process whose `value` (JSON) is not that of the first."""
+    if jax.process_count() == 1:
+        return
+    own, first = json.dumps(value, sort_keys=True), from_first(lambda: json.dumps(value, sort_keys=True))
+    if own != first:
+        raise ValueError(f"{name}: process {jax.process_index()} has another than process 0: {own} instead of {first}.")
+
+
+def end(message: str) -> NoReturn:
+    """Ends the process, and where it is one of several all of them, with `message` and status 1."""
+    if jax.process_count() == 1:
+        sys.exit(message)
+    told = told_to_stop()
+    if told is None:
+        tell_to_stop(message)
+    print(message if told is None else told, file=sys.stderr, flush=True)
+    os._exit(1)  # an ordinary exit waits for the processes that are gone
 
 
 def _bytes_from_first(data: bytes) -> bytes:

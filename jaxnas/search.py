@@ -18,7 +18,7 @@ import numpy as np
 from flax import struct
 from tqdm import tqdm
 
-from jaxnas import check, preemption
+from jaxnas import check, preemption, processes
 from jaxnas.population import CompileMeter, over_population
 from jaxnas.types import Evaluator, Feedback, Genome, Proposal, Space, Strategy, population_of, usable
 from jaxnas.workdir import Workdir
@@ -228,6 +228,7 @@ def search(
         config = {"space": space.name, "strategy": names, "evaluator": evaluator.name, "seed": seed}
         config["rounds before the last phase"] = [phase.rounds for phase in phases[:-1]]
 
+    processes.agree("config", config)
     run = Workdir(workdir, config)
     meter, start, spent = CompileMeter(), time.perf_counter(), 0.0
     ends = np.cumsum([phase.rounds for phase in phases]).tolist()
@@ -259,7 +260,7 @@ def search(
             run.flush()
             return f"saved after round {reached[0]}; the same command resumes."
 
-    bar, saved = _Progress(run.history, ends[-1] - t, progress), time.perf_counter()
+    bar, saved = _Progress(run.history, ends[-1] - t, progress and processes.is_first()), time.perf_counter()
     try:
         with preemption.saving(leave) if run.path else contextlib.nullcontext():
             for number, (phase, end) in enumerate(zip(phases, ends, strict=True)):
@@ -346,7 +347,9 @@ class _Clock:
 
 def _on_host(strategy: Strategy, evaluator: Evaluator, clock: _Clock) -> tuple[Strategy, Evaluator]:
     """The parts jitted where they can be, and timed."""
-    evaluate = clock.timed("evaluate", jax.jit(evaluator.evaluate) if evaluator.jittable else evaluator.evaluate)
+    whole = processes.everywhere()  # every process sees all of the feedback
+    jitted = jax.jit(evaluator.evaluate, out_shardings=whole) if evaluator.jittable else evaluator.evaluate
+    evaluate = clock.timed("evaluate", jitted)
 
     def read(*args):
         feedback, state = evaluate(*args)

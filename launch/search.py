@@ -3,54 +3,94 @@
     python -m launch.search                                    # configs/quickstart.py
     python -m launch.search --config=configs/NAME.py --workdir=DIR --config.KEY=VALUE
 
-A workdir that holds an unfinished run of the same config is resumed; `--config.rounds` may grow. It gets config.json,
-history.jsonl (a line for each evaluation), checkpoints/, result.json and pictures.
+A workdir that holds an unfinished run of the same config is resumed, also with another number of devices or hosts;
+`--config.rounds` may grow. It gets config.json, history.jsonl (a line for each evaluation), metrics.jsonl (a line for
+each round, with where its seconds went), checkpoints/, result.json and pictures.
+
+One search on several hosts is the same command on each, with `--multihost`: see launch/pod.sh and launch/slurm.sh. Only
+process 0 needs the workdir.
 """
 
 import datetime
 import json
 import pathlib
 import sys
+from collections.abc import Callable
 
 import jax
 import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
-from jaxnas import plots
+from jaxnas import plots, processes
 from jaxnas.search import Phase, Result, search
 from jaxnas.strategies import random_search, relaxed
 from jaxnas.workdir import claim, write
-from launch import fronts, latency, report
-from launch.wiring import Parts, build, define_config, known_of, parse_flags, use_this_machine
+from launch import fronts, latency, observe, report
+from launch.wiring import (
+    Parts,
+    build,
+    define_config,
+    define_processes,
+    ending_together,
+    known_of,
+    parse_flags,
+    use_this_machine,
+)
 
 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --config.KEY=VALUE.")
-    use_this_machine()
+    try:
+        use_this_machine(_PROCESSES())
+    except ValueError as error:
+        sys.exit(f"launch.search: {error}")
     config = _CONFIG.value.to_dict()
     name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = pathlib.Path(_WORKDIR.value or f"runs/{name}-{stamp}")
     try:
-        run(config, workdir, checkpoint_seconds=_CHECKPOINT.value)
-    except ValueError as error:
-        sys.exit(f"launch.search: {error}")
+        with ending_together("launch.search"):
+            devices = sharing(_DATA_PARALLEL.value)
+            with observe.watching(workdir, tensorboard=_TENSORBOARD.value, profile=_PROFILE.value) as watch:
+                run(config, workdir, checkpoint_seconds=_CHECKPOINT.value, devices=devices, on_round=watch)
     except KeyboardInterrupt:
         sys.exit(report.interrupted("launch.search", workdir))
 
 
-def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0) -> dict:
+def sharing(data_parallel: int) -> list | None:
+    """The devices that share each batch of a supernet, None for one."""
+    n = jax.device_count()
+    known = (1, n) if jax.process_count() > 1 else range(1, n + 1)  # every process must have some
+    if data_parallel not in known:
+        raise ValueError(
+            f"data_parallel: expected {f'1 to {n}' if jax.process_count() == 1 else f'1 or {n}'}, the devices there "
+            f"are, got {data_parallel}."
+        )
+    return None if data_parallel == 1 else jax.devices()[:data_parallel]
+
+
+def run(
+    config: dict,
+    workdir: pathlib.Path,
+    *,
+    checkpoint_seconds: float = 10.0,
+    devices: list | None = None,
+    on_round: Callable[[dict], None] | None = None,
+) -> dict:
     """The whole program; returns what result.json holds."""
-    parts = build(config, workdir)
+    parts = build(config, workdir, devices)
     known_of(parts.space, config, parts.space.sample(jax.random.key(0)))  # refuses a table that does not fit, now
     fronts.given_reference(config, parts.evaluator.cost_names)
-    if parts.latency is not None:  # what a resumed run goes on with
+    if parts.latency is not None and processes.is_first():  # what a resumed run goes on with
         claim(workdir, identity(config))
         parts.latency.table.save(workdir / latency.FILE)
     print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({parts.space.size:,} genomes)")
-    found = searched(parts, phases(parts, config), config, workdir, checkpoint_seconds=checkpoint_seconds)
+    if "shared" in parts.evaluator.gives and devices is None and jax.device_count() > 1 and not _is_cpu():
+        print(f"on 1 of {jax.device_count()} devices; --data_parallel={jax.device_count()} shares each batch")
+    options = {"checkpoint_seconds": checkpoint_seconds, "on_round": on_round}
+    found = searched(parts, phases(parts, config), config, workdir, **options)
     print(f"found {found.architecture}\n  {_summary(found)}")
     shared = "shared" in parts.evaluator.gives
     collapse = report.collapse(parts.space, found.genome) if shared else {}
@@ -86,8 +126,9 @@ def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
         architectures = {"found": found.architecture}
         if config.get("random_search"):
             print("random search at the same cost")
-            options = {"checkpoint_seconds": checkpoint_seconds}
-            baseline = searched(parts, _random(parts, config), config, workdir / "random_search", **options)
+            baseline = searched(
+                parts, _random(parts, config), config, workdir / "random_search", checkpoint_seconds=checkpoint_seconds
+            )
             curves["random_search"] = [line["fitness"] for line in baseline.history]
             architectures["random search"] = baseline.architecture
         if config.get("reference"):
@@ -117,6 +158,8 @@ def run(config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
         "evaluator": parts.evaluator.report(),
         **report.environment(),
     }
+    if not processes.is_first():
+        return result
     write(workdir / "result.json", json.dumps(result, indent=2))
     plots.architecture(parts.space, found.genome, workdir / "architecture.png", title=found.architecture)
     if shared:  # fitness ages with the weights: a best so far would say nothing
@@ -150,10 +193,8 @@ def phases(parts: Parts, config: dict) -> list[Phase]:
     return [*first, Phase(parts.strategy, config["rounds"])]
 
 
-def searched(
-    parts: Parts, phases: list[Phase], config: dict, workdir: pathlib.Path, *, checkpoint_seconds: float = 10.0
-) -> Result:
-    """The search in the workdir, from where it stands there."""
+def searched(parts: Parts, phases: list[Phase], config: dict, workdir: pathlib.Path, **options) -> Result:
+    """The search in the workdir, from where it stands there; `options` are those of `search`."""
     return search(
         parts.space,
         phases,
@@ -161,8 +202,12 @@ def searched(
         seed=config["seed"],
         workdir=str(workdir),
         config=identity(config),
-        checkpoint_seconds=checkpoint_seconds,
+        **options,
     )
+
+
+def _is_cpu() -> bool:
+    return jax.default_backend() == "cpu"
 
 
 def identity(config: dict) -> dict:
@@ -188,4 +233,8 @@ if __name__ == "__main__":  # flags are defined here, so that programs can be im
     _CONFIG = define_config("configs/quickstart.py")
     _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept; by default runs/CONFIG-DATE-TIME.")
     _CHECKPOINT = flags.DEFINE_float("checkpoint_seconds", 10.0, "Save at least this often.", lower_bound=0)
+    _DATA_PARALLEL = flags.DEFINE_integer("data_parallel", 1, "Devices that share each batch of a supernet.")
+    _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write metrics for TensorBoard into the workdir as well.")
+    _PROFILE = flags.DEFINE_integer("profile", 0, "Rounds, after the first, to trace into the workdir.", lower_bound=0)
+    _PROCESSES = define_processes()
     app.run(main, flags_parser=parse_flags)

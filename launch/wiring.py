@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,12 +17,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, logging
+from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from jaxnas import check, costs, evaluators, networks, spaces, strategies, tables, tasks
+from jaxnas import check, costs, evaluators, networks, processes, spaces, strategies, tables, tasks
 from jaxnas.types import Evaluator, Space, Strategy
 from launch.latency import COST, Latency, latency_of
+
+HEARTBEAT = 30
+"""Seconds without a sign of life after which a process of several counts as dead, and all end."""
 
 
 class Parts(NamedTuple):
@@ -150,14 +154,16 @@ KNOWN: dict[str, dict[str, Callable]] = {
 }
 
 
-def build(config: Mapping[str, Any], workdir: pathlib.Path | None = None) -> Parts:
+def build(
+    config: Mapping[str, Any], workdir: pathlib.Path | None = None, devices: Sequence[Any] | None = None
+) -> Parts:
     """Builds the parts that `config.space`, `.network`, `.task`, `.strategy`, `.evaluator` and `.warm_up` name.
 
     Each is a dict with a `name`, known here or `package.module:factory` of the user's own, and its arguments;
     `.warm_up` has `rounds` besides. `config.early_stopping` has the arguments of that wrapper; a window of 0 is none.
     `config.cost` is the latency on this device (see `launch.latency`), by the workdir's table where it has one; a
     strategy may take its expectation. `config.objective` is how a cost counts in fitness. Both are dicts with a name
-    too; without a name, there is none.
+    too; without a name, there is none. `devices` are to share the batches of a supernet.
 
     Raises:
       ValueError: an unknown name or argument, with the nearest known one; limits or a target that nobody in the
@@ -171,7 +177,11 @@ def build(config: Mapping[str, Any], workdir: pathlib.Path | None = None) -> Par
     network = None
     if config.get("network"):
         network = make("network", config["network"], classes=task.outputs if task else None)
-    evaluator = make("evaluator", config["evaluator"], space=space, network=network, task=task)
+    evaluator = make("evaluator", config["evaluator"], space=space, network=network, task=task, devices=devices)
+    if devices is not None and "shared" not in evaluator.gives:
+        raise ValueError(
+            f"data_parallel: evaluator {evaluator.name!r} splits its population over all devices, not its batches."
+        )
     cost = latency_of(config, space, network, task, workdir)
     if cost is not None:
         evaluator = evaluators.with_cost(evaluator, cost.model.latency, COST)
@@ -283,10 +293,33 @@ def _keys_in_words(argv: list[str]):
         sys.exit(f"launch.{pathlib.Path(argv[0]).stem}: the config has no key '{message}")
 
 
-def use_this_machine() -> None:
+class Processes(NamedTuple):
+    """The flags `--multihost`, `--coordinator`, `--process_count` and `--process_index`."""
+
+    multihost: bool
+    coordinator: str | None
+    count: int | None
+    index: int | None
+
+
+def define_processes() -> Callable[[], Processes]:
+    """Flags of a program that several processes can run together; what is returned reads them."""
+    given = (
+        flags.DEFINE_bool("multihost", False, "Run with other processes that are started with the same flags."),
+        flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0. Cloud TPU, Slurm and MPI say it themselves."),
+        flags.DEFINE_integer("process_count", None, "How many processes, with --coordinator.", lower_bound=1),
+        flags.DEFINE_integer("process_index", None, "Which of them this is, with --coordinator.", lower_bound=0),
+    )
+    return lambda: Processes(*(flag.value for flag in given))
+
+
+def use_this_machine(with_others: Processes | None = None) -> None:
     """Process-wide settings of the programs: every CPU core a device, and compiled programs kept between runs.
 
     Call before anything else of JAX runs. Where the user has set any of them, that stays.
+
+    Raises:
+      ValueError: the processes are given half, or do not find each other.
     """
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file it writes
     wanted = {
@@ -304,3 +337,42 @@ def use_this_machine() -> None:
     if jax.config.jax_compilation_cache_dir is None:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "jaxnas" / "xla"
         jax.config.update("jax_compilation_cache_dir", str(cache))
+    if with_others is not None:
+        _connect(with_others)
+
+
+@contextlib.contextmanager
+def ending_together(program: str):
+    """Within, what is wrong ends the program with a message, and with it those of the other processes."""
+    try:
+        yield
+    except ValueError as error:
+        processes.end(f"{program}: {error}")
+    except Exception as error:
+        if jax.process_count() == 1:
+            raise
+        if isinstance(error, jax.errors.JaxRuntimeError):  # most likely a collective whose other end is gone
+            reason = str(error).splitlines()[0]
+            processes.end(f"{program}: lost another process ({reason}); the same command on all resumes.")
+        traceback.print_exc()
+        processes.end(f"{program}: process {jax.process_index()} failed ({error!r}).")
+
+
+def _connect(given: Processes) -> None:
+    by_hand = {"coordinator": given.coordinator, "process_count": given.count, "process_index": given.index}
+    named = [name for name, value in by_hand.items() if value is not None]
+    if not given.multihost:
+        if named:
+            raise ValueError(f"{named[0]}: only with --multihost.")
+        return
+    if named and len(named) < len(by_hand):
+        lacking = ", ".join(f"--{name}" for name in by_hand if name not in named)
+        raise ValueError(f"multihost: --{named[0]} needs {lacking} too; or give none, where JAX finds them itself.")
+    if named and given.index >= given.count:
+        raise ValueError(f"process_index: expected less than the {given.count} processes, got {given.index}.")
+    try:
+        jax.distributed.initialize(given.coordinator, given.count, given.index, heartbeat_timeout_seconds=HEARTBEAT)
+    except (RuntimeError, ValueError) as error:  # of JAX's: nothing found, or nobody there
+        raise ValueError(f"multihost: the processes do not find each other ({str(error).splitlines()[0]}).") from error
+    if not processes.is_first():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 for as long as the process lives

@@ -6,9 +6,9 @@ against 14 ms, on [64, 8, 8, 8] 2.1 ms against 0.37 ms (2 cores, jax 0.10.1). It
 still: forward and backward of 5x5 on [32, 32, 32, 16] took 309 ms against 9.5 ms as a sum of shifted views.
 
 Elsewhere XLA's is used, but for kernels that differ from member to member of a population: of those vmap makes one
-grouped convolution, for which cuDNN runs a kernel for each group. 64 networks of NAS-Bench-201 side by side, 8x8 images,
-8 channels, batch 64: 0.33 ms a training step and network, as matrix products over shifted views 0.06 ms (H200, jax
-0.11.2).
+grouped convolution, for which cuDNN runs a kernel for each group. 64 networks of NAS-Bench-201 side by side, 8x8
+images, 8 channels, batch 64: 0.33 ms a training step and network, as matrix products over shifted views 0.06 ms (H200,
+jax 0.11.2).
 """
 
 from collections.abc import Callable

@@ -19,10 +19,9 @@ _AXIS = jax.make_user_context(None)  # part of the key of JAX's caches of traces
 
 @contextlib.contextmanager
 def synchronized(axis: str | None):
-    """Within, batches are normalized by their statistics over all devices along the axis of `shard_map`; None: alone."""
+    """Within, batches are normalized by their statistics over all devices along the axis of `shard_map`, if any."""
     with _AXIS(axis):
         yield
-
 
 
 class BatchNorm(nn.Module):
@@ -47,7 +46,9 @@ class BatchNorm(nn.Module):
         if not train:
             factor = scale * lax.rsqrt(var.value + EPSILON)
             return (x * factor + (bias - mean.value * factor)).astype(dtype)
-        y, batch_mean, batch_var = normalize(x.astype(jnp.promote_types(x.dtype, jnp.float32)), scale, bias, _AXIS.value)
+        y, batch_mean, batch_var = normalize(
+            x.astype(jnp.promote_types(x.dtype, jnp.float32)), scale, bias, _AXIS.value
+        )
         if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
             mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * batch_mean
             var.value = MOMENTUM * var.value + (1 - MOMENTUM) * batch_var
