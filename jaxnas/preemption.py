@@ -11,16 +11,15 @@ from collections.abc import Callable
 
 from jaxnas import processes
 
-WHY = "SIGTERM"
-STATUS = 128 + signal.SIGTERM
-"""What a process exits with that was told to leave; 1 where another one failed."""
 POLL = 0.5
 """Seconds between two looks at what the other processes say."""
+PATIENCE = 8.0
+"""Seconds that other processes wait until the first has saved: once one is gone, the runtime ends the rest."""
 
 
 @contextlib.contextmanager
 def saving(save: Callable[[], str]):
-    """Within, SIGTERM calls `save` and ends the process with `STATUS`; `save` returns what is said then.
+    """Within, SIGTERM calls `save` and ends the process with `processes.LEFT`; `save` returns what is said then.
 
     Python runs its signal handlers between two of its own instructions, which a long compile or evaluation never
     reaches. So a thread waits for the signal, and calls `save` beside whatever runs: it must be safe to call at any
@@ -56,16 +55,18 @@ def _watch(ours: socket.socket, save: Callable[[], str]) -> None:
             if not signals:  # closed
                 return
             if signal.SIGTERM in signals:
-                why = WHY
+                why = processes.PREEMPTED
                 with contextlib.suppress(Exception):  # whoever cannot be told finds this process gone
                     processes.tell_to_stop(why)
         else:
             with contextlib.suppress(Exception):
                 why = processes.told_to_stop()
-    status = STATUS if why == WHY else 1
+    status = processes.LEFT if why == processes.PREEMPTED else 1
     try:
         said = save()
     except Exception as error:
         said, status = f"nothing could be saved ({error})", 1
     print(f"\n{why}: {said}", file=sys.stderr, flush=True)
+    with contextlib.suppress(Exception):
+        processes.wait_for_the_first_to_leave(PATIENCE)
     os._exit(status)  # the main thread may not come back for minutes

@@ -3,9 +3,12 @@
 JAX's distributed runtime connects them (`jax.distributed.initialize`); one process is an ordinary case of it.
 """
 
+import hashlib
 import json
 import os
+import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -13,7 +16,11 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-_STOP = "jaxnas/stop"
+PREEMPTED = "SIGTERM"
+"""Why a run ends that was told to leave."""
+LEFT = 128 + signal.SIGTERM
+"""What its processes exit with."""
+_STOP, _LEAVES = "jaxnas/stop", "jaxnas/leaves"
 
 
 def is_first() -> bool:
@@ -65,12 +72,17 @@ def everywhere() -> jax.sharding.Sharding | None:
 
 
 def agree(name: str, value: Any) -> None:
-    """Raises `ValueError` in a process whose `value` (JSON) is not that of the first."""
+    """Raises `ValueError` in all processes where one of them has another `value` (JSON) than the first."""
     if jax.process_count() == 1:
         return
-    own, first = json.dumps(value, sort_keys=True), from_first(lambda: json.dumps(value, sort_keys=True))
-    if own != first:
-        raise ValueError(f"{name}: process {jax.process_index()} has another than process 0: {own} instead of {first}.")
+    own = json.dumps(value, sort_keys=True)
+    digest = np.frombuffer(hashlib.sha256(own.encode()).digest(), np.uint8)
+    digests = multihost_utils.process_allgather(digest)
+    others = np.flatnonzero((digests != digests[0]).any(1)).tolist()
+    if others:
+        first = from_first(lambda: own)
+        here = f": {own} instead of {first}" if jax.process_index() in others else ""
+        raise ValueError(f"{name}: process {', '.join(map(str, others))} has another than process 0{here}.")
 
 
 def end(message: str) -> NoReturn:
@@ -81,7 +93,7 @@ def end(message: str) -> NoReturn:
     if told is None:
         tell_to_stop(message)
     print(message if told is None else told, file=sys.stderr, flush=True)
-    os._exit(1)  # an ordinary exit waits for the processes that are gone
+    os._exit(LEFT if told == PREEMPTED else 1)  # an ordinary exit waits for the processes that are gone
 
 
 def _bytes_from_first(data: bytes) -> bytes:
@@ -106,6 +118,18 @@ def told_to_stop() -> str | None:
         return None
     told = client.key_value_dir_get(_STOP)
     return told[0][1] if told else None
+
+
+def wait_for_the_first_to_leave(seconds: float) -> None:
+    """Until the first process calls this too, or so many seconds. It stays a moment longer: it keeps what they ask."""
+    client = _client()
+    if client is None:
+        return
+    if not is_first():
+        client.blocking_key_value_get(_LEAVES, int(1000 * seconds))
+        return
+    client.key_value_set(_LEAVES, "")
+    time.sleep(1)
 
 
 def _client():

@@ -248,17 +248,18 @@ def search(
     reached = (t, state, len(run.history))  # assigned as one, so that an interrupt never sees half a round
     one_at_a_time = threading.RLock()
 
-    def save():
+    def save() -> int:
         with one_at_a_time:
             step, state, history = reached
             seconds = spent + time.perf_counter() - start
             run.save(step, state, history, seconds=seconds, compiles=meter.compiles, compile_seconds=meter.seconds)
+            return step
 
     def leave() -> str:
         with one_at_a_time:
-            save()
+            step = save()
             run.flush()
-            return f"saved after round {reached[0]}; the same command resumes."
+            return f"saved after round {step}; the same command resumes."
 
     bar, saved = _Progress(run.history, ends[-1] - t, progress and processes.is_first()), time.perf_counter()
     try:
