@@ -43,7 +43,7 @@ def latency_of(
     check.integer("config.cost.batch", options["batch"], least=1)
     if network is None or task is None:
         raise ValueError("config.cost: latency is that of a network on a task's images; give both, or no cost.")
-    x = jax.ShapeDtypeStruct((options["batch"], *task.train.x.shape[1:]), task.train.x.dtype)
+    x = task.batch_of(options["batch"])
     kept = None if workdir is None else workdir / FILE
     if options["path"] or (kept is not None and kept.is_file()):
         table = costs.load_latency_table(options["path"] or kept, batch=x, anywhere=options["anywhere"])

@@ -74,7 +74,7 @@ def classical(task: Task) -> dict[str, dict]:
     from sklearn.svm import SVC
 
     final = task.with_validation()
-    x, x_test = (np.asarray(split.x).reshape(len(split.x), -1) for split in (final.train, final.test))
+    x, x_test = (np.asarray(final.inputs(s.x)).reshape(len(s.x), -1) for s in (final.train, final.test))
     models = {"nearest neighbour": KNeighborsClassifier(1), "SVM (RBF)": SVC(C=10, gamma="scale")}
     rows = {}
     for name, model in models.items():

@@ -138,7 +138,7 @@ KNOWN: dict[str, dict[str, Callable]] = {
         "darts": networks.Darts,
         "mobilenet": networks.MobileNet,
     },
-    "task": {"digits": tasks.digits, "npz": tasks.npz},
+    "task": {"digits": tasks.digits, "npz": tasks.npz, "folder": tasks.folder, "tfds": tasks.tfds},
     "strategy": _strategies(),
     "evaluator": {
         "training": evaluators.training,
@@ -226,9 +226,11 @@ def make(kind: str, arguments: Mapping[str, Any], **wired) -> Any:
     if factory is None:
         check.one_of(f"config.{kind}.name", name, KNOWN[kind])
     parameters = inspect.signature(factory).parameters
-    takes = [p for p in parameters if p not in ("parent", "name", "recipe", *wired)]
+    takes = [p for p in parameters if p not in ("parent", "name", "recipe", "images", *wired)]
     if "recipe" in parameters:
         takes += evaluators.Recipe._fields
+    if "images" in parameters:
+        takes += [n for n in inspect.signature(tasks.classification).parameters if n not in ("name", "where", "counts")]
     for argument in arguments:
         if argument not in wired or argument not in parameters:
             check.one_of(f"config.{kind}, argument of {name!r}", argument, takes)
@@ -335,8 +337,8 @@ def use_this_machine(with_others: Processes | None = None) -> None:
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not forced and "JAX_NUM_CPU_DEVICES" not in os.environ:
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
-    # Data are arguments of the programs that close over them. Written into the program, which is JAX's default, CIFAR-10
-    # alone takes XLA 11 s and a gigabyte to compile.
+    # Data are arguments of the programs that close over them. Written into them, which is JAX's default, CIFAR-10 alone
+    # takes XLA 11 s and a gigabyte to compile.
     jax.config.update("jax_use_simplified_jaxpr_constants", True)
     if jax.config.jax_compilation_cache_dir is None:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "jaxnas" / "xla"

@@ -88,7 +88,7 @@ def test_every_listed_name_exists_and_packages_only_list():
 
 
 def test_import_stays_light():
-    heavy = ["tensorflow", "tensorflow_datasets", "matplotlib", "sklearn", "orbax", "pandas"]
+    heavy = ["tensorflow", "tensorflow_datasets", "PIL", "matplotlib", "sklearn", "orbax", "pandas"]
     code = f"import jaxnas, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     assert done.stdout.strip() == "[]"

@@ -72,7 +72,7 @@ def retrain(
 
 def parameters(space: Space, network: nn.Module, task: Task, genome: Genome) -> int:
     """Number of trainable parameters of the stand-alone network."""
-    x = task.train.x[:1]
     decisions = space.unpack(jax.tree.map(np.asarray, genome))
-    variables = jax.eval_shape(lambda: network.init(jax.random.key(0), decisions, x, False))
+    init = lambda x: network.init(jax.random.key(0), decisions, x, False)
+    variables = jax.eval_shape(init, task.batch_of(1))
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

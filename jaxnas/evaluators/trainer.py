@@ -82,11 +82,11 @@ class Trainer(NamedTuple):
       init: `(key, decisions) -> variables`.
       per_epoch: batches in an epoch.
       order: `(key, epoch) -> [N]`, the order of the training examples.
-      batch: `(key, order, t) -> Split`, the batch of step t out of its epoch's order, augmented.
+      batch: `(key, order, t) -> Split`, the batch of step t out of its epoch's order, prepared and augmented.
       loss: `(variables, decisions, batch, progress, key) -> (loss, state)` in training: of a batch when `progress` of
         the steps, in [0, 1), are done; `state` is `variables` without parameters, updated.
       train: `(key, decisions, steps) -> (variables, loss)`, the last batch's loss; `steps` may be traced.
-      score: `(variables, decisions, Split) -> (loss, metric)`, means over the split.
+      score: `(variables, decisions, Split) -> (loss, metric)`, means over the split, whose examples are as stored.
     """
 
     init: Callable
@@ -120,7 +120,7 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
     optimizer = recipe.optimizer()
 
     def init(key, decisions):
-        variables = network.init(key, decisions, task.train.x[:1], bool(recipe.auxiliary))
+        variables = network.init(key, decisions, task.inputs(task.train.x[:1]), bool(recipe.auxiliary))
         variables.pop("auxiliary", None)
         return variables
 
@@ -129,7 +129,7 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
 
     def batch(key, order, t):
         chosen = jax.lax.dynamic_slice_in_dim(order, t % per_epoch * B, B)
-        x, y = task.train.x[chosen], task.train.y[chosen]
+        x, y = task.inputs(task.train.x[chosen]), task.train.y[chosen]
         return Split(x if augment is None else augment(jax.random.fold_in(key, t), x), y)
 
     def loss(variables, decisions, batch, progress, key):
@@ -181,7 +181,7 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
         parts = jax.tree.map(lambda a: pad(a).reshape(chunks, size, *a.shape[1:]), split)
 
         def part(xy):
-            outputs = network.apply(variables, decisions, xy.x, False)
+            outputs = network.apply(variables, decisions, task.inputs(xy.x), False)
             return task.loss(outputs, xy.y), task.metric(outputs, xy.y)
 
         return tuple(v.reshape(-1)[:n].mean() for v in jax.lax.map(part, parts))

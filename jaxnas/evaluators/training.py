@@ -87,7 +87,7 @@ def over_networks(member: Callable, *, plan: str, **options) -> Population:
 
 def fits(space: Space, network: nn.Module, task: Task, recipe: Recipe) -> None:
     """Raises `ValueError` unless the network takes these decisions, inputs and recipe, and gives these outputs."""
-    x = jax.ShapeDtypeStruct((2, *task.input_shape), task.train.x.dtype)
+    x = task.batch_of(2)
 
     def forward(key, x):
         decisions = space.unpack(space.sample(key))

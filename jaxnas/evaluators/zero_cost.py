@@ -73,12 +73,12 @@ def zero_cost(
     population = over_networks(member, plan=plan, devices=devices, chunk=chunk)
 
     def score(state, genomes, active):
-        batch = Split(task.train.x[state.chosen], task.train.y[state.chosen])
+        batch = Split(task.inputs(task.train.x[state.chosen]), task.train.y[state.chosen])
         return population.run(genomes, active, shared=(state.variables, batch, jax.random.wrap_key_data(state.key)))
 
     def init(key):
         init_key, batch_key, draw_key, rank_key = jax.random.split(key, 4)
-        variables = network.init(init_key, space.unpack(space.sample(init_key)), task.train.x[:1], False)
+        variables = network.init(init_key, space.unpack(space.sample(init_key)), task.inputs(task.train.x[:1]), False)
         chosen = jax.random.choice(batch_key, len(task.train.x), (batch_size,), replace=False)
         state = State(variables, chosen, jax.random.key_data(draw_key), {})
         if len(names) == 1:

@@ -13,7 +13,7 @@ from jaxnas import check
 
 
 class Split(NamedTuple):
-    """Examples: inputs `x` `[N, ...]` and targets `y` `[N, ...]`."""
+    """Examples: inputs `x` `[N, ...]`, as they are stored, and targets `y` `[N, ...]`."""
 
     x: chex.Array
     y: chex.Array
@@ -29,6 +29,8 @@ class Task(NamedTuple):
       metric: `(outputs, y) -> [B]`, higher is better (1 where right: the mean is accuracy).
       outputs: size of the network's output.
       augment: `(key, x [B, ...]) -> x`, applied to training batches, or None.
+      prepare: `x [B, ...] as stored -> inputs of the network`, inside the program and before `augment`, or None: images
+        may so be kept as bytes.
     """
 
     name: str
@@ -39,11 +41,21 @@ class Task(NamedTuple):
     metric: Callable
     outputs: int
     augment: Callable | None = None
+    prepare: Callable | None = None
+
+    def inputs(self, x) -> chex.Array:
+        """What the network is given of examples `x` `[B, ...]` as they are stored."""
+        return x if self.prepare is None else self.prepare(x)
+
+    def batch_of(self, size: int) -> jax.ShapeDtypeStruct:
+        """Shape and type of so many inputs."""
+        x = self.train.x
+        return jax.eval_shape(self.inputs, jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype))
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of one example."""
-        return self.train.x.shape[1:]
+        """Of one input."""
+        return self.batch_of(1).shape[1:]
 
     def with_validation(self) -> "Task":
         """The task of a final training: train and validation joined, nothing left to validate on but the test."""
@@ -70,6 +82,7 @@ def arrays(
     metric: Callable = correct,
     outputs: int | None = None,
     augment: Callable | None = None,
+    prepare: Callable | None = None,
 ) -> Task:
     """A task from a user's own arrays.
 
@@ -80,6 +93,7 @@ def arrays(
       metric: `(outputs, y) -> [B]`, higher is better; accuracy by default.
       outputs: size of the network's output; by default the number of classes in `y`.
       augment: `(key, x) -> x` for training batches.
+      prepare: `x -> inputs`, of examples as they are stored.
 
     Raises:
       ValueError: a split is missing or empty, its arrays do not match, or the splits do not match each other.
@@ -115,4 +129,4 @@ def arrays(
     if outputs is None:
         raise ValueError("outputs: expected the size of the network's output, since the loss is your own.")
     check.integer("outputs", outputs, least=1)
-    return Task(name, made["train"], made["validation"], made["test"], loss, metric, outputs, augment)
+    return Task(name, made["train"], made["validation"], made["test"], loss, metric, outputs, augment, prepare)

@@ -38,8 +38,22 @@ def test_every_image_is_in_one_split_with_its_label(file):
 
 def test_channels_are_standardized_by_the_training_images(file):
     task = npz(file())
-    np.testing.assert_allclose(np.asarray(task.train.x).mean((0, 1, 2)), np.zeros(3), atol=1e-5)
-    np.testing.assert_allclose(np.asarray(task.train.x).std((0, 1, 2)), np.ones(3), atol=1e-5)
+    x = np.asarray(task.inputs(task.train.x))
+    np.testing.assert_allclose(x.mean((0, 1, 2)), np.zeros(3), atol=1e-5)
+    np.testing.assert_allclose(x.std((0, 1, 2)), np.ones(3), atol=1e-5)
+
+
+def test_bytes_stay_bytes_and_numbers_numbers(file):
+    x, _ = images(50, 0, 4, 4, 3)
+    assert npz(file()).train.x.dtype == np.uint8
+    whole, real = npz(file()), npz(file(x_train=x.astype(float), x_test=images(20, 1, 4, 4, 3)[0].astype(float)))
+    assert real.train.x.dtype == np.float32
+    np.testing.assert_allclose(whole.inputs(whole.train.x), real.inputs(real.train.x), atol=1e-4)
+
+
+def test_labels_out_of_the_range_of_classes_are_named(file):
+    with pytest.raises(ValueError, match=r"train: expected labels in \[0, 2\), example \d+ has 2"):
+        npz(file(), classes=2)
 
 
 def test_grey_images_get_a_channel(file):
@@ -52,7 +66,8 @@ def test_a_part_of_the_images(file):
 
 
 def test_shrunk_images_are_means_of_squares_of_pixels(file):
-    whole, half = (np.asarray(npz(file(), shrink=shrink).test.x) for shrink in (1, 2))
+    tasks = [npz(file(), shrink=shrink) for shrink in (1, 2)]
+    whole, half = (np.asarray(task.inputs(task.test.x)) for task in tasks)
     means = whole.reshape(20, 2, 2, 2, 2, 3).mean((2, 4))
     # Each is standardized by its own mean and deviation, so they differ by a factor and a shift.
     line = np.polyfit(means[..., 0].ravel(), half[..., 0].ravel(), 1)
