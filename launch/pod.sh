@@ -66,7 +66,7 @@ quick=0 status=1
 for attempt in $(seq "$ATTEMPTS"); do
   create
   if [ -z "$DRY" ]; then
-    (while sleep 60; do on 0 "$SAVE" >/dev/null 2>&1 || true; done) & saver=$!
+    (while sleep 60; do on 0 "$SAVE" || true; done) >/dev/null 2>&1 & saver=$!
     trap 'kill $saver 2>/dev/null || true' EXIT
   fi
   begin=$SECONDS status=0

@@ -3,8 +3,8 @@
     python -m launch.sweep --configs=configs/darts.py:small,configs/gdas.py:small --seeds=3
     python -m launch.sweep --configs=configs/quickstart.py --seeds=10 --workdir=DIR --parallel=2 -- --config.rounds=6
 
-What follows `--` is given to every search. Each has a folder CONFIG/SEED in the workdir; run again, a sweep goes on where
-it stands: finished searches stay as they are, others resume. Writes sweep.json.
+What follows `--` is given to every search. Each has a folder CONFIG/SEED in the workdir; run again, a sweep goes on
+where it stands: finished searches stay as they are, others resume. Writes sweep.json.
 """
 
 import datetime
