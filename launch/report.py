@@ -13,7 +13,7 @@ import numpy as np
 import jaxnas
 from jaxnas import evaluators, networks
 from jaxnas.spaces import skip_connections
-from jaxnas.tasks import Task
+from jaxnas.tasks import Split, Task
 from jaxnas.types import Space
 from launch.wiring import Parts, make
 
@@ -73,6 +73,8 @@ def classical(task: Task) -> dict[str, dict]:
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.svm import SVC
 
+    if not isinstance(task.train, Split):  # too many for them
+        return {}
     final = task.with_validation()
     x, x_test = (np.asarray(final.inputs(s.x)).reshape(len(s.x), -1) for s in (final.train, final.test))
     models = {"nearest neighbour": KNeighborsClassifier(1), "SVM (RBF)": SVC(C=10, gamma="scale")}

@@ -56,7 +56,7 @@ def run(config: dict, workdir: pathlib.Path, *, save_seconds: float = 10.0) -> d
     plan = over_population(len, plan=config["plan"], chunk=config["chunk"] or None).report()["plan"]
     check.integer("config.members", config["members"], least=1)
     space, task = make("space", config["space"]), make("task", config["task"])
-    limit = {"most": len(task.train.x), "because": "the training examples"}
+    limit = {"most": task.train.size, "because": "the training examples"}
     check.integer("config.batch_size", config["batch_size"], least=1, **limit)
     network = make("network", config["network"], classes=task.outputs)
     fits(space, network, task, Recipe())

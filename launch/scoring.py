@@ -162,11 +162,11 @@ def programs(
       ValueError: a proxy cannot score this network or task.
     """
     begin, keys = time.perf_counter(), [jax.random.fold_in(jax.random.key(seed), i) for i in range(3)]
-    init = jax.jit(lambda key, genome: network.init(key, space.unpack(genome), task.inputs(task.train.x[:1]), False))
+    init = jax.jit(lambda key, genome: network.init(key, space.unpack(genome), task.blank(), False))
     variables = init(keys[0], space.sample(keys[0]))
-    rows = jax.random.permutation(keys[1], len(task.train.x))[:batch_size]
+    batch = task.train.take(jax.random.permutation(keys[1], task.train.size)[:batch_size])
     # Arguments of the programs, as XLA would fold what it can compute of constants.
-    arguments = (variables, Split(task.inputs(task.train.x[rows]), task.train.y[rows]), keys[2])
+    arguments = (variables, Split(task.inputs(batch.x), batch.y), keys[2])
     scores.setup_seconds += time.perf_counter() - begin
 
     def lowered(group: Group, size: int, chunk: int | None):

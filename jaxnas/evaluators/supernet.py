@@ -84,13 +84,13 @@ def supernet(
     check.integer("recalibrate", recalibrate, least=0)
     check.integer("curvature", curvature, least=0)
     if examples is not None:
-        N = len(task.validation.x)
+        N = task.validation.size
         check.integer("examples", examples, least=1, most=N, because="examples for validation")
     recipe = Recipe.of(**recipe)
     fits(space, network, task, recipe)
     parallel = data_parallel(devices)
     for split, held in {"train": task.train, "validation": task.validation}.items():
-        B, n = min(recipe.batch_size, len(held.x)), parallel.devices
+        B, n = min(recipe.batch_size, held.size), parallel.devices
         if B % n:
             raise ValueError(
                 f"batch_size: {n} devices cannot share {B} examples of {split} evenly; {B // n * n or n} would do."

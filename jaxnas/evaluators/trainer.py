@@ -99,7 +99,7 @@ class Trainer(NamedTuple):
 
 
 def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
-    """Builds training on `task.train`; the data is closed over and stays on the device.
+    """Builds training on `task.train`, which is closed over.
 
     Raises:
       ValueError: a recipe out of range, or label smoothing with a loss of the user's own.
@@ -114,13 +114,13 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
     if recipe.cutout:
         cut = cutout(recipe.cutout)
         augment = cut if augment is None else chain(augment, cut)
-    N = task.train.x.shape[0]
+    N = task.train.size
     B = min(recipe.batch_size, N)
     per_epoch = N // B
     optimizer = recipe.optimizer()
 
     def init(key, decisions):
-        variables = network.init(key, decisions, task.inputs(task.train.x[:1]), bool(recipe.auxiliary))
+        variables = network.init(key, decisions, task.blank(), bool(recipe.auxiliary))
         variables.pop("auxiliary", None)
         return variables
 
@@ -128,8 +128,9 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
         return jax.random.permutation(jax.random.fold_in(key, epoch), N)
 
     def batch(key, order, t):
-        chosen = jax.lax.dynamic_slice_in_dim(order, t % per_epoch * B, B)
-        x, y = task.inputs(task.train.x[chosen]), task.train.y[chosen]
+        chosen, upcoming = (jax.lax.dynamic_slice_in_dim(order, i % per_epoch * B, B) for i in (t, t + 1))
+        x, y = task.train.take(chosen, upcoming)
+        x = task.inputs(x)
         return Split(x if augment is None else augment(jax.random.fold_in(key, t), x), y)
 
     def loss(variables, decisions, batch, progress, key):

@@ -64,7 +64,7 @@ def zero_cost(
     weights = {n: float(w) for n, w in proxies.items()} if isinstance(proxies, Mapping) else proxies
     names = named(list(weights) if isinstance(weights, Mapping) else weights)
     weights = weights if isinstance(weights, Mapping) else dict.fromkeys(names, 1.0)
-    check.integer("batch_size", batch_size, least=1, most=len(task.train.x), because="training examples")
+    check.integer("batch_size", batch_size, least=1, most=task.train.size, because="training examples")
     check.integer("reference", reference, least=2)
     check.one_of("plan", plan, PLANS)
     fits(space, network, task, Recipe())
@@ -73,13 +73,14 @@ def zero_cost(
     population = over_networks(member, plan=plan, devices=devices, chunk=chunk)
 
     def score(state, genomes, active):
-        batch = Split(task.inputs(task.train.x[state.chosen]), task.train.y[state.chosen])
+        batch = task.train.take(state.chosen)
+        batch = Split(task.inputs(batch.x), batch.y)
         return population.run(genomes, active, shared=(state.variables, batch, jax.random.wrap_key_data(state.key)))
 
     def init(key):
         init_key, batch_key, draw_key, rank_key = jax.random.split(key, 4)
-        variables = network.init(init_key, space.unpack(space.sample(init_key)), task.inputs(task.train.x[:1]), False)
-        chosen = jax.random.choice(batch_key, len(task.train.x), (batch_size,), replace=False)
+        variables = network.init(init_key, space.unpack(space.sample(init_key)), task.blank(), False)
+        chosen = jax.random.choice(batch_key, task.train.size, (batch_size,), replace=False)
         state = State(variables, chosen, jax.random.key_data(draw_key), {})
         if len(names) == 1:
             return state

@@ -5,11 +5,13 @@ from jaxnas.tasks.digits import digits
 from jaxnas.tasks.folder import folder
 from jaxnas.tasks.images import classification
 from jaxnas.tasks.npz import npz
+from jaxnas.tasks.stream import Stream
 from jaxnas.tasks.task import Split, Task, arrays, correct, cross_entropy
 from jaxnas.tasks.tfds import tfds
 
 __all__ = [
     "Split",
+    "Stream",
     "Task",
     "arrays",
     "chain",

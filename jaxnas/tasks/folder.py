@@ -23,7 +23,7 @@ def folder(
       path: has `train/` and `test/`, each with a folder for each class; classes are numbered in order of their names.
       train: use so many training images only, drawn at random; all by default.
       test: use so many test images only.
-      **images: `validation`, `shift`, `flip`, `shrink`, `seed`.
+      **images: `validation`, `shift`, `flip`, `shrink`, `stream`, `seed`.
 
     Raises:
       ValueError: no such folder, another class in test than in train, a file that is no image, or an image of another

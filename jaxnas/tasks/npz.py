@@ -22,7 +22,7 @@ def npz(
       path: an `.npz` with `x_train` `[N, H, W]` or `[N, H, W, C]`, `y_train` `[N]` or `[N, 1]`, and the same of `test`.
       train: use so many training images only (before the split), drawn at random; all by default.
       test: use so many test images only.
-      **images: `validation`, `shift`, `flip`, `shrink`, `seed`, `classes`.
+      **images: `validation`, `shift`, `flip`, `shrink`, `stream`, `seed`, `classes`.
 
     Raises:
       ValueError: no such file, an array is missing or of the wrong shape, or a number out of its range.

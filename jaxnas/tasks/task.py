@@ -1,7 +1,7 @@
 """Data and loss."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -18,13 +18,28 @@ class Split(NamedTuple):
     x: chex.Array
     y: chex.Array
 
+    @property
+    def size(self) -> int:
+        """N."""
+        return self.x.shape[0]
+
+    @property
+    def example(self) -> jax.ShapeDtypeStruct:
+        """Shape and type of one input as it is stored."""
+        return jax.ShapeDtypeStruct(self.x.shape[1:], self.x.dtype)
+
+    def take(self, rows: chex.Array, upcoming: chex.Array | None = None) -> "Split":
+        """The examples `rows` `[B]`; which are asked for next makes no difference here."""
+        return Split(self.x[rows], self.y[rows])
+
 
 class Task(NamedTuple):
     """On what to search.
 
     Attributes:
       name: for messages and files.
-      train, validation, test: `Split`s. Searches see the first two, retraining adds the third.
+      train, validation, test: `Split`s. Searches see the first two, retraining adds the third. The first may be a
+        `Stream`, whose examples stay on the host.
       loss: `(outputs [B, ...], y [B, ...]) -> [B]`, to be minimized.
       metric: `(outputs, y) -> [B]`, higher is better (1 where right: the mean is accuracy).
       outputs: size of the network's output.
@@ -34,7 +49,7 @@ class Task(NamedTuple):
     """
 
     name: str
-    train: Split
+    train: Any
     validation: Split
     test: Split
     loss: Callable
@@ -49,8 +64,13 @@ class Task(NamedTuple):
 
     def batch_of(self, size: int) -> jax.ShapeDtypeStruct:
         """Shape and type of so many inputs."""
-        x = self.train.x
-        return jax.eval_shape(self.inputs, jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype))
+        example = self.train.example
+        return jax.eval_shape(self.inputs, jax.ShapeDtypeStruct((size, *example.shape), example.dtype))
+
+    def blank(self) -> chex.Array:
+        """One input of zeros, to initialize a network on."""
+        one = self.batch_of(1)
+        return jnp.zeros(one.shape, one.dtype)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -59,6 +79,8 @@ class Task(NamedTuple):
 
     def with_validation(self) -> "Task":
         """The task of a final training: train and validation joined, nothing left to validate on but the test."""
+        if not isinstance(self.train, Split):
+            return self._replace(train=self.train.joined(self.validation), validation=self.test)
         train = Split(*(jnp.concatenate(parts) for parts in zip(self.train, self.validation, strict=True)))
         return self._replace(train=train, validation=self.test)
 

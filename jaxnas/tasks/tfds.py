@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def tfds(
       test_split: the others. Both may be slices, "train[:10%]" say.
       train: use so many training images only, drawn at random; all by default.
       test: use so many test images only.
-      **images: `validation`, `shift`, `flip`, `shrink`, `seed`.
+      **images: `validation`, `shift`, `flip`, `shrink`, `stream`, `seed`.
 
     Raises:
       ValueError: an unknown name, with the nearest; a dataset that is not prepared, with the command that does; one
@@ -48,7 +49,8 @@ def tfds(
     splits = {}
     for split, chosen in {"train": train_split, "test": test_split}.items():
         check.one_of(f"{split}_split", chosen.split("[")[0], builder.info.splits)
-        splits[split] = _read(dataset, builder, chosen, image, label)
+        streams = split == "train" and images.get("stream", False)
+        splits[split] = _read(dataset, builder, chosen, image, label, streams)
     options = {"where": f"dataset: {dataset}", "classes": classes, "counts": {"train": train, "test": test}, **images}
     return classification(builder.name, splits["train"], splits["test"], **options)
 
@@ -110,45 +112,69 @@ def _features(dataset: str, builder) -> tuple[str, str, int | None]:
     return image, label, getattr(features[label], "num_classes", None)
 
 
-def _read(dataset: str, builder, split: str, image: str, label: str) -> tuple[np.ndarray, np.ndarray]:
+def _read(dataset: str, builder, split: str, image: str, label: str, stream: bool) -> tuple[Any, np.ndarray]:
+    """Images and labels of a split; images that are to stream are read as they are asked for."""
+    where, bytes_only = f"dataset: {dataset}, {split}", {image: library().decode.SkipDecoding()}
     try:
-        source = builder.as_data_source(split=split, decoders=None)
+        sources = [builder.as_data_source(split=split, decoders=d) for d in (None, bytes_only)]
     except NotImplementedError:
         command = prepare_command(dataset, pathlib.Path(builder.data_dir).parents[1])
         raise ValueError(
             f"dataset: {dataset} is prepared in {builder.data_dir} in a format that only TensorFlow reads. Delete that "
             f"directory, and this prepares it anew:\n  {command}"
         ) from None
-    x, y = None, np.zeros(len(source), np.int64)
-    for i, example in enumerate(_examples(source, f"dataset: {dataset}, {split}", builder.data_dir)):
-        if x is None:
-            x = np.zeros((len(source), *example[image].shape), example[image].dtype)
-        if example[image].shape != x.shape[1:]:
-            raise ValueError(
-                f"dataset: {dataset}, {split}: record {i} is an image of {example[image].shape}, but the first of "
-                f"{x.shape[1:]}; a task needs images of one size."
-            )
-        x[i], y[i] = example[image], example[label]
-    if x is None:
-        raise ValueError(f"dataset: {dataset} has no examples in {split}.")
+    if len(sources[0]) == 0:
+        raise ValueError(f"{where} has no examples.")
+    decoded, undecoded = (Records(source, image, where, builder.data_dir) for source in sources)
+    if stream:
+        return decoded, np.array([example[label] for example in undecoded.examples(range(len(undecoded)))])
+    x, y = np.empty(decoded.shape, decoded.dtype), np.zeros(len(decoded), np.int64)
+    for i, example in enumerate(decoded.examples(range(len(decoded)))):
+        x[i], y[i] = decoded.checked(i, example[image]), example[label]
     return x, y
 
 
-def _examples(source, where: str, directory: str):
-    """Every example, read many at a time; where that fails, the one to blame is named."""
-    for first in range(0, len(source), TOGETHER):
-        rows = list(range(first, min(first + TOGETHER, len(source))))
+class Records:
+    """The images of a split, read and decoded as they are asked for: `records[rows]` is `[n, H, W, C]`."""
+
+    def __init__(self, source, image: str, where: str, directory: str):
+        self._source, self._image, self._where, self._directory = source, image, where, directory
+        first = np.asarray(next(self.examples([0]))[image])
+        self.shape, self.dtype = (len(source), *first.shape), first.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        images = [self.checked(i, e[self._image]) for i, e in zip(rows, self.examples(rows), strict=True)]
+        return np.stack(images) if images else np.empty((0, *self.shape[1:]), self.dtype)
+
+    def examples(self, rows: Sequence[int]):
+        """Whole examples, read many at a time; where that fails, the one to blame is named."""
+        for first in range(0, len(rows), TOGETHER):
+            chunk = [int(row) for row in rows[first : first + TOGETHER]]
+            try:
+                yield from self._source.__getitems__(chunk)
+            except Exception:  # the reader's, or the decoder's
+                yield from (self._alone(row) for row in chunk)
+
+    def _alone(self, row: int) -> dict:
         try:
-            yield from source.__getitems__(rows)
-        except Exception:  # the reader's, or the decoder's
-            for i in rows:
-                try:
-                    yield source[i]
-                except Exception as error:
-                    raise ValueError(
-                        f"{where}: record {i} in {directory} is damaged ({_line(error)}). Delete that directory and "
-                        "prepare it anew."
-                    ) from None
+            return self._source[row]
+        except Exception as error:
+            raise ValueError(
+                f"{self._where}: record {row} in {self._directory} is damaged ({_line(error)}). Delete that directory "
+                "and prepare it anew."
+            ) from None
+
+    def checked(self, row: int, image: np.ndarray) -> np.ndarray:
+        """The image; raises `ValueError` where it is of another size than the first."""
+        if image.shape != self.shape[1:]:
+            raise ValueError(
+                f"{self._where}: record {row} is an image of {image.shape}, but the first of {self.shape[1:]}; a task "
+                "needs images of one size."
+            )
+        return image
 
 
 def _line(error: Exception) -> str:

@@ -112,3 +112,10 @@ def test_a_search_and_a_retraining_on_it(data_dir, tmp_path):
     program = [sys.executable, "-m", "launch.search", f"--workdir={tmp_path / 'run'}", *options]
     done = subprocess.run(program, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0 and "retraining" in done.stdout, done.stderr
+
+
+def test_what_streams_is_decoded_batch_by_batch(data_dir):
+    whole, streamed = (tfds("mine", data_dir=data_dir, stream=stream) for stream in (False, True))
+    for one, other in zip(whole.train.take(np.arange(5)), streamed.train.take(np.arange(5)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(whole.validation.x, streamed.validation.x)

@@ -1,0 +1,82 @@
+"""Training on examples that stay on the host is training on the same examples."""
+
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas.evaluators import retrain, supernet, training
+from jaxnas.tasks import Stream, classification
+from jaxnas.types import propose
+from tests.evaluators.conftest import Tiny
+
+
+def images(n, seed):
+    random = np.random.default_rng(seed)
+    return random.integers(0, 256, (n, 8, 8, 1), np.uint8), np.arange(n) % 10
+
+
+def task(stream, **options):
+    return classification("made", images(100, 0), images(20, 1), where="here", stream=stream, shift=1, **options)
+
+
+def test_batches_are_those_of_the_examples_on_the_device():
+    on_device, streamed = task(False).train, task(True).train
+    rows = jnp.array([3, 0, 79, 3])
+    for one, other in zip(on_device.take(rows), jax.jit(streamed.take)(rows, rows + 1), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert streamed.size == 80 and streamed.example.dtype == np.uint8
+
+
+@pytest.mark.parametrize("plan", ["map", "vmap"])
+def test_a_population_trains_to_the_same_fitness(plan, space):
+    genomes = jax.vmap(space.sample)(jax.random.split(jax.random.key(0), 5))
+    proposal = propose(genomes, jnp.int32(0), budget=7)
+    found = []
+    for stream in (False, True):
+        options = {"batch_size": 16, "plan": plan, "devices": jax.devices()[:2]}
+        evaluator = training(space, Tiny(), task(stream), **options)
+        found.append(jax.jit(evaluator.evaluate)(jax.random.key(1), (), proposal)[0].fitness)
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+def test_a_supernet_learns_the_same_weights(space):
+    weights = jnp.where(space.mask, jnp.array([0.5, 0.5, 0.0]), 0)[None]
+    proposal = propose(jax.vmap(space.derive)(weights), jnp.int32(0), budget=3, weights=weights)
+    found = []
+    for stream in (False, True):
+        evaluator = supernet(space, Tiny(), task(stream), steps=10, order="second", batch_size=16)
+        state = evaluator.init(jax.random.key(0))
+        found.append(jax.jit(evaluator.evaluate)(jax.random.key(1), state, proposal)[0].gradient)
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-6, equal_nan=True)
+
+
+def test_a_retraining_joins_what_streams_with_what_does_not(space):
+    genomes = [np.array([0, 1], np.int32)]
+    options = {"steps": 12, "batch_size": 16, "devices": jax.devices()[:1]}
+    one, other = (retrain(space, Tiny(), task(stream), genomes, **options)["test_loss"] for stream in (False, True))
+    np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_the_next_batch_is_read_before_it_is_asked_for():
+    asked, read_ahead = [], threading.Event()
+
+    def read(rows):
+        asked.append(rows.tolist())
+        if rows[0] == 2:
+            read_ahead.set()
+        return np.zeros((len(rows), 1), np.uint8)
+
+    stream = Stream(read, np.arange(6), jax.ShapeDtypeStruct((1,), np.uint8))
+    take = jax.jit(stream.take)
+    jax.block_until_ready(take(jnp.array([0, 1]), jnp.array([2, 3])))
+    assert read_ahead.wait(timeout=10)
+    jax.block_until_ready(take(jnp.array([2, 3])))
+    assert asked == [[0, 1], [2, 3]]
+
+
+def test_images_that_stream_are_not_shrunk():
+    with pytest.raises(ValueError, match="shrink: images that stream are not shrunk"):
+        task(True, shrink=2)
