@@ -1,4 +1,7 @@
-"""Every test sees eight CPU devices, so that sharding over devices is tested on any machine."""
+"""Every test sees eight CPU devices, so that sharding over devices is tested on any machine.
+
+Programs are compiled with few optimizations: most of the suite's time is spent in the compiler.
+"""
 
 import os
 import pathlib
@@ -6,6 +9,8 @@ import pathlib
 import jax
 import pytest
 
+if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):  # the programs that tests start inherit it
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=1"
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     jax.config.update("jax_num_cpu_devices", 8)
 
@@ -17,3 +22,22 @@ def shared_data() -> pathlib.Path:
     if not path.is_dir():
         pytest.skip("no folder shared/data beside the repository")
     return path.resolve()
+
+
+LONG = (
+    "test_nasnet_network",
+    "test_nasbench201_network",
+    "test_every_strategy",
+    "test_published_table",
+    "test_multihost",
+    "test_readme",
+    "test_proxies",
+    "test_data_parallel",
+    "test_programs",
+)
+"""Files that take longest, in this order: begun last, one would leave the other process idle."""
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))  # stable
