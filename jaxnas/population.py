@@ -17,7 +17,6 @@ which one waits for over a minute, unless `--xla_cpu_collective_call_terminate_t
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -93,17 +92,25 @@ def over_population(
         return jax.lax.map(lambda a: one(*a), args[1:], batch_size=chunk)
 
     def run(genomes, active, *args, shared=()):
-        P = active.shape[0]
-        extra = -P % len(devices)
-        pad = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[:1], extra, 0)]) if extra else leaf
-        args = jax.tree.map(pad, (active, genomes, *args))
-        args = (args[0] & (jnp.arange(P + extra) < P), *args[1:])  # what was padded is not active
+        P, n = active.shape[0], len(devices)
+        size = -(-P // n)
+        extra = size * n - P
         gather = several or extra > 0  # else outputs stay where they are, for the host to read
-        split = partial(jax.shard_map, mesh=mesh, in_specs=(axis, whole), check_vma=False)
-        everywhere = lambda leaf: jax.lax.all_gather(leaf, "population", tiled=True)
-        gathered = split(lambda *a: jax.tree.map(everywhere, share(*a)), out_specs=whole)
-        sharded = gathered if gather else split(share, out_specs=axis)
-        outputs = jax.tree.map(lambda leaf: leaf[:P], (share if len(devices) == 1 else sharded)(args, shared))
+
+        def own(args, shared):
+            # Each device takes its share of what all have: left to XLA, padding and splitting talk to the others.
+            pad = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[:1], extra, 0)]) if extra else leaf
+            active, *rest = jax.tree.map(pad, args)
+            args = (active & (jnp.arange(P + extra) < P), *rest)  # what was padded is not active
+            first = jax.lax.axis_index("population") * size
+            outputs = share(jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, size), args), shared)
+            if not gather:
+                return outputs
+            return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, "population", tiled=True), outputs)
+
+        specs = {"in_specs": whole, "out_specs": whole if gather else axis, "check_vma": False}
+        split = share if n == 1 else jax.shard_map(own, mesh=mesh, **specs)
+        outputs = jax.tree.map(lambda leaf: leaf[:P], split((active, genomes, *args), shared))
         keep = lambda leaf: jnp.where(active.reshape(P, *[1] * (leaf.ndim - 1)), leaf, jnp.zeros_like(leaf))
         return jax.tree.map(keep, outputs)
 

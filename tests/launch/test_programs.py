@@ -86,9 +86,10 @@ LISTENING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL
 
 def test_ctrl_c_says_how_to_resume(table, tmp_path):
     process = start([sys.executable, "-c", LISTENING, *command(table, tmp_path / "run", 1_000_000)])
-    while process.poll() is None and not (tmp_path / "run" / "history.jsonl").exists():
+    while process.poll() is None and not (
+        (tmp_path / "run" / "history.jsonl").exists() and (tmp_path / "run" / "history.jsonl").read_text()
+    ):
         time.sleep(0.01)
-    time.sleep(3)
     process.send_signal(signal.SIGINT)
     said = process.communicate()[0]
     assert process.returncode != 0 and "Traceback" not in said
