@@ -43,6 +43,7 @@ def get_config(scale: str = "paper") -> ConfigDict:
     config.cost = {"name": "", "path": "", "batch": 1, "anywhere": False}
     config.evaluator = {
         "name": "supernet",
+        "sync_batch_norm": False,
         "steps": 200 if small else 19_500,
         "order": "first",
         "fitness": "accuracy",

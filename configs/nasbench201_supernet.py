@@ -57,6 +57,7 @@ def get_config(options: str = "darts") -> ConfigDict:
         config.rounds = 30
     config.evaluator = {
         "name": "supernet",
+        "sync_batch_norm": False,
         "steps": steps,
         "order": "first",
         "fitness": "accuracy",

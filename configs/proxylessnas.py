@@ -32,6 +32,7 @@ def get_config(scale: str = "paper") -> ConfigDict:
     }
     config.evaluator = {
         "name": "supernet",
+        "sync_batch_norm": False,
         "steps": steps,
         "batch_size": 64,
         "learning_rate": 0.1 if small else 0.025,

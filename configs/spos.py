@@ -43,6 +43,7 @@ def get_config(scale: str = "paper") -> ConfigDict:
     }
     config.evaluator = {
         "name": "supernet",
+        "sync_batch_norm": False,
         "steps": 450 if small else 60_000,
         "fitness": "loss" if small else "accuracy",
         "recalibrate": 4 if small else 100,

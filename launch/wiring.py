@@ -296,12 +296,13 @@ def _keys_in_words(argv: list[str]):
 
 
 class Processes(NamedTuple):
-    """The flags `--multihost`, `--coordinator`, `--process_count` and `--process_index`."""
+    """The flags `--multihost`, `--coordinator`, `--process_count`, `--process_index` and `--connect_seconds`."""
 
     multihost: bool
     coordinator: str | None
     count: int | None
     index: int | None
+    connect_seconds: int
 
 
 def define_processes() -> Callable[[], Processes]:
@@ -311,6 +312,7 @@ def define_processes() -> Callable[[], Processes]:
         flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0. Cloud TPU, Slurm and MPI say it themselves."),
         flags.DEFINE_integer("process_count", None, "How many processes, with --coordinator.", lower_bound=1),
         flags.DEFINE_integer("process_index", None, "Which of them this is, with --coordinator.", lower_bound=0),
+        flags.DEFINE_integer("connect_seconds", 300, "How long to wait for the other processes.", lower_bound=1),
     )
     return lambda: Processes(*(flag.value for flag in given))
 
@@ -377,7 +379,9 @@ def _connect(given: Processes) -> None:
     if named and given.index >= given.count:
         raise ValueError(f"process_index: expected less than the {given.count} processes, got {given.index}.")
     try:
-        jax.distributed.initialize(given.coordinator, given.count, given.index, heartbeat_timeout_seconds=HEARTBEAT)
+        jax.distributed.initialize(
+            *by_hand.values(), initialization_timeout=given.connect_seconds, heartbeat_timeout_seconds=HEARTBEAT
+        )
     except (RuntimeError, ValueError) as error:  # of JAX's: nothing found, or nobody there
         raise ValueError(f"multihost: the processes do not find each other ({str(error).splitlines()[0]}).") from error
     if not processes.is_first():

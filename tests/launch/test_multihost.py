@@ -152,7 +152,7 @@ def test_ten_kills_of_two_processes(whole, tmp_path):
     assert [status for status, _ in ended(pair(tmp_path / "time"))] == [0, 0]
     seconds, random = time.monotonic() - begin, np.random.default_rng(0)
     for i in range(10):
-        processes = pair(tmp_path / str(i))
+        processes = pair(tmp_path / str(i), "--connect_seconds=20")
         moment, victim = random.uniform(0, seconds), int(random.integers(2))
         time.sleep(moment)
         processes[victim].kill()
