@@ -168,3 +168,11 @@ def test_a_member_that_does_not_fit_alone_is_refused_with_need_and_limit(chunk):
 
 def test_memory_of_a_device_is_known():
     assert 1e8 < device_memory(jax.local_devices()[0]) < 1e15
+
+
+def test_more_processes_than_have_devices_are_refused(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    with pytest.raises(
+        ValueError, match="expected some of each of the 3 processes, got 2 devices, none of process 1, 2"
+    ):
+        over_population(lambda genome: genome, devices=jax.devices()[:2])
