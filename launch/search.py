@@ -7,7 +7,7 @@ A workdir that holds an unfinished run of the same config is resumed, also with 
 `--config.rounds` may grow. It gets config.json, history.jsonl (a line for each evaluation), metrics.jsonl (a line for
 each round, with where its seconds went), checkpoints/, result.json and pictures.
 
-One search on several hosts is the same command on each, with `--multihost`: see launch/pod.sh and launch/slurm.sh. Only
+One search on several hosts is the same command on each, with `--multihost`: see launch/pod.sh and launch/hosts.sh. Only
 process 0 needs the workdir.
 """
 
