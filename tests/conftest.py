@@ -1,6 +1,6 @@
 """Every test sees eight CPU devices, so that sharding over devices is tested on any machine.
 
-Programs are compiled with few optimizations: most of the suite's time is spent in the compiler.
+Programs are compiled with fewer optimizations, as `launch` does: most of the suite's time is spent in the compiler.
 """
 
 import os
@@ -10,7 +10,7 @@ import jax
 import pytest
 
 if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):  # the programs that tests start inherit it
-    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=1"
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=2"
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     jax.config.update("jax_num_cpu_devices", 8)
 

@@ -67,7 +67,9 @@ def genomes(workdir):
     return [json.loads(line)["genome"] for line in (workdir / "history.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("where", ["compile", "evaluation", "checkpoint"])
+@pytest.mark.parametrize(
+    "where", ["compile", *(pytest.param(where, marks=pytest.mark.slow) for where in ("evaluation", "checkpoint"))]
+)
 def test_sigterm_leaves_within_seconds_and_loses_nothing(where, tmp_path):
     process = run(tmp_path / "run", where)
     while process.stdout.readline().strip() != "slow":

@@ -43,7 +43,9 @@ def collectives(evaluator, proposal):
     return re.findall(r" (all-\w+|reduce-scatter|collective-\w+)(?:-start)?\(", text)
 
 
-@pytest.mark.parametrize("order", ["first", "second", "finite_difference"])
+@pytest.mark.parametrize(
+    "order", ["second", *(pytest.param(order, marks=pytest.mark.slow) for order in ("first", "finite_difference"))]
+)
 def test_several_devices_find_what_one_finds(order):
     alone, shared = (evaluated(built(n, order=order, curvature=1), mixtures(budget=3)) for n in (1, 4))
     for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(shared), strict=True):

@@ -30,7 +30,7 @@ def test_batches_are_those_of_the_examples_on_the_device():
     assert streamed.size == 80 and streamed.example.dtype == np.uint8
 
 
-@pytest.mark.parametrize("plan", ["map", "vmap"])
+@pytest.mark.parametrize("plan", ["map", pytest.param("vmap", marks=pytest.mark.slow)])
 def test_a_population_trains_to_the_same_fitness(plan, space):
     genomes = jax.vmap(space.sample)(jax.random.split(jax.random.key(0), 5))
     proposal = propose(genomes, jnp.int32(0), budget=7)

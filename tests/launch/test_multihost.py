@@ -73,7 +73,7 @@ def test_only_the_first_process_writes_and_speaks(whole):
     assert len(history(workdir)) == 30 * 6 and result(workdir)["device"]["count"] == 4
 
 
-@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("devices", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_one_process_asks_the_same_and_is_answered_alike(whole, devices, tmp_path):
     process = searching(tmp_path, "--config.rounds=2", devices=devices)
     assert ended([process])[0][0] == 0

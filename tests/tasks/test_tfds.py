@@ -104,6 +104,7 @@ def test_local_images_of_another_kind_are_refused(replace, message, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_a_search_and_a_retraining_on_it(data_dir, tmp_path):
     task = f"{{'name': 'tfds', 'dataset': 'cifar10', 'data_dir': '{data_dir}', 'shift': 1}}"
     small = ("strategy.budget=2", "strategy.population_size=2", "strategy.tournament_size=1", "strategy.proposals=2")
