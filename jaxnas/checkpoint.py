@@ -37,11 +37,10 @@ def checkpoints(directory: str | pathlib.Path) -> Checkpoints:
 
     directory = pathlib.Path(directory).absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    # Of several processes, one has the files and asks nobody.
-    index = jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(primary_host=index, active_processes={index})
-    if jax.process_count() == 1:
-        alone = ocp.options.MultiprocessingOptions()
+    alone = ocp.options.MultiprocessingOptions()
+    if jax.process_count() > 1:  # this one has the files and asks nobody
+        index = jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(primary_host=index, active_processes={index})
     manager = ocp.CheckpointManager(
         directory,
         options=ocp.CheckpointManagerOptions(max_to_keep=2, create=False, multiprocessing_options=alone),

@@ -87,7 +87,8 @@ def run(
         claim(workdir, identity(config))
         parts.latency.table.save(workdir / latency.FILE)
     print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({parts.space.size:,} genomes)")
-    if "shared" in parts.evaluator.gives and devices is None and jax.device_count() > 1 and not _is_cpu():
+    several = jax.device_count() > 1 and jax.default_backend() != "cpu"
+    if several and devices is None and "shared" in parts.evaluator.gives:
         print(f"on 1 of {jax.device_count()} devices; --data_parallel={jax.device_count()} shares each batch")
     options = {"checkpoint_seconds": checkpoint_seconds, "on_round": on_round}
     found = searched(parts, phases(parts, config), config, workdir, **options)
@@ -204,10 +205,6 @@ def searched(parts: Parts, phases: list[Phase], config: dict, workdir: pathlib.P
         config=identity(config),
         **options,
     )
-
-
-def _is_cpu() -> bool:
-    return jax.default_backend() == "cpu"
 
 
 def identity(config: dict) -> dict:
