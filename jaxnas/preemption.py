@@ -13,8 +13,6 @@ from jaxnas import processes
 
 POLL = 0.5
 """Seconds between two looks at what the other processes say."""
-PATIENCE = 8.0
-"""Seconds that other processes wait until the first has saved: once one is gone, the runtime ends the rest."""
 
 
 @contextlib.contextmanager
@@ -67,6 +65,5 @@ def _watch(ours: socket.socket, save: Callable[[], str]) -> None:
     except Exception as error:
         said, status = f"nothing could be saved ({error})", 1
     print(f"\n{why}: {said}", file=sys.stderr, flush=True)
-    with contextlib.suppress(Exception):
-        processes.wait_for_the_first_to_leave(PATIENCE)
+    processes.leave_together()
     os._exit(status)  # the main thread may not come back for minutes

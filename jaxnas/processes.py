@@ -3,6 +3,7 @@
 JAX's distributed runtime connects them (`jax.distributed.initialize`); one process is an ordinary case of it.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ PREEMPTED = "SIGTERM"
 """Why a run ends that was told to leave."""
 LEFT = 128 + signal.SIGTERM
 """What its processes exit with."""
-_STOP, _LEAVES = "jaxnas/stop", "jaxnas/leaves"
+_STOP, _READY, _LEAVES = "jaxnas/stop", "jaxnas/ready", "jaxnas/leaves"
 
 
 def is_first() -> bool:
@@ -93,6 +94,7 @@ def end(message: str) -> NoReturn:
     if told is None:
         tell_to_stop(message)
     print(message if told is None else told, file=sys.stderr, flush=True)
+    leave_together()
     os._exit(LEFT if told == PREEMPTED else 1)  # an ordinary exit waits for the processes that are gone
 
 
@@ -120,16 +122,25 @@ def told_to_stop() -> str | None:
     return told[0][1] if told else None
 
 
-def wait_for_the_first_to_leave(seconds: float) -> None:
-    """Until the first process calls this too, or so many seconds. It stays a moment longer: it keeps what they ask."""
+def leave_together(patience: float = 5.0) -> None:
+    """Called at the very end; the first process, which keeps what they tell each other, goes last.
+
+    Once it is gone, the runtime aborts the rest; once another is gone, it may abort the first before that has saved.
+    So they wait for it, twice so many seconds, and it for those that come, so many seconds.
+    """
     client = _client()
     if client is None:
         return
-    if not is_first():
-        client.blocking_key_value_get(_LEAVES, int(1000 * seconds))
-        return
-    client.key_value_set(_LEAVES, "")
-    time.sleep(1)
+    with contextlib.suppress(Exception):  # whoever cannot be asked is gone
+        client.key_value_set(f"{_READY}/{jax.process_index()}", "", allow_overwrite=True)
+        if not is_first():
+            client.blocking_key_value_get(_LEAVES, int(2000 * patience))
+            return
+        client.key_value_set(_LEAVES, "", allow_overwrite=True)
+        last = time.monotonic() + patience
+        while len(client.key_value_dir_get(_READY)) < jax.process_count() and time.monotonic() < last:
+            time.sleep(0.1)
+        time.sleep(1)
 
 
 def _client():

@@ -151,7 +151,13 @@ def test_no_public_evaluator_is_missing_here():
     assert public == {name.split()[0] for name in EVALUATORS}
 
 
-@pytest.mark.parametrize("name", NAMES)
+LIKE_ANOTHER = ("exhaustive", "ppo", "successive_halving")
+"""Who differs from a kin (random search, REINFORCE, Hyperband) in nothing that an evaluator sees."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LIKE_ANOTHER else name for name in NAMES]
+)
 def test_every_evaluator_works_with_it_or_is_refused_by_name(name, built):
     refused = set()
     for title, evaluator in built.items():

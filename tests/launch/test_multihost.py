@@ -98,6 +98,7 @@ def test_given_the_same_feedback_the_same_is_asked(whole):
         state = tell(tell_key, state, proposal, scored(jax.numpy.asarray(fitness)))
 
 
+@pytest.mark.slow  # the tests of one process have a kill, the next one here the end of all
 def test_a_killed_process_ends_the_run_with_the_reason_and_nothing_is_lost(whole, tmp_path):
     processes = pair(tmp_path / "run")
     wait_for_rounds(tmp_path / "run", 3, processes)

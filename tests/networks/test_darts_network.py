@@ -101,7 +101,7 @@ def gates(weights, gates):
     return {name: Gated(w, gates[name]) for name, w in SPACE.unpack(weights).items()}
 
 
-@pytest.mark.parametrize("mode", ["traced", "one_hot", "gated"])
+@pytest.mark.parametrize("mode", ["traced", "one_hot", pytest.param("gated", marks=pytest.mark.slow)])
 def test_supernet_agrees_with_the_stand_alone_network(mode, static, request):
     for ours, theirs in zip(request.getfixturevalue(mode), static, strict=True):
         ours = extract(ours, theirs) if isinstance(theirs, dict) else ours
