@@ -5,10 +5,14 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
+import jax
 import numpy as np
 
+from jaxnas.spaces import Graph
+from jaxnas.spaces.graph import END
 from jaxnas.types import Genome, Space
 
+LOOP = np.linspace(0, 2 * np.pi, 40)
 INK, MUTED, GRID = "#1f2937", "#6b7280", "#e5e7eb"
 COLORS = (
     "#2563eb", "#d97706", "#059669", "#7c3aed", "#dc2626", "#0891b2", "#db2777", "#65a30d", "#78350f", "#6b7280",
@@ -43,6 +47,35 @@ def anytime(
     axes.set_ylabel(ylabel)
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(curves))
     _plain(axes)
+    _save(figure, path)
+
+
+def species(history: Sequence[Mapping], path: str | pathlib.Path) -> None:
+    """Members of each species over the generations, in order of birth, below the best and mean fitness.
+
+    Args:
+      history: lines of a search whose strategy records `species`.
+      path: of the PNG.
+    """
+    rounds = np.array([line["round"] for line in history])
+    numbers, place = np.unique([line["species"] for line in history], return_inverse=True)
+    sizes = np.zeros((len(numbers), rounds.max() + 1))
+    np.add.at(sizes, (place, rounds), 1)
+    fitness = np.array([line["fitness"] if line["valid"] else np.nan for line in history], float)
+    known = [fitness[(rounds == t) & np.isfinite(fitness)] for t in range(rounds.max() + 1)]
+    figure, (top, bottom) = _figure(7, 5.4, rows=2)
+    generations = np.arange(len(known))
+    for name, of, color in (("best", np.max, COLORS[0]), ("mean", np.mean, MUTED)):
+        top.plot(generations, [of(f) if len(f) else np.nan for f in known], color=color, label=name, linewidth=2)
+    top.set_ylabel("fitness")
+    top.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    colors = [COLORS[i % len(COLORS)] for i in range(len(numbers))]
+    bottom.stackplot(generations, sizes, colors=colors, edgecolor="white", linewidth=0.4, alpha=0.85, step="mid")
+    bottom.set_ylabel("members, by species")
+    bottom.set_xlabel(f"generation ({len(numbers)} species in all)")
+    for axes in (top, bottom):
+        axes.set_xlim(-0.5, len(known) - 0.5)
+        _plain(axes)
     _save(figure, path)
 
 
@@ -336,8 +369,15 @@ def comparison(
 def architecture(space: Space, genome: Genome, path: str | pathlib.Path, *, title: str = "") -> None:
     """The architecture as a graph, where decisions are edges (`i->j`) or blocks of cells; else as a list of decisions.
 
-    Edges of `none`, and nodes that no path joins to both ends, are not drawn.
+    Edges of `none`, and nodes that no path joins to both ends, are not drawn. Of a growing graph what is enabled is.
     """
+    if isinstance(genome, Graph):
+        figure, axes = _figure(7, 4.2)
+        _grown(axes, genome)
+        axes.set_title(title if len(title) < 80 else "", fontsize=10, color=INK)
+        axes.axis("off")
+        _save(figure, path)
+        return
     chosen = {n: str(o[int(g)]) for n, o, g in zip(space.decisions, space.options, np.asarray(genome), strict=True)}
     matches = {name: re.fullmatch(r"(\d+)->(\d+)", name) for name in chosen}
     if all(matches.values()):
@@ -366,6 +406,48 @@ def architecture(space: Space, genome: Genome, path: str | pathlib.Path, *, titl
     axes.set_title(title, fontsize=10, color=INK)
     axes.axis("off")
     _save(figure, path)
+
+
+def _grown(axes, genome: Graph) -> None:
+    """Inputs at the left, outputs at the right, hidden nodes by position; the thicker, the heavier."""
+    host = jax.tree.map(np.asarray, genome)
+    I, O = host.inputs, host.outputs  # noqa: E741
+    on = np.flatnonzero(host.enabled & (host.innovation != 0))
+    if not len(on):
+        axes.text(0.5, 0.5, "no connection is enabled", ha="center", color=MUTED)
+        return
+    across = np.asarray(host.positions) / END
+    down = np.zeros(len(across))
+    down[:I] = (np.arange(I) + 0.5) / I
+    down[I : I + O] = (np.arange(O) + 0.5) / O
+    hidden = I + O + np.argsort(host.position[: host.hidden])
+    for i, node in enumerate(hidden):  # neighbors along the way at different heights
+        down[node] = (i * 0.618 + 0.35) % 1 * 0.9 + 0.05
+    many = max(I, O) > 24
+    largest = np.abs(host.weight[on]).max()
+    for e in on:
+        u, v, strength = host.source[e], host.target[e], abs(host.weight[e]) / max(largest, 1e-9)
+        color = COLORS[0] if host.weight[e] >= 0 else COLORS[4]
+        style = dict(color=color, alpha=0.1 + 0.7 * strength, linewidth=0.3 + 2.2 * strength)
+        if u == v:
+            axes.plot(across[u] + 0.02 * np.cos(LOOP), -down[u] + 0.05 * (1 + np.sin(LOOP)), **style)
+        elif across[u] < across[v]:
+            axes.plot(across[[u, v]], -down[[u, v]], **style)
+        else:
+            arrow = dict(arrowstyle="-|>", connectionstyle="arc3,rad=.35", linestyle="--", **style)
+            axes.annotate("", (across[v], -down[v]), (across[u], -down[u]), arrowprops=arrow)
+    for node in [*range(I + O), *hidden]:
+        name = "bias" if node == I - 1 else f"i{node}" if node < I else f"o{node - I}" if node < I + O else ""
+        axes.plot(across[node], -down[node], "o", color=INK, markersize=3 if many else 9, zorder=3)
+        if name and (not many or node >= I - 1):
+            side = -1 if node < I else 1
+            axes.text(across[node] + 0.03 * side, -down[node], name, fontsize=9, color=INK, va="center",
+                      ha="right" if side < 0 else "left")  # fmt: skip
+    handles = [
+        axes.plot([], [], color=COLORS[c], linewidth=2, label=n)[0] for c, n in ((0, "positive"), (4, "negative"))
+    ]
+    axes.legend(handles=handles, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, fontsize=8)
+    axes.set_xlim(-0.12, 1.12)
 
 
 def _graph(axes, edges: Sequence[tuple[int, int, str]]) -> None:

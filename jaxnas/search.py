@@ -56,6 +56,7 @@ class Result(NamedTuple):
       cost: `{name: value}` at that evaluation.
       evaluations: members evaluated, invalid ones included.
       invalid: members that failed or diverged.
+      refused: mutations that found no room in their genome; 0 for spaces where there always is.
       history: a dict for each evaluation (`pandas.DataFrame(result.history)`).
       wall_seconds: over all resumed parts, as the next two.
       compile_seconds: seconds spent in XLA compiles (reads of the compilation cache included).
@@ -69,6 +70,7 @@ class Result(NamedTuple):
     cost: dict[str, float]
     evaluations: int
     invalid: int
+    refused: int
     history: list[dict]
     wall_seconds: float
     compile_seconds: float
@@ -275,7 +277,7 @@ def search(
                     clock.start()
                     state, record = one(jax.random.fold_in(rounds_key, t), state)
                     record = jax.tree.map(np.asarray, record)
-                    lines = list(_lines(space, evaluator, record, t, number, clock.seconds["evaluate"]))
+                    lines = list(_lines(space, phase.strategy, evaluator, record, t, number, clock.seconds["evaluate"]))
                     run.append(lines)
                     reached = (t + 1, state, len(run.history))
                     bar.advance(lines, ends[-1] - t - 1)
@@ -305,6 +307,7 @@ def search(
         cost=best["cost"],
         evaluations=len(run.history),
         invalid=sum(not line["valid"] for line in run.history),
+        refused=bar.refused,
         history=run.history,
         wall_seconds=spent + time.perf_counter() - start,
         compile_seconds=meter.seconds,
@@ -369,7 +372,7 @@ def _check_shapes(proposal: Proposal, feedback: Feedback, evaluator: Evaluator) 
             raise ValueError(f"evaluator {evaluator.name!r}: expected {name} of shape {shape}, got {got}.")
 
 
-def _lines(space: Space, evaluator: Evaluator, record: Record, t: int, phase: int, seconds: float):
+def _lines(space: Space, strategy: Strategy, evaluator: Evaluator, record: Record, t: int, phase: int, seconds: float):
     proposal, feedback = record
     active = np.flatnonzero(proposal.active)
     for i in active:
@@ -379,7 +382,7 @@ def _lines(space: Space, evaluator: Evaluator, record: Record, t: int, phase: in
             "parent": [int(p) for p in proposal.parent[i]],
             "round": t,
             "phase": phase,
-            "genome": _plain(genome),
+            "genome": plain(genome) if isinstance(genome, np.ndarray) else None,  # else the string is all of it
             "architecture": space.to_string(genome),
             "fitness": _number(feedback.fitness[i]),
             "cost": {name: _number(c) for name, c in zip(evaluator.cost_names, feedback.cost[i], strict=True)},
@@ -388,14 +391,20 @@ def _lines(space: Space, evaluator: Evaluator, record: Record, t: int, phase: in
             "budget": int(proposal.budget[i]),
             "seconds": seconds / len(active),
             **({} if feedback.curvature is None else {"curvature": _number(feedback.curvature[i])}),
-            **{name: _plain(value[i]) for name, value in feedback.metrics.items()},
+            **({} if space.refused is None else {"refused": int(space.refused(genome))}),
+            **{name: plain(proposal.extra[name][i]) for name in strategy.recorded},
+            **{name: plain(value[i]) for name, value in feedback.metrics.items()},
         }
 
 
-def _plain(tree: Any) -> Any:
+def plain(tree: Any) -> Any:
+    """Arrays as JSON has them: nested lists, None for what is not finite, a dict for a pytree of several."""
     if isinstance(tree, (np.ndarray, np.generic)):
-        return _number(tree) if tree.ndim == 0 else [_plain(part) for part in tree]
-    return {jax.tree_util.keystr(path): _plain(leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+        return _number(tree) if tree.ndim == 0 else [plain(part) for part in tree]
+    return {
+        jax.tree_util.keystr(path).lstrip("."): plain(leaf)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+    }
 
 
 def _number(value) -> float | int | bool | None:
@@ -408,6 +417,7 @@ class _Progress:
 
     def __init__(self, history: list[dict], rounds_left: int, enabled: bool):
         self._best, self._invalid, self._evaluations, self._last = float("nan"), 0, 0, []
+        self.refused, self._refused_of = 0, {}
         self._bar = tqdm(
             initial=len(history),
             total=len(history) + rounds_left,
@@ -425,7 +435,10 @@ class _Progress:
             return
         self._bar.total = self._bar.n + len(lines) + rounds_left * max(len(lines), 1)
         self._bar.set_postfix_str(
-            f"best {self._best:.4f}" + (f", {self._invalid} invalid" if self._invalid else ""), refresh=False
+            f"best {self._best:.4f}"
+            + (f", {self._invalid} invalid" if self._invalid else "")
+            + (f", {self.refused} mutations without room" if self.refused else ""),
+            refresh=False,
         )
         self._bar.update(len(lines))
 
@@ -438,6 +451,11 @@ class _Progress:
         self._invalid += sum(not line["valid"] for line in lines)
         self._evaluations += len(lines)
         self._last = [line["fitness"] for line in lines if line["valid"]]
+        for line in lines:
+            if "refused" in line:  # by its line of descent; here by birth
+                before = self._refused_of.get((line["phase"], line["parent"][0]), 0)
+                self.refused += line["refused"] - before
+                self._refused_of[line["phase"], line["id"]] = line["refused"]
 
     def metrics(self) -> dict[str, float | int | None]:
         """Of the search up to now, and of the last round."""

@@ -87,9 +87,11 @@ class Space(NamedTuple):
       from_index: `int -> genome`, the inverse.
       to_string: (host) `genome -> str`.
       from_string: (host) `str -> genome`; raises `ValueError` on anything else.
-      size: number of genomes (host integer).
+      size: number of genomes (host integer); infinity where weights are part of them.
       allowed: `(genome, d) -> [C]` bool, which options of decision d make a genome of the space, given decisions
         0 … d-1 of `genome` (the others are not read); None where those of `mask` always do.
+      distance: `(a, b) -> float`, how far apart two genomes are, 0 for the same; None where nobody has said.
+      refused: `genome -> int32`, mutations of its line of descent that found no room in it; None where there always is.
     """
 
     name: str
@@ -106,11 +108,13 @@ class Space(NamedTuple):
     unpack: Callable
     to_string: Callable
     from_string: Callable
-    size: int
+    size: float
     index: Callable | None = None
     from_index: Callable | None = None
     pruned: Callable = lambda genome: genome
     allowed: Callable | None = None
+    distance: Callable | None = None
+    refused: Callable | None = None
 
     @property
     def choices(self) -> np.ndarray:
@@ -132,6 +136,7 @@ class Strategy(NamedTuple):
         and "shared" (that what one evaluation trains serves the next).
       gives: what proposals carry beside a genome, out of "budget", "weights" and "gates".
       cost_names: names of the columns of `Feedback.cost` that it expects, in this order; () where it reads none.
+      recorded: names in `Proposal.extra`, a dict then, of `[P]` numbers that belong in the history.
     """
 
     name: str
@@ -142,6 +147,7 @@ class Strategy(NamedTuple):
     needs: frozenset[str] = frozenset({"fitness"})
     gives: frozenset[str] = frozenset()
     cost_names: tuple[str, ...] = ()
+    recorded: tuple[str, ...] = ()
 
 
 class Evaluator(NamedTuple):

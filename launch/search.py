@@ -13,6 +13,7 @@ process 0 needs the workdir.
 
 import datetime
 import json
+import math
 import pathlib
 import sys
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from jaxnas import plots, processes
-from jaxnas.search import Phase, Result, search
+from jaxnas.search import Phase, Result, plain, search
 from jaxnas.strategies import random_search, relaxed
 from jaxnas.workdir import claim, write
 from launch import fronts, latency, observe, report
@@ -86,7 +87,7 @@ def run(
     if parts.latency is not None and processes.is_first():  # what a resumed run goes on with
         claim(workdir, identity(config))
         parts.latency.table.save(workdir / latency.FILE)
-    print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({parts.space.size:,} genomes)")
+    print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({_count(parts.space)} genomes)")
     several = jax.device_count() > 1 and jax.default_backend() != "cpu"
     if several and devices is None and "shared" in parts.evaluator.gives:
         print(f"on 1 of {jax.device_count()} devices; --data_parallel={jax.device_count()} shares each batch")
@@ -101,6 +102,25 @@ def run(
     if getattr(found.state.strategy, "stopped", False):
         print("  stopped early, by the growth of curvature")
         collapse["stopped_early"] = True
+    growth = {}
+    if any("solved" in line for line in found.history):
+        growth["solved"] = solved = _solved(found.history)
+        print(
+            f"  solved in round {solved['round']}, evaluation {solved['evaluations']:,}" if solved else "  not solved"
+        )
+    if parts.space.refused is not None:
+        growth["refused"] = found.refused
+        if found.refused:
+            print(
+                f"  {found.refused:,} mutations found no room for a node or connection; "
+                "config.space.hidden and .connections give more"
+            )
+    misplaced = int(getattr(found.state.strategy, "misplaced", 0))
+    if misplaced:
+        growth["misplaced"] = misplaced
+        print(
+            f"  {misplaced:,} genomes found no place for a species of their own; config.strategy.max_species gives more"
+        )
     known = known_of(parts.space, config, found.genome)
     for metric, value in known.get("table", {}).items():
         print(f"  {metric}: {value:.4f}")
@@ -140,13 +160,14 @@ def run(
 
     result = {
         "architecture": found.architecture,
-        "genome": found.genome.tolist(),
+        "genome": plain(found.genome),
         "fitness": found.fitness,
         **raw,
         "cost": found.cost,
         "test_accuracy": sum(rows["found"]["test_accuracy"]) / len(rows["found"]["test_accuracy"]) if rows else None,
         "evaluations": found.evaluations,
         "invalid": found.invalid,
+        **growth,
         "rounds": config["rounds"],
         **known,
         **collapse,
@@ -171,6 +192,9 @@ def run(
         objective = (config.get("objective") or {}).get("name")
         plots.anytime(curves, workdir / curve, ylabel=(objective or _fitness_name(config)).replace("_", " "))
     pictures = ["architecture.png", curve]
+    if "species" in parts.strategy.recorded:
+        plots.species(found.history, workdir / "species.png")
+        pictures.append("species.png")
     if front is not None:
         pictures += fronts.draw(front, parts.evaluator.cost_names, workdir, ylabel=_fitness_name(config))
     files = ", ".join(["result.json", "history.jsonl", *pictures[:-1]])
@@ -219,6 +243,18 @@ def _summary(found: Result) -> str:
         f"{fitness} after {found.evaluations} evaluations{invalid} in {found.wall_seconds:.0f} s, "
         f"{found.compile_seconds:.0f} s of it {found.xla_compiles} compiles"
     )
+
+
+def _count(space) -> str:
+    return f"{space.size:,}" if math.isfinite(space.size) else "endlessly many"
+
+
+def _solved(history: list[dict]) -> dict[str, int] | None:
+    """Where the first member was that did what the task asks for."""
+    for number, line in enumerate(history, 1):
+        if line.get("solved"):
+            return {"round": line["round"], "evaluations": number}
+    return None
 
 
 def _fitness_name(config: dict) -> str:

@@ -114,6 +114,38 @@ def space_of(table: tables.Table) -> Space:
     return make("space", {**table.space, **({} if table.codes is None else {"codes": table.codes})})
 
 
+def by_fitness(
+    space: Space,
+    task: tasks.Task | tasks.Problem | None = None,
+    network: networks.GraphNetwork | None = None,
+    tune: Callable | None = None,
+    *,
+    fitness: Callable | None = None,
+    examples: int = 0,
+    target: float = 1.0,
+) -> Evaluator:
+    """A direct evaluator: by the fitness of a problem, of a task's training examples, or by a function of the user's.
+
+    The latter, `package.module:function` in a config, is `(key, genome)`, or with a network `(apply, genome, key)`.
+    `tune` is what the weights go through first; `examples` and `target` are of `tasks.supervised`.
+    """
+    if fitness is not None:
+        return evaluators.direct(fitness, network=network)
+    if task is None or network is None:
+        lacking = "task" if task is None else "network"
+        raise ValueError(f"config.{lacking}: evaluator 'direct' needs one, or a function config.evaluator.fitness.")
+    problem = task if isinstance(task, tasks.Problem) else tasks.supervised(task, examples=examples, target=target)
+    genome = jax.eval_shape(space.sample, jax.random.key(0))
+    if not isinstance(genome, spaces.Graph):
+        raise ValueError(f"config.space: network 'graph' needs space 'graph', got {space.name!r}.")
+    if problem.memory and not genome.recurrent:
+        raise ValueError(f"config.space.recurrent: task {problem.name!r} takes memory, give recurrent=True.")
+    if tune is None:
+        return evaluators.direct(problem.fitness, network=network)
+    tuned = lambda apply, genome, key: problem.fitness(apply, tune(key, genome), key)
+    return evaluators.direct(tuned, network=network)
+
+
 def _strategies() -> dict[str, Callable]:
     """The public strategies on a space (not those that wrap another)."""
     factories = {name: getattr(strategies, name) for name in strategies.__all__}
@@ -130,6 +162,7 @@ KNOWN: dict[str, dict[str, Callable]] = {
         "nasbench201": spaces.nasbench201,
         "nasnet": spaces.nasnet,
         "darts": spaces.darts,
+        "graph": spaces.graph,
         "categorical": spaces.categorical,
     },
     "network": {
@@ -137,14 +170,23 @@ KNOWN: dict[str, dict[str, Callable]] = {
         "nasnet": networks.NasNet,
         "darts": networks.Darts,
         "mobilenet": networks.MobileNet,
+        "graph": networks.GraphNetwork,
     },
-    "task": {"digits": tasks.digits, "npz": tasks.npz, "folder": tasks.folder, "tfds": tasks.tfds},
+    "task": {
+        "digits": tasks.digits,
+        "npz": tasks.npz,
+        "folder": tasks.folder,
+        "tfds": tasks.tfds,
+        "xor": tasks.xor,
+        "cart_pole": tasks.cart_pole,
+    },
     "strategy": _strategies(),
     "evaluator": {
         "training": evaluators.training,
         "supernet": evaluators.supernet,
         "table": table_file,
         "zero_cost": evaluators.zero_cost,
+        "direct": by_fitness,
     },
     "objective": {
         "constraint": costs.constraint,
@@ -172,12 +214,19 @@ def build(
     for kind in ("space", "strategy", "evaluator"):
         if not config.get(kind):
             raise ValueError(f"config.{kind}: expected a dict with a name, got {config.get(kind)!r}.")
-    space = make("space", config["space"])
     task = make("task", config["task"]) if config.get("task") else None
+    space = make("space", config["space"], **ends_of(task))
     network = None
     if config.get("network"):
         network = make("network", config["network"], classes=task.outputs if task else None)
-    evaluator = make("evaluator", config["evaluator"], space=space, network=network, task=task, devices=devices)
+    if isinstance(task, tasks.Problem) and config["evaluator"].get("name") in set(KNOWN["evaluator"]) - {"direct"}:
+        raise ValueError(f"config.evaluator.name: task {task.name!r} has nothing to train on; it is for 'direct'.")
+    tune = tuning_of(config, task, network)
+    if tune is not None and config["fine_tune"].get("inherited", True):
+        space, tune = networks.inherited(space, tune), None
+    evaluator = make(
+        "evaluator", config["evaluator"], space=space, network=network, task=task, devices=devices, tune=tune
+    )
     if devices is not None and "shared" not in evaluator.gives:
         raise ValueError(
             f"data_parallel: evaluator {evaluator.name!r} splits its population over all devices, not its batches."
@@ -195,6 +244,30 @@ def build(
     if first:
         warm_up = make_strategy({k: v for k, v in first.items() if k != "rounds"}, space, evaluator)
     return Parts(space, network, task, strategy, evaluator, warm_up, cost)
+
+
+def ends_of(task: tasks.Task | tasks.Problem | None) -> dict[str, int]:
+    """Inputs and outputs of a network for the task."""
+    if task is None:
+        return {}
+    inputs = task.inputs if isinstance(task, tasks.Problem) else int(np.prod(task.input_shape))
+    return {"inputs": inputs, "outputs": task.outputs}
+
+
+def tuning_of(config: Mapping[str, Any], task, network) -> Callable | None:
+    """The gradient descent of `config.fine_tune` (`steps`, `learning_rate`, `inherited`); None without steps."""
+    given = dict(config.get("fine_tune") or {})
+    for argument in given:
+        check.one_of("config.fine_tune", argument, ("steps", "learning_rate", "inherited"))
+    given.pop("inherited", None)
+    if not given.get("steps"):
+        return None
+    if isinstance(task, tasks.Task):
+        task = tasks.supervised(task)
+    loss = task.loss if task is not None else None
+    if loss is None or not isinstance(network, networks.GraphNetwork):
+        raise ValueError("config.fine_tune: needs network 'graph' and a task with a loss, which xor and digits have.")
+    return networks.gradient_descent(loss, network=network, **given)
 
 
 def with_objective(evaluator: Evaluator, objective: Mapping[str, Any] | None) -> Evaluator:

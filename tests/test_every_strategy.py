@@ -22,7 +22,7 @@ from jaxnas.types import Evaluator
 from launch.wiring import KNOWN, make
 
 OPTIONS = {"first": [0, 1, 2], "second": [0, 1], "third": [0, 1, 2]}
-SPACE = categorical(OPTIONS, name="tiny")
+SPACE = categorical(OPTIONS, name="tiny", distance=lambda a, b: (a != b).sum().astype(jnp.float32))
 FITNESS = np.random.default_rng(0).permutation(18).astype(np.float32)
 COSTS = {"size": 1 + np.random.default_rng(1).permutation(18).astype(np.float32)}
 STEPS = 2
@@ -176,7 +176,7 @@ def test_every_evaluator_works_with_it_or_is_refused_by_name(name, built):
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in (*OWN_BUDGETS, *SHARED)])
 def test_without_a_budget_training_refuses_it_and_says_what_to_give(name, built):
     message = re.escape(f"which strategy '{name}' does not give. Give the strategy budget=STEPS")
-    one = make("strategy", {"name": name}, space=SPACE, costs=("size",))
+    one = make("strategy", {"name": name}, space=SPACE, costs=("size",))  # neat too, as the space has a distance
     evaluator = evaluators.with_cost(built["training"], lambda genome: genome.sum(), "size")
     with pytest.raises(ValueError, match=message):
         search(SPACE, one, evaluator, rounds=1, progress=False)

@@ -12,15 +12,16 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in ROOT.rglob("*.py")
 }
-NETWORKS = {"types", "check", "spaces", "networks"}
+NETWORKS = {"types", "check", "lanes", "spaces", "networks"}
 MAY_IMPORT = {
     "types": set(),
     "check": set(),
     "draw": set(),
+    "lanes": set(),
     "statistics": {"check", "pareto"},
     "tables": {"types", "check", "spaces", "tables"},
     "pareto": {"types", "check"},
-    "spaces": {"types", "check", "draw", "spaces"},
+    "spaces": {"types", "check", "draw", "lanes", "spaces"},
     "predictors": {"types", "check", "spaces", "pareto", "predictors"},
     "networks": NETWORKS,
     "tasks": {"types", "check", "tasks"},
@@ -34,7 +35,7 @@ MAY_IMPORT = {
     "checkpoint": {"types", "check"},
     "workdir": {"types", "check", "checkpoint", "processes"},
     "search": {"types", "check", "population", "checkpoint", "workdir", "processes", "preemption"},
-    "plots": {"types", "check"},
+    "plots": {"types", "check", "spaces"},
 }
 
 

@@ -4,6 +4,7 @@ from jaxnas.networks.choice import Choice, Gated, exists, width
 from jaxnas.networks.conv import conv_general_dilated, side_by_side
 from jaxnas.networks.darts import Darts
 from jaxnas.networks.extract import extract
+from jaxnas.networks.graph import GraphNetwork, gradient_descent, inherited
 from jaxnas.networks.inference import for_inference
 from jaxnas.networks.mobilenet import MobileNet
 from jaxnas.networks.nasbench201 import NasBench201
@@ -31,6 +32,7 @@ __all__ = [
     "Darts",
     "Factorized",
     "Gated",
+    "GraphNetwork",
     "Identity",
     "MaxPool",
     "MobileNet",
@@ -47,6 +49,8 @@ __all__ = [
     "exists",
     "extract",
     "for_inference",
+    "gradient_descent",
+    "inherited",
     "max_pool",
     "side_by_side",
     "synchronized",

@@ -11,6 +11,7 @@ from jaxnas.strategies.gdas import gdas
 from jaxnas.strategies.hyperband import hyperband, successive_halving
 from jaxnas.strategies.local_search import local_search
 from jaxnas.strategies.mcts import mcts
+from jaxnas.strategies.neat import neat
 from jaxnas.strategies.nsga2 import nsga2
 from jaxnas.strategies.policy import Policy, independent_policy, lstm_policy
 from jaxnas.strategies.policy_gradient import ppo, reinforce
@@ -32,6 +33,7 @@ __all__ = [
     "local_search",
     "lstm_policy",
     "mcts",
+    "neat",
     "nsga2",
     "ppo",
     "random_search",
