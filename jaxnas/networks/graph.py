@@ -74,17 +74,16 @@ class GraphNetwork:
         rank = earlier.sum(1)
         row = jnp.concatenate([np.zeros(I, np.int32), H + np.arange(O), rank])
         weight = jnp.where(genome.enabled & (genome.innovation != 0), genome.weight, 0.0)
-        inward = jnp.zeros((I, R)).at[:, H:].set(weight[:first].reshape(I, O))
-        source, target, weight = genome.source[first:], row[genome.target[first:]], weight[first:]
-        inward = inward.at[jnp.where(source < I, source, I), target].add(weight, mode="drop")
-        hidden = source >= I + O
-        backward = None
+        source, target = genome.source[first:], row[genome.target[first:]]
+        late, backward = np.zeros(source.shape, bool), None
         if genome.recurrent:
             positions = genome.positions
             late = positions[source] >= positions[genome.target[first:]]
-            hidden &= ~late
-            backward = jnp.zeros((R, R)).at[target, jnp.where(late, row[source], R)].add(weight, mode="drop")
-        forward = jnp.zeros((R, H)).at[target, jnp.where(hidden, row[source], H)].add(weight, mode="drop")
+            backward = jnp.zeros((R, R)).at[target, jnp.where(late, row[source], R)].add(weight[first:], mode="drop")
+        column = jnp.concatenate([np.arange(I), np.full(O, I + H), I + rank])  # of outputs, past the end
+        both = jnp.zeros((R, I + H)).at[target, jnp.where(late, I + H, column[source])].add(weight[first:], mode="drop")
+        both = both.at[H:, :I].set(weight[:first].reshape(I, O).T)
+        inward, forward = both[:, :I].T, both[:, I:]
         return Wired(inward, forward, backward, genome.hidden)
 
     def run(self, wired: Wired, inputs: chex.Array, state: chex.Array | None = None):

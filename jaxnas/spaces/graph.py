@@ -27,6 +27,10 @@ TRIES = 16
 """Pairs of nodes drawn for a new connection until one is free; the paper's authors try 20."""
 SPLITS = 4
 """How often one genome may split the same connection: after a split it is disabled, and may be enabled again."""
+MISSING = np.float32(np.inf)
+"""Weight of a connection that is not there."""
+ROWS = 8
+"""Connections that are compared at a time."""
 SMALL = 20
 """Genomes of fewer genes are compared by their number of differences, not by the fraction (section 3.3)."""
 
@@ -209,8 +213,7 @@ def graph(
         halves = draw.halves(key, 2 * TRIES + 2)
         source = draw.below(halves[:TRIES], nodes)
         target = I + draw.below(halves[TRIES : 2 * TRIES], nodes - I)
-        known = (genome.source == source[:, None]) & (genome.target == target[:, None]) & (genome.innovation != 0)
-        free = ~known.any(1)
+        free = ~known(genome, source, target)
         if not recurrent:
             positions = genome.positions
             free &= positions[source] < positions[target]
@@ -221,6 +224,13 @@ def graph(
             refused=genome.refused + (found & (count == E)),
         )
 
+    @members_last
+    def known(genome, source, target):
+        def look(e, found):
+            return found | ((genome.source[e] == source) & (genome.target[e] == target))
+
+        return jax.lax.fori_loop(0, (genome.innovation != 0).sum(0).max(), look, source < 0)
+
     def toggled(half, genome, wanted):
         i = draw.below(half, genome.connections)
         return genome.replace(enabled=genome.enabled ^ (wanted & (jnp.arange(E) == i)))
@@ -228,8 +238,7 @@ def graph(
     def divided(half, genome, wanted):
         hidden, count = genome.hidden, genome.connections
         among = genome.enabled & (genome.innovation != 0)
-        rank = draw.below(half, among.sum())  # of the connection among those enabled
-        old = jnp.argmax(jnp.cumsum(among) > rank)
+        old = nth(among, count, draw.below(half, among.sum()))
         source, target, weight = genome.source[old], genome.target[old], genome.weight[old]
         marks = jnp.arange(SPLITS, dtype=jnp.uint32)
         names = _identity(genome.innovation[old], marks) | np.uint32(2**31)  # above those of inputs and outputs
@@ -254,36 +263,55 @@ def graph(
         genome = genome.replace(**_put(genome, at[0], source, new, 1.0, known))
         return genome.replace(**_put(genome, at[1], new, target, weight, known))
 
+    @members_last
+    def nth(among, count, n):
+        def look(e, carry):
+            before, found = carry
+            return before + among[e], jnp.where(among[e] & (before == n), e, found)
+
+        zero = jnp.zeros_like(n)
+        return jax.lax.fori_loop(0, count.max(), look, (zero, zero))[1]
+
     def identities(genome):
         return jnp.concatenate([fixed, genome.node])
 
     def crossover(key, a, b):
-        shared, weight, enabled = aligned(a, b)
+        weight, enabled = aligned(a, b)
         words = jax.random.bits(key, (E,), jnp.uint8)
-        other = shared & (words & 1 == 1)
-        disabled = ~(a.enabled & jnp.where(shared, enabled, True))
-        stays = disabled & ((words >> 1) < np.uint8(round(disable_rate * 127)))
+        other = (weight != MISSING) & (words & 1 == 1)
+        stays = ~(a.enabled & enabled) & ((words >> 1) < np.uint8(round(disable_rate * 127)))
         return a.replace(weight=jnp.where(other, weight, a.weight), enabled=(a.innovation != 0) & ~stays)
 
     def matched(a, b):
-        """Of each connection of `a`, whether `b` has it, and then its weight and whether it is enabled there."""
-        # The initial ones are in the same places. Each other one of `b`, as many as there are, is looked for in `a`.
+        """For each connection of `a`, its weight in `b`, MISSING where there is none, and whether it is enabled there."""
+        # The initial ones are in the same places. The others are compared as far as there are any: a few of `a` at a
+        # time with one of `b` after another.
         mine, theirs = a.innovation[first:], b.innovation[first:]
+        rows, L = min(ROWS, connections), max(mine.shape[-1], theirs.shape[-1])
 
-        def look(i, found):
-            here = (mine == theirs[i]) & (theirs[i] != 0)
-            values = (True, b.weight[first + i], b.enabled[first + i])
-            return tuple(jnp.where(here, value, old) for value, old in zip(values, found, strict=True))
+        def some(i, found):
+            at = jnp.minimum(i * rows, connections - rows)
+            own = jax.lax.dynamic_slice_in_dim(mine, at, rows)
 
-        nothing = jnp.zeros(jnp.broadcast_shapes(mine.shape, theirs.shape))
-        start = (nothing > 0, nothing, nothing > 0)
-        grown = jax.lax.fori_loop(0, (theirs != 0).sum(0).max(), look, start)
-        initial = (jnp.ones_like(b.enabled[:first]), b.weight[:first], b.enabled[:first])
-        join = lambda x, y: jnp.concatenate([jnp.broadcast_to(x, (first, y.shape[-1])), y])
-        return tuple(map(join, initial, grown))
+            def look(j, part):
+                here = (own == theirs[j]) & (theirs[j] != 0)
+                weight, enabled = part
+                return jnp.where(here, b.weight[first + j], weight), enabled & (b.enabled[first + j] | ~here)
+
+            part = jnp.full((rows, L), MISSING), jnp.ones((rows, L), bool)
+            part = jax.lax.fori_loop(0, (theirs != 0).sum(0).max(), look, part)
+            return tuple(jax.lax.dynamic_update_slice_in_dim(*pair, at, 0) for pair in zip(found, part, strict=True))
+
+        grown = jnp.full((connections, L), MISSING), jnp.ones((connections, L), bool)
+        if connections:
+            grown = jax.lax.fori_loop(0, -(-(mine != 0).sum(0).max() // rows), some, grown)
+        initial = b.weight[:first], b.enabled[:first]
+        every = lambda x, y: jnp.concatenate([jnp.broadcast_to(x, (first, L)), y])
+        return tuple(map(every, initial, grown))
 
     def apart(a, b):
-        shared, weight, _ = matched(a, b)
+        weight, _ = matched(a, b)
+        shared = weight != MISSING
         count, mine, theirs = shared.sum(0), (a.innovation != 0).sum(0), (b.innovation != 0).sum(0)
         largest = jnp.maximum(mine, theirs)
         size = jnp.where(largest < SMALL, 1, largest)

@@ -1,4 +1,5 @@
 import collections
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +43,7 @@ def test_spaces_without_a_distance_are_refused_by_name():
 
 def test_parents_are_of_the_last_generation_and_of_one_species(generations):
     mated = 0
-    for (_, before, _), (_, proposal, _) in zip(generations, generations[1:], strict=False):
+    for (_, before, _), (_, proposal, _) in itertools.pairwise(generations):
         species = dict(zip(before.id.tolist(), before.extra["species"].tolist(), strict=True))
         assert set(proposal.parent[:, 0].tolist()) <= set(species)
         for a, b in proposal.parent.tolist():
@@ -65,7 +66,7 @@ def test_a_species_has_children_in_proportion_to_its_mean_fitness(generations):
 
 def test_the_fittest_of_a_large_species_is_handed_on_unchanged(generations):
     handed = 0
-    for (_, before, feedback), (_, after, _) in zip(generations, generations[1:], strict=False):
+    for (_, before, feedback), (_, after, _) in itertools.pairwise(generations):
         species = before.extra["species"]
         genomes = lambda p, i: SPACE.to_string(jax.tree.map(lambda leaf: leaf[i], p.genome))
         there = {genomes(after, i) for i in range(P)}

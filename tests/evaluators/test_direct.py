@@ -1,0 +1,65 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas.evaluators import direct
+from jaxnas.networks import GraphNetwork
+from jaxnas.search import search
+from jaxnas.spaces import graph
+from jaxnas.strategies import neat, random_search
+from jaxnas.types import propose
+
+SPACE = graph(2, 1, hidden=2, connections=4)
+NETWORK = GraphNetwork()
+X = np.float32([[0.2, 0.5], [1, -1]])
+
+
+def asked(count=4):
+    return propose(jax.vmap(SPACE.sample)(jax.random.split(jax.random.key(0), count)), jnp.int32(0))
+
+
+def score(apply, genome, key):
+    return apply(genome, X).sum(), {"weights": jnp.abs(genome.weight).sum()}
+
+
+def test_on_the_host_it_says_the_same_as_traced():
+    one = direct(score, network=NETWORK).evaluate(jax.random.key(0), (), asked())[0]
+    other = direct(score, network=NETWORK, jittable=False).evaluate(jax.random.key(0), (), asked())[0]
+    np.testing.assert_allclose(one.fitness, other.fitness, rtol=1e-5)
+    np.testing.assert_allclose(one.metrics["weights"], other.metrics["weights"], rtol=1e-5)
+
+
+def test_a_genome_that_was_changed_is_applied_as_changed():
+    def fitness(apply, genome, key):
+        return apply(genome, X).sum() - apply(genome.replace(weight=0 * genome.weight), X).sum()
+
+    found = direct(fitness, network=NETWORK).evaluate(jax.random.key(0), (), asked())[0].fitness
+    values = direct(score, network=NETWORK).evaluate(jax.random.key(0), (), asked())[0].fitness
+    np.testing.assert_allclose(found, values - 2 * 0.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("jittable", [True, False])
+def test_fitness_of_another_shape_is_refused(jittable):
+    evaluator = direct(lambda apply, genome, key: apply(genome, X), network=NETWORK, jittable=jittable)
+    message = r"evaluator 'direct': expected fitness to be one number for each genome, got an array of shape \(2, 1\)"
+    with pytest.raises(ValueError, match=message):
+        search(SPACE, random_search(SPACE, proposals=4), evaluator, rounds=1, progress=False)
+
+
+def test_a_metric_of_another_shape_is_refused_by_name():
+    evaluator = direct(lambda key, genome: (0.0, {"outputs": X}))
+    with pytest.raises(ValueError, match=r"expected outputs to be one number for each genome, got .* \(2, 2\)"):
+        evaluator.evaluate(jax.random.key(0), (), asked())
+
+
+def test_fitness_that_is_not_finite_is_counted_and_has_no_children():
+    def fitness(apply, genome, key):
+        return jnp.where(genome.weight[0] > 0, jnp.nan, jnp.where(genome.weight[1] > 0, jnp.inf, 1.0))
+
+    result = search(SPACE, neat(SPACE, proposals=30), direct(fitness, network=NETWORK), rounds=4, progress=False)
+    bad = {line["id"] for line in result.history if not line["valid"]}
+    assert result.invalid == len(bad) > 20 and all(
+        line["fitness"] is None for line in result.history if line["id"] in bad
+    )
+    assert not bad & {parent for line in result.history for parent in line["parent"]} and result.fitness == 1.0
