@@ -36,7 +36,8 @@ def get_config(task: str = "xor") -> ConfigDict:
         config.space.weight_coefficient = 3.0
         config.strategy.update(threshold=4.0, target_species=30, max_species=64)
     config.evaluator = {"name": "direct"}
-    if task == "digits":
+    if task == "digits":  # 65 weights add up in each output
+        config.space.update(weight_range=0.1, weight_step=0.05)
         config.evaluator.update(examples=500, target=0.9)
     # Gradient descent on each child at birth; 0 steps for none, as the paper.
     config.fine_tune = {"steps": 0, "learning_rate": 0.1, "inherited": True}

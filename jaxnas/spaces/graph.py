@@ -283,7 +283,7 @@ def graph(
         return a.replace(weight=jnp.where(other, weight, a.weight), enabled=(a.innovation != 0) & ~stays)
 
     def matched(a, b):
-        """For each connection of `a`, its weight in `b`, MISSING where there is none, and whether it is enabled there."""
+        """For each connection of `a`, its weight in `b`, or MISSING, and whether it is enabled there."""
         # The initial ones are in the same places. The others are compared as far as there are any: a few of `a` at a
         # time with one of `b` after another.
         mine, theirs = a.innovation[first:], b.innovation[first:]

@@ -92,7 +92,7 @@ def test_fine_tuning_is_inherited_or_not():
     [
         ({"space": {"name": "nasbench201"}}, "network 'graph' needs space 'graph', got 'nasbench201'"),
         ({"network": None}, "config.network: evaluator 'direct' needs one"),
-        ({"task": None}, "config.inputs: space 'graph' needs one"),
+        ({"task": None}, "config.space: 'graph' needs inputs, outputs"),
         ({"evaluator": {"name": "training"}}, "task 'xor' has nothing to train on; it is for 'direct'"),
         ({"task": {"name": "cart_pole", "velocities": False}}, "takes memory, give recurrent=True"),
         (
