@@ -240,7 +240,7 @@ def main(_: list[str]) -> None:
 
 if __name__ == "__main__":
     _POPULATION = flags.DEFINE_integer("population", 1000, "Members of a generation.", lower_bound=2)
-    _GENERATIONS = flags.DEFINE_integer("generations", 30, "Generations timed, after a block of others.", lower_bound=1)
+    _GENERATIONS = flags.DEFINE_integer("generations", 60, "Generations timed, after a block of others.", lower_bound=1)
     _BLOCKS = flags.DEFINE_integer("blocks", 6, "In so many turns.", lower_bound=1)
     _PROBLEMS = flags.DEFINE_list("problems", list(PROBLEMS), "Which problems.")
     _PEERS = flags.DEFINE_list("peers", list(PEERS), "Which peers.")
