@@ -54,10 +54,12 @@ def species(history: Sequence[Mapping], path: str | pathlib.Path) -> None:
     """Members of each species over the generations, in order of birth, below the best and mean fitness.
 
     Args:
-      history: lines of a search whose strategy records `species`.
+      history: lines of a search whose strategy records `species`; others are left out.
       path: of the PNG.
     """
+    history = [line for line in history if "species" in line]
     rounds = np.array([line["round"] for line in history])
+    rounds -= rounds.min()  # of its phase
     numbers, place = np.unique([line["species"] for line in history], return_inverse=True)
     sizes = np.zeros((len(numbers), rounds.max() + 1))
     np.add.at(sizes, (place, rounds), 1)

@@ -104,7 +104,7 @@ def neat(
       interspecies_rate: probability that the second is of any species.
       elitism: the fittest of species of more than so many members is handed on unchanged.
       stagnation: generations without a higher fitness after which a species has no children.
-      refocus: generations without one in all species after which only the best two have children.
+      refocus: generations without one in all species after which, once, only the best two have children.
       budget: training steps for each.
 
     Raises:
@@ -151,10 +151,14 @@ def neat(
 
     def ask(key, state):
         breed_key, key = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
-        some = jnp.isfinite(state.fitness).any()  # else nobody may have children: the generation of `init`, again
+        some = jnp.isfinite(state.fitness).any()
         children, parent = bred(breed_key, state)
-        keep = lambda new, old: jnp.where(some, new, old)
-        genomes = jax.tree.map(keep, children, state.genomes)
+        genomes = jax.tree.map(
+            lambda new, old: jnp.where(some, new, old), children, state.genomes
+        )  # at first, of `init`
+        failed = ~some & (state.asked > 0)  # nobody may have children
+        anew = lambda: jax.vmap(space.sample)(jax.random.split(breed_key, P))
+        genomes = jax.lax.cond(failed, anew, lambda: genomes)
         state, member_of = speciated(key, state, genomes)
         parent = jnp.where(some, parent, -1)
         proposal = propose(genomes, state.asked, parent=parent, budget=budget, extra={"species": member_of})
