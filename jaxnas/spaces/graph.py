@@ -240,8 +240,7 @@ def graph(
         among = genome.enabled & (genome.innovation != 0)
         old = nth(among, count, draw.below(half, among.sum()))
         source, target, weight = genome.source[old], genome.target[old], genome.weight[old]
-        marks = jnp.arange(SPLITS, dtype=jnp.uint32)
-        names = _identity(genome.innovation[old], marks) | np.uint32(2**31)  # above those of inputs and outputs
+        names = _splits(genome.innovation[old])
         fresh = ~(genome.node[:, None] == names).any(0)
         identity = names[jnp.argmax(fresh)]
         positions = genome.positions
@@ -363,7 +362,7 @@ def graph(
         ids = list(fixed)
         positions = [np.int32(0)] * I + [np.int32(END)] * O
         for u, v in splits:
-            names = np.asarray(_identity(_identity(ids[u], ids[v]), np.arange(SPLITS, dtype=np.uint32))) | 2**31
+            names = _splits(_identity(ids[u], ids[v]))
             fresh = [n for n in names if n not in ids]
             if not fresh:
                 raise bad(f"expected at most {SPLITS} splits of a connection, got more of {label(u)}>{label(v)}")
@@ -446,6 +445,11 @@ def _identity(a: chex.Array, b: chex.Array) -> chex.Array:
         for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 0x27D4EB2F), (15, 1)):
             h = (h ^ (h >> np.uint32(shift))) * np.uint32(factor)
     return np_.maximum(h, np.uint32(1))
+
+
+def _splits(innovation: chex.Array) -> chex.Array:
+    """`[SPLITS]` identities of the nodes that may split a connection; above those of inputs and outputs."""
+    return _identity(innovation, np.arange(SPLITS, dtype=np.uint32)) | np.uint32(2**31)
 
 
 def _between(low: chex.Array, high: chex.Array, identity: chex.Array) -> chex.Array:
