@@ -1,11 +1,13 @@
 """Neural architecture search in JAX at the speed of the accelerator."""
 
 from jaxnas import checkpoint, costs, evaluators, networks, pareto, population, spaces, strategies, tables, tasks, types
+from jaxnas.check import InputError
 from jaxnas.search import Phase, Record, Result, State, search, search_many, search_scan, step
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "InputError",
     "Phase",
     "Record",
     "Result",

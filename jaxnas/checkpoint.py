@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxnas.check import InputError
 
-class CheckpointError(ValueError):
+
+class CheckpointError(InputError):
     """A checkpoint that is damaged, or of another run."""
 
 
@@ -98,7 +100,7 @@ def _flat(tree: Any) -> dict[str, np.ndarray]:
     arrays = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         if jax.dtypes.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
-            raise ValueError(f"state{_name(path)}: typed keys cannot be saved; keep jax.random.key_data of it.")
+            raise InputError(f"state{_name(path)}: typed keys cannot be saved; keep jax.random.key_data of it.")
         arrays[_name(path)] = np.asarray(leaf)
     return arrays
 

@@ -25,6 +25,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxnas import check
+from jaxnas.check import InputError
 
 PLANS = ("auto", "map", "vmap", "bucket")
 
@@ -61,14 +62,14 @@ def over_population(
       chunk: with "vmap", members side by side on a device; all by default.
 
     Raises:
-      ValueError: an unknown plan, a chunk where none applies, or devices of some processes only.
+      InputError: an unknown plan, a chunk where none applies, or devices of some processes only.
     """
     check.one_of("plan", plan, PLANS)
     plan = planned(plan)
     if chunk is not None:
         check.integer("chunk", chunk, least=1)
         if plan != "vmap":
-            raise ValueError(f"chunk: only plan 'vmap' runs members side by side, and the plan is {plan!r}.")
+            raise InputError(f"chunk: only plan 'vmap' runs members side by side, and the plan is {plan!r}.")
     if plan == "bucket":
         return _bucketed(fn)
     devices = list(jax.devices() if devices is None else devices)
@@ -121,11 +122,11 @@ def of_all_processes(devices: Sequence[Any]) -> bool:
     """Whether there are several processes, each of which has some of the devices.
 
     Raises:
-      ValueError: a process has none, so that it could not take part.
+      InputError: a process has none, so that it could not take part.
     """
     missing = set(range(jax.process_count())) - {device.process_index for device in devices}
     if missing:
-        raise ValueError(
+        raise InputError(
             f"devices: expected some of each of the {jax.process_count()} processes, got {len(devices)} devices, none "
             f"of process {', '.join(map(str, sorted(missing)))}."
         )
@@ -177,7 +178,7 @@ def within_memory(
       `(compiled program, chunk, bytes that it takes)`.
 
     Raises:
-      ValueError: not even one member at a time fits.
+      InputError: not even one member at a time fits.
     """
     while True:
         program = lowered(chunk).compile()
@@ -188,7 +189,7 @@ def within_memory(
             return program, chunk, need
         takes = f"takes {need / 1e6:,.1f} MB, and the device has {limit / 1e6:,.1f} MB"
         if chunk is None or chunk == 1:
-            raise ValueError(f"memory: one member at a time {takes}; a smaller network or batch takes less.")
+            raise InputError(f"memory: one member at a time {takes}; a smaller network or batch takes less.")
         say(f"a chunk of {chunk} members {takes}; trying {chunk // 2}")
         chunk //= 2
 

@@ -17,6 +17,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from jaxnas.check import InputError
+
 PREEMPTED = "SIGTERM"
 """Why a run ends that was told to leave."""
 LEFT = 128 + signal.SIGTERM
@@ -33,7 +35,7 @@ def from_first(read: Callable[[], Any]) -> Any:
     """What `read()` returns in the first process (JSON), in all of them. Other processes do not call it.
 
     Raises:
-      Exception: what it raises in the first process; elsewhere a `ValueError` that says the same.
+      Exception: what it raises in the first process; elsewhere an `InputError` that says the same.
     """
     if jax.process_count() == 1:
         return read()
@@ -47,7 +49,7 @@ def from_first(read: Callable[[], Any]) -> Any:
     if error is not None:
         raise error
     if "error" in said:
-        raise ValueError(said["error"])
+        raise InputError(said["error"])
     return said["value"]
 
 
@@ -73,7 +75,7 @@ def everywhere() -> jax.sharding.Sharding | None:
 
 
 def agree(name: str, value: Any) -> None:
-    """Raises `ValueError` in all processes where one of them has another `value` (JSON) than the first."""
+    """Raises `InputError` in all processes where one of them has another `value` (JSON) than the first."""
     if jax.process_count() == 1:
         return
     own = json.dumps(value, sort_keys=True)
@@ -83,7 +85,7 @@ def agree(name: str, value: Any) -> None:
     if others:
         first = from_first(lambda: own)
         here = f": {own} instead of {first}" if jax.process_index() in others else ""
-        raise ValueError(f"{name}: process {', '.join(map(str, others))} has another than process 0{here}.")
+        raise InputError(f"{name}: process {', '.join(map(str, others))} has another than process 0{here}.")
 
 
 def end(message: str) -> NoReturn:

@@ -19,6 +19,7 @@ from flax import struct
 from tqdm import tqdm
 
 from jaxnas import check, preemption, processes
+from jaxnas.check import InputError
 from jaxnas.population import CompileMeter, over_population
 from jaxnas.types import Evaluator, Feedback, Genome, Proposal, Space, Strategy, population_of, usable
 from jaxnas.workdir import Workdir
@@ -79,22 +80,22 @@ class Result(NamedTuple):
 
 
 def check_pair(strategy: Strategy, evaluator: Evaluator) -> None:
-    """Raises `ValueError` where the two do not fit, naming what is missing."""
+    """Raises `InputError` where the two do not fit, naming what is missing."""
     missing = strategy.needs - evaluator.gives
     if missing:
-        raise ValueError(
+        raise InputError(
             f"strategy {strategy.name!r} needs {', '.join(sorted(missing))}, which evaluator {evaluator.name!r} does "
             f"not give (it gives {', '.join(sorted(evaluator.gives))})."
         )
     if strategy.cost_names and strategy.cost_names != evaluator.cost_names:
-        raise ValueError(
+        raise InputError(
             f"strategy {strategy.name!r} expects costs {', '.join(strategy.cost_names)}; evaluator {evaluator.name!r} "
             f"gives {', '.join(evaluator.cost_names)}."
         )
     missing = evaluator.needs - strategy.gives
     if missing:
         hint = " Give the strategy budget=STEPS, training steps for each candidate." if "budget" in missing else ""
-        raise ValueError(
+        raise InputError(
             f"evaluator {evaluator.name!r} needs proposals with {', '.join(sorted(missing))}, which strategy "
             f"{strategy.name!r} does not give.{hint}"
         )
@@ -127,12 +128,12 @@ def search_scan(
       record: what to keep of each round's `Record`, for large runs (`lambda r: r.feedback.fitness`, say).
 
     Raises:
-      ValueError: the evaluator runs on the host, or the two do not fit.
+      InputError: the evaluator runs on the host, or the two do not fit.
     """
     check_pair(strategy, evaluator)
     check.integer("rounds", rounds, least=1)
     if not evaluator.jittable:
-        raise ValueError(f"evaluator {evaluator.name!r} runs on the host and cannot be scanned; use search().")
+        raise InputError(f"evaluator {evaluator.name!r} runs on the host and cannot be scanned; use search().")
     one = step(strategy, evaluator)
 
     def run(key):
@@ -215,13 +216,13 @@ def search(
     With a workdir, SIGTERM saves and ends the process (see `jaxnas.preemption`).
 
     Raises:
-      ValueError: parts that do not fit, a `workdir` of another config or that cannot be written.
-      CheckpointError: (a `ValueError`) a damaged checkpoint.
+      InputError: parts that do not fit, a `workdir` of another config or that cannot be written.
+      CheckpointError: (a `InputError`) a damaged checkpoint.
     """
     single = isinstance(strategy, Strategy)
     phases = [Phase(strategy, rounds)] if single else list(strategy)
     if not phases or (rounds is not None and not single):
-        raise ValueError("strategy: expected a Strategy with rounds, or a non-empty sequence of Phase without.")
+        raise InputError("strategy: expected a Strategy with rounds, or a non-empty sequence of Phase without.")
     for phase in phases:
         check.integer("rounds", phase.rounds, least=1)
         check_pair(phase.strategy, evaluator)
@@ -240,7 +241,7 @@ def search(
         t, spent = run.note["round"], run.note["seconds"]
         meter.resume(run.note["compiles"], run.note["compile_seconds"])
         if t > ends[-1]:
-            raise ValueError(f"rounds: {run.path} holds {t} rounds already, more than the {ends[-1]} asked for.")
+            raise InputError(f"rounds: {run.path} holds {t} rounds already, more than the {ends[-1]} asked for.")
         begin = next(i for i, end in enumerate(ends) if t <= end)
     # One program: a network's weights are hundreds of operations.
     fresh = jax.jit(evaluator.init) if evaluator.jittable else evaluator.init
@@ -369,7 +370,7 @@ def _check_shapes(proposal: Proposal, feedback: Feedback, evaluator: Evaluator) 
     for name, shape in {"fitness": (P,), "valid": (P,), "cost": (P, K)}.items():
         got = np.shape(getattr(feedback, name))
         if got != shape:
-            raise ValueError(f"evaluator {evaluator.name!r}: expected {name} of shape {shape}, got {got}.")
+            raise InputError(f"evaluator {evaluator.name!r}: expected {name} of shape {shape}, got {got}.")
 
 
 def _lines(space: Space, strategy: Strategy, evaluator: Evaluator, record: Record, t: int, phase: int, seconds: float):

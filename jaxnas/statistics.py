@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check, pareto
+from jaxnas.check import InputError
 
 
 def incumbents(fitness: np.ndarray, values: np.ndarray, spent: np.ndarray, at: Sequence[float]) -> np.ndarray:
@@ -72,7 +73,7 @@ def ranks(results: Mapping[str, np.ndarray]) -> dict[str, float]:
 
     lengths = {name: len(v) for name, v in results.items()}
     if len(set(lengths.values())) != 1:
-        raise ValueError(f"results: expected as many seeds of each, got {lengths}.")
+        raise InputError(f"results: expected as many seeds of each, got {lengths}.")
     table = stats.rankdata(-np.stack([np.nan_to_num(v, nan=-np.inf) for v in results.values()]), axis=0)
     return dict(zip(results, table.mean(1).tolist(), strict=True))
 
@@ -142,13 +143,13 @@ def rank_correlation(
       seed: of the bootstrap.
 
     Raises:
-      ValueError: fewer than three pairs, not as many of each, or an unknown measure.
+      InputError: fewer than three pairs, not as many of each, or an unknown measure.
     """
     from scipy import stats
 
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape or a.ndim != 1 or len(a) < 3:
-        raise ValueError(f"a, b: expected as many values of each, three or more, got {a.shape} and {b.shape}.")
+        raise InputError(f"a, b: expected as many values of each, three or more, got {a.shape} and {b.shape}.")
     a, b = (np.unique(values, return_inverse=True)[1] for values in (a, b))
     known = {"spearman": _spearman, "kendall": lambda a, b: stats.kendalltau(a, b).statistic}
     found = {}

@@ -86,7 +86,7 @@ class Space(NamedTuple):
       index: `genome -> int32`, its row in the enumeration; None where there is none.
       from_index: `int -> genome`, the inverse.
       to_string: (host) `genome -> str`.
-      from_string: (host) `str -> genome`; raises `ValueError` on anything else.
+      from_string: (host) `str -> genome`; raises `InputError` on anything else.
       size: number of genomes (host integer); infinity where weights are part of them.
       allowed: `(genome, d) -> [C]` bool, which options of decision d make a genome of the space, given decisions
         0 … d-1 of `genome` (the others are not read); None where those of `mask` always do.

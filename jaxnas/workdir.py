@@ -7,6 +7,7 @@ import pathlib
 from typing import Any
 
 from jaxnas import processes
+from jaxnas.check import InputError
 from jaxnas.checkpoint import CheckpointError, checkpoints
 
 
@@ -27,7 +28,7 @@ class Workdir:
         """Opens or creates the run.
 
         Raises:
-          ValueError: the directory holds a run of another config, or cannot be written.
+          InputError: the directory holds a run of another config, or cannot be written.
           CheckpointError: its files are damaged.
         """
         self.path = None if path is None else pathlib.Path(path).absolute()
@@ -115,7 +116,7 @@ def claim(path: pathlib.Path, config: dict) -> None:
     """Makes the directory that of a run of `config` (JSON), or finds that it is.
 
     Raises:
-      ValueError: it holds a run of another config, or cannot be written.
+      InputError: it holds a run of another config, or cannot be written.
     """
     config = json.loads(json.dumps(config))
     file = path / "config.json"
@@ -127,10 +128,10 @@ def claim(path: pathlib.Path, config: dict) -> None:
         try:
             saved = json.loads(file.read_text())
         except json.JSONDecodeError as error:
-            raise ValueError(f"workdir: {file} is not valid JSON ({error}); nothing was changed.") from None
+            raise InputError(f"workdir: {file} is not valid JSON ({error}); nothing was changed.") from None
     differences = list(_differences(saved, config))
     if differences:
-        raise ValueError(
+        raise InputError(
             f"workdir: {path} holds a run of another config; nothing was changed.\n  "
             + "\n  ".join(differences)
             + "\nGive another workdir, or the same config to resume."
@@ -139,11 +140,11 @@ def claim(path: pathlib.Path, config: dict) -> None:
 
 @contextlib.contextmanager
 def writing(path: pathlib.Path):
-    """Within, a failure to write to the workdir is a `ValueError` that says how to go on."""
+    """Within, a failure to write to the workdir is an `InputError` that says how to go on."""
     try:
         yield
     except OSError as error:
-        raise ValueError(
+        raise InputError(
             f"workdir: {path} cannot be written ({error}). What was saved before is intact; with the cause removed, "
             "the same command resumes."
         ) from error

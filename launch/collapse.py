@@ -20,6 +20,7 @@ from absl import app, flags
 from scipy import stats
 
 from jaxnas import plots
+from jaxnas.check import InputError
 from jaxnas.search import search_many
 from jaxnas.spaces import skip_connections
 from jaxnas.workdir import write
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> None:
     workdir = pathlib.Path(_WORKDIR.value or f"runs/collapse-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     try:
         run(_CONFIG.value.to_dict(), workdir, seeds=_SEEDS.value, chunk=_CHUNK.value)
-    except ValueError as error:
+    except InputError as error:
         sys.exit(f"launch.collapse: {error}")
 
 
@@ -42,11 +43,11 @@ def run(config: dict, workdir: pathlib.Path, *, seeds: int, chunk: int = 0) -> d
     """The whole program; returns what collapse.json holds."""
     parts = build(config)
     if "gradient" not in parts.strategy.needs or parts.warm_up:
-        raise ValueError(
+        raise InputError(
             f"config.strategy: expected a differentiable one without warm-up, got {parts.strategy.name!r}."
         )
     if not skip_connections(parts.space)[0]:
-        raise ValueError(f"config.space: {parts.space.name!r} has no skip connections to collapse to.")
+        raise InputError(f"config.space: {parts.space.name!r} has no skip connections to collapse to.")
     chunk = chunk or (1 if jax.default_backend() == "cpu" else seeds)
     keep = lambda record: {"loss": record.feedback.metrics["loss"][0], "curvature": record.feedback.curvature}
     run_all = jax.jit(search_many(parts.strategy, parts.evaluator, config["rounds"], seeds, record=keep, chunk=chunk))

@@ -28,6 +28,7 @@ import numpy as np
 from absl import app, flags
 
 from jaxnas import check, plots, statistics, tables
+from jaxnas.check import InputError
 from jaxnas.search import check_pair, search_many, search_scan
 from jaxnas.types import Evaluator, Space, Strategy
 from jaxnas.workdir import write
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> None:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     try:
         run(_CONFIG.value.to_dict(), pathlib.Path(_WORKDIR.value or f"runs/compare-{stamp}"))
-    except ValueError as error:
+    except InputError as error:
         sys.exit(f"launch.compare: {error}")
 
 
@@ -157,7 +158,7 @@ def _strategies(config: Mapping[str, Any], space: Space, column: tables.Column, 
         check.integer("config.strategies, seeds", seeds, least=2)
         label = name + (f"({', '.join(f'{k}={v}' for k, v in arguments.items())})" if arguments else "")
         if label in chosen:
-            raise ValueError(f"config.strategies: {label} is there twice.")
+            raise InputError(f"config.strategies: {label} is there twice.")
         check.one_of("config.strategies", name, KNOWN["strategy"])
         taken = inspect.signature(KNOWN["strategy"][name]).parameters
         if len(column.budgets) == 1 and "min_budget" in taken:
@@ -168,7 +169,7 @@ def _strategies(config: Mapping[str, Any], space: Space, column: tables.Column, 
         check_pair(strategy, evaluator)
         chosen[label] = (strategy, seeds)
     if not chosen:
-        raise ValueError(f"config.strategies: nothing to run of {config['strategies']!r}.")
+        raise InputError(f"config.strategies: nothing to run of {config['strategies']!r}.")
     return chosen
 
 
@@ -184,7 +185,7 @@ def calls(text: str) -> list[tuple[str, dict[str, Any]]]:
             for item in tree.elts
         ]
     except (SyntaxError, ValueError, AttributeError):
-        raise ValueError(f"config.strategies: {example}; got {text!r}.") from None
+        raise InputError(f"config.strategies: {example}; got {text!r}.") from None
 
 
 def _searched(strategy: Strategy, evaluator: Evaluator, config: Mapping[str, Any], seeds: int, full: int) -> Searches:

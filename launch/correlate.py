@@ -19,6 +19,7 @@ import numpy as np
 from absl import app, flags
 
 from jaxnas import plots, statistics
+from jaxnas.check import InputError
 from jaxnas.types import propose
 from jaxnas.workdir import write
 from launch import report
@@ -36,19 +37,19 @@ def main(argv: list[str]) -> None:
     workdir = pathlib.Path(_WORKDIR.value)
     try:
         if _CONFIG.value is None or not (workdir / "result.json").is_file():
-            raise ValueError(f"workdir: no result.json in {workdir}; finish a search there.")
+            raise InputError(f"workdir: no result.json in {workdir}; finish a search there.")
         truth = {"table": _TABLE.value, "metric": _METRIC.value}
         run(_CONFIG.value.to_dict(), workdir, architectures=_ARCHITECTURES.value, **truth)
-    except ValueError as error:
+    except InputError as error:
         sys.exit(f"launch.correlate: {error}")
 
 
 def run(config: dict, workdir: pathlib.Path, *, architectures: int, table: str = "", metric: str = "") -> dict:
     """The whole program; returns what correlate.json holds."""
     if architectures < 3:
-        raise ValueError(f"architectures: expected at least 3, got {architectures}.")
+        raise InputError(f"architectures: expected at least 3, got {architectures}.")
     if bool(table) != bool(metric):
-        raise ValueError("metric: expected a column of --table, and --table a file; give both or neither.")
+        raise InputError("metric: expected a column of --table, and --table a file; give both or neither.")
     parts = build(config, workdir)
     genomes = _distinct(parts, architectures, config["seed"])
     fitness = _scores(workdir, genomes)
@@ -91,7 +92,7 @@ def _distinct(parts: Parts, count: int, seed: int):
                 kept.append(genome)
         if len(kept) == count:
             return jnp.asarray(np.stack(kept))
-    raise ValueError(f"architectures: expected at most {len(kept)} (distinct networks found), got {count}.")
+    raise InputError(f"architectures: expected at most {len(kept)} (distinct networks found), got {count}.")
 
 
 def _scores(workdir: pathlib.Path, genomes) -> np.ndarray:

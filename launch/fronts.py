@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxnas import check, pareto, plots, statistics
+from jaxnas.check import InputError
 from jaxnas.evaluators.scalarized import RAW
 from jaxnas.search import Result
 from jaxnas.types import Evaluator
@@ -42,7 +43,7 @@ class Found(NamedTuple):
 
 
 def given_reference(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
-    """`config.reference_point`: numbers by "fitness" and the names of costs; raises `ValueError` for other names."""
+    """`config.reference_point`: numbers by "fitness" and the names of costs; raises `InputError` for other names."""
     given = dict(config.get("reference_point") or {})
     for name, value in given.items():
         check.one_of("config.reference_point", name, ("fitness", *names))
@@ -60,13 +61,13 @@ def known_points(evaluator: Evaluator) -> Points | None:
     """All that the evaluator knows and holds valid, or None where it knows nothing beforehand.
 
     Raises:
-      ValueError: nobody is valid.
+      InputError: nobody is valid.
     """
     if evaluator.known is None:
         return None
     known = jax.tree.map(np.asarray, evaluator.known())
     if not known.valid.any():
-        raise ValueError(f"evaluator {evaluator.name!r}: no architecture has a fitness and all of its costs.")
+        raise InputError(f"evaluator {evaluator.name!r}: no architecture has a fitness and all of its costs.")
     return Points(known.metrics.get(RAW, known.fitness)[known.valid], known.cost[known.valid])
 
 

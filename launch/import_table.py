@@ -18,6 +18,7 @@ import numpy as np
 from absl import app, flags
 
 from jaxnas import tables
+from jaxnas.check import InputError
 from jaxnas.tables import arrays, csv_file, hwnasbench, nasbench101, nats
 from launch.wiring import opened, parse_flags, use_this_machine
 
@@ -31,9 +32,9 @@ def main(argv: list[str]) -> None:
     try:
         output = pathlib.Path(_OUTPUT.value)
         if output.suffix != ".npz":
-            raise ValueError(f"output: expected the name of an .npz file, got {output}.")
+            raise InputError(f"output: expected the name of an .npz file, got {output}.")
         if output.exists() and not _OVERWRITE.value:
-            raise ValueError(f"output: {output} exists; nothing was changed. Give --overwrite to replace it.")
+            raise InputError(f"output: {output} exists; nothing was changed. Give --overwrite to replace it.")
         table = read()
         if _COSTS.value:
             table = with_costs(table, _COSTS.value)
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> None:
         tables.save(table, output)
         print(summary(table))
         print(f"written to {output}")
-    except (ValueError, OSError) as error:
+    except (InputError, OSError) as error:
         sys.exit(f"launch.import_table: {error}")
 
 
@@ -58,7 +59,7 @@ def read() -> tables.Table:
     options: dict[str, Any] = {name: given[name] for name in takes[which]}
     for name, value in given.items():
         if value and name not in options:
-            raise ValueError(f"{name}: only for --from={next(f for f in FORMATS if name in takes[f])}, not {which}.")
+            raise InputError(f"{name}: only for --from={next(f for f in FORMATS if name in takes[f])}, not {which}.")
     if which in ("nats", "nasbench101"):
         return (nats if which == "nats" else nasbench101).read(_PATH.value, progress=True, **options)
     return (csv_file if which == "csv" else arrays).read(_PATH.value, **options)
@@ -69,19 +70,19 @@ def with_costs(table: tables.Table, path: str) -> tables.Table:
     official = pathlib.Path(path).suffix in (".pickle", ".pkl")
     other = hwnasbench.read(path) if official else opened(path)
     if other.space != table.space:
-        raise ValueError(f"costs_from: {path} is a table of another space.")
+        raise InputError(f"costs_from: {path} is a table of another space.")
     rows, places = np.asarray(table.rows), np.flatnonzero(np.asarray(table.rows) >= 0)
     columns = dict(table.columns)
     for name, column in other.columns.items():
         if column.kind != "cost":
             continue
         if name in columns:
-            raise ValueError(f"costs_from: the table has a column {name!r} already.")
+            raise InputError(f"costs_from: the table has a column {name!r} already.")
         values = np.full((rows.max() + 1, *column.values.shape[1:]), np.nan, np.float32)
         values[rows[places]] = other.by_genome(name)[places]
         columns[name] = column._replace(values=values)
     if len(columns) == len(table.columns):
-        raise ValueError(f"costs_from: {path} has no cost column.")
+        raise InputError(f"costs_from: {path} has no cost column.")
     return table._replace(columns=columns)
 
 

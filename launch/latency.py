@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxnas import check, costs, tasks
+from jaxnas.check import InputError
 from jaxnas.types import Space
 
 COST = "latency_ms"
@@ -31,7 +32,7 @@ def latency_of(
     """What `config.cost` asks for, None without a name: by the table in its `path`, the workdir's, or a new one.
 
     Raises:
-      ValueError: an unknown argument; a table of another device, space or network; a limit that nobody meets.
+      InputError: an unknown argument; a table of another device, space or network; a limit that nobody meets.
     """
     given = config.get("cost") or {}
     if not given.get("name"):
@@ -42,7 +43,7 @@ def latency_of(
     options = {**DEFAULTS, **given}
     check.integer("config.cost.batch", options["batch"], least=1)
     if network is None or task is None:
-        raise ValueError("config.cost: latency is that of a network on a task's images; give both, or no cost.")
+        raise InputError("config.cost: latency is that of a network on a task's images; give both, or no cost.")
     x = task.batch_of(options["batch"])
     kept = None if workdir is None else workdir / FILE
     if options["path"] or (kept is not None and kept.is_file()):
@@ -66,7 +67,7 @@ def _attainable(config: Mapping[str, Any], space: Space, model: costs.LatencyMod
             continue
         genome, least = costs.fastest(space, model.latency)
         if least > limit:
-            raise ValueError(
+            raise InputError(
                 f"{argument}: no architecture was found with {COST} of at most {limit:g}; the fastest, "
                 f"{space.to_string(genome)}, takes {least:.4g}."
             )

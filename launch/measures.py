@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnas import check, evaluators, statistics, tables
+from jaxnas.check import InputError
 from jaxnas.evaluators.table import SEEDS
 from jaxnas.types import Evaluator, Space
 from launch import fronts
@@ -40,7 +41,7 @@ def measured(table: tables.Table, space: Space, config: Mapping[str, Any]) -> tu
     check.one_of("config.noise", config["noise"], SEEDS)
     column = table.column(config["metric"])
     if column.kind == "seconds":
-        raise ValueError(f"config.metric: {config['metric']!r} holds training times, not what is to be optimized.")
+        raise InputError(f"config.metric: {config['metric']!r} holds training times, not what is to be optimized.")
     sign = 1 if column.higher_is_better else -1
     seen = table.by_genome(config["metric"]) * sign
     known = np.isfinite(seen).any(1)
@@ -52,7 +53,7 @@ def measured(table: tables.Table, space: Space, config: Mapping[str, Any]) -> tu
         metrics["test"] = np.where(np.isfinite(test).any(1), np.nanmean(np.nan_to_num(test), 1), np.nan)
     limit = config["limit_seconds"] or None
     if limit and column.seconds is None:
-        raise ValueError(f"config.limit_seconds: column {config['metric']!r} comes without training times.")
+        raise InputError(f"config.limit_seconds: column {config['metric']!r} comes without training times.")
     evaluator = evaluators.table(
         space,
         seen if config["noise"] == "random" else mean[:, None],
@@ -91,13 +92,13 @@ def _within_target(evaluator: Evaluator, config: Mapping[str, Any], sign: int) -
 def _share_of_hypervolume(evaluator: Evaluator, config: Mapping[str, Any]) -> Measure:
     """Hypervolume of all evaluated, divided by that of the true front."""
     if config["test_metric"]:
-        raise ValueError("config.test_metric: a front has no test metric; leave it out, or the costs.")
+        raise InputError("config.test_metric: a front has no test metric; leave it out, or the costs.")
     names, known = evaluator.cost_names, fronts.known_points(evaluator)
     reference = fronts.reference_point(known, names, fronts.given_reference(config, names))
     on = fronts.front_of(known)
     volume = fronts.volume_of(fronts.Points(known.fitness[on], known.cost[on]), reference)
     if not volume > 0:
-        raise ValueError(f"config.reference_point: nobody is better than {reference.tolist()} in everything.")
+        raise InputError(f"config.reference_point: nobody is better than {reference.tolist()} in everything.")
 
     def of(fitness, value, costs):
         seen = np.where(np.isfinite(fitness), value, np.nan)

@@ -6,6 +6,7 @@ import pathlib
 import jax
 
 from jaxnas import processes
+from jaxnas.check import InputError
 
 
 @contextlib.contextmanager
@@ -18,7 +19,7 @@ def watching(workdir: pathlib.Path, *, tensorboard: bool, profile: int):
       profile: rounds to trace, after the first, which compiles.
 
     Raises:
-      ValueError: TensorBoard is not installed.
+      InputError: TensorBoard is not installed.
     """
     with contextlib.ExitStack() as stack:
         watchers = []
@@ -34,7 +35,7 @@ def _scalars(directory: pathlib.Path):
     try:
         from tensorboard.summary import Writer
     except ImportError:
-        raise ValueError("tensorboard: not installed; pip install tensorboard") from None
+        raise InputError("tensorboard: not installed; pip install tensorboard") from None
     writer = Writer(str(directory))
 
     def write(metrics: dict) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from absl import app, flags
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.tasks.tfds import FORMAT, known, library
 
 
@@ -24,7 +25,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --NAME=VALUE.")
     try:
         print(f"{run(_DATASET.value, _DATA_DIR.value, _NPZ.value)} is prepared")
-    except ValueError as error:
+    except InputError as error:
         sys.exit(f"launch.prepare: {error}")
 
 
@@ -35,7 +36,7 @@ def run(dataset: str, data_dir: str | None = None, npz: str | None = None) -> st
         try:
             builder.download_and_prepare(file_format=FORMAT)
         except Exception as error:
-            raise ValueError(f"dataset: {dataset} cannot be prepared ({error}).") from error
+            raise InputError(f"dataset: {dataset} cannot be prepared ({error}).") from error
     return str(builder.data_dir)
 
 
@@ -50,10 +51,10 @@ def _local(dataset: str, data_dir: str | None, npz: str):
         with np.load(npz, allow_pickle=False) as file:
             splits = {s: (file[f"x_{s}"], file[f"y_{s}"].reshape(-1)) for s in ("train", "test")}
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"npz: {npz} cannot be read for x_train, y_train, x_test and y_test ({error}).") from None
+        raise InputError(f"npz: {npz} cannot be read for x_train, y_train, x_test and y_test ({error}).") from None
     for split, (x, y) in splits.items():
         if x.dtype != np.uint8 or x.ndim != 4 or len(x) != len(y) or x.shape[3] not in (1, 3):
-            raise ValueError(
+            raise InputError(
                 f"npz: {npz}, {split}: expected images [N, H, W, 1 or 3] of uint8 and labels [N], got {x.shape} of "
                 f"{x.dtype}, {y.shape}."
             )

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from absl import app, flags
 
 from jaxnas import costs, plots
+from jaxnas.check import InputError
 from jaxnas.workdir import write
 from launch import report
 from launch.wiring import define_config, make, parse_flags, use_this_machine
@@ -35,7 +36,7 @@ def main(argv: list[str]) -> None:
     workdir = pathlib.Path(_WORKDIR.value or f"runs/profile-{stamp}")
     try:
         result = run(config, workdir)
-    except ValueError as error:
+    except InputError as error:
         sys.exit(f"launch.profile: {error}")
     if not result["valid"]:
         sys.exit(f"launch.profile: {result['why_invalid']}")
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> None:
 def run(config: dict, workdir: pathlib.Path) -> dict:
     """The whole program; returns what result.json holds."""
     if (workdir / "latency_table.json").exists():
-        raise ValueError(f"workdir: {workdir} holds a latency table already; give another.")
+        raise InputError(f"workdir: {workdir} holds a latency table already; give another.")
     begin = time.perf_counter()
     space = make("space", config["space"])
     network = make("network", config["network"])

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
+from jaxnas.check import InputError
 from jaxnas.workdir import write
 from launch import report
 from launch.wiring import build, define_workdir_config, parse_flags, use_this_machine
@@ -30,24 +31,24 @@ def main(argv: list[str]) -> None:
     workdir = pathlib.Path(_WORKDIR.value)
     try:
         if _CONFIG.value is None:
-            raise ValueError(f"workdir: no config.json in {workdir}; finish a search there, or give --config.")
+            raise InputError(f"workdir: no config.json in {workdir}; finish a search there, or give --config.")
         architecture = _ARCHITECTURE.value or _found(workdir)
         run(_CONFIG.value.to_dict(), architecture, workdir / _OUTPUT.value, random=_RANDOM.value)
-    except ValueError as error:
+    except InputError as error:
         sys.exit(f"launch.retrain: {error}")
 
 
 def _found(workdir: pathlib.Path) -> str:
     path = workdir / "result.json"
     if not path.is_file():
-        raise ValueError(f"workdir: no result.json in {workdir}; finish a search there, or give --architecture.")
+        raise InputError(f"workdir: no result.json in {workdir}; finish a search there, or give --architecture.")
     return json.loads(path.read_text())["architecture"]
 
 
 def run(config: dict, architecture: str, output: pathlib.Path, *, random: int = 0) -> dict:
     """The whole program; returns what the output file holds."""
     if output.exists() and json.loads(output.read_text()).get("config") != json.loads(json.dumps(config)):
-        raise ValueError(f"output: {output} holds results of another config; give another --output.")
+        raise InputError(f"output: {output} holds results of another config; give another --output.")
     # What the search was after does not matter here.
     parts = build({**config, "cost": {}, "objective": {}, "strategy": {"name": "random_search"}})
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config["seed"]), 1), random)

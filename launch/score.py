@@ -21,6 +21,7 @@ import numpy as np
 from absl import app, flags
 
 from jaxnas import check, plots, proxies, statistics
+from jaxnas.check import InputError
 from jaxnas.evaluators import Recipe
 from jaxnas.evaluators.training import fits
 from jaxnas.population import over_population
@@ -42,7 +43,7 @@ def main(argv: list[str]) -> None:
     workdir = pathlib.Path(_WORKDIR.value or f"runs/score-{stamp}")
     try:
         run(_CONFIG.value.to_dict(), workdir)
-    except ValueError as error:
+    except InputError as error:
         sys.exit(f"launch.score: {error}")
     except KeyboardInterrupt:
         sys.exit(report.interrupted("launch.score", workdir))
@@ -116,13 +117,13 @@ def _genomes(space: Space, subset: str, seed: int) -> np.ndarray:
     """`[n, D]` all genomes of the space, or so many at random, no two alike."""
     if subset == "all":
         if space.from_index is None or space.size > ENUMERABLE:
-            raise ValueError(
+            raise InputError(
                 f"config.subset: 'all' is for spaces that can be enumerated, of up to {ENUMERABLE:,} genomes; space "
                 f"{space.name!r} has {space.size:,}. Give subset=N for N of them at random."
             )
         return np.asarray(jax.jit(jax.vmap(space.from_index))(np.arange(space.size)))
     if not subset.isdecimal():
-        raise ValueError(f"config.subset: expected a number of architectures, or 'all', got {subset!r}.")
+        raise InputError(f"config.subset: expected a number of architectures, or 'all', got {subset!r}.")
     n = int(subset)
     check.integer("config.subset", n, least=1, most=space.size, because=f"the genomes of space {space.name!r}")
     if space.from_index is not None:
@@ -134,7 +135,7 @@ def _genomes(space: Space, subset: str, seed: int) -> np.ndarray:
             kept.setdefault(genome.tobytes(), genome)
         if len(kept) >= n:
             return np.stack(list(kept.values())[:n])
-    raise ValueError(f"config.subset: expected at most {len(kept)} (different genomes found), got {n}.")
+    raise InputError(f"config.subset: expected at most {len(kept)} (different genomes found), got {n}.")
 
 
 def _truth(space: Space, table: Mapping[str, str], genomes: np.ndarray) -> dict[str, np.ndarray]:

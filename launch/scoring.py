@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxnas import proxies
+from jaxnas.check import InputError
 from jaxnas.evaluators.training import over_networks
 from jaxnas.evaluators.zero_cost import scorer
 from jaxnas.population import CompileMeter, device_memory, within_memory
@@ -111,19 +112,19 @@ class Scores:
             partial.replace(self._path)
 
     def resume(self) -> None:
-        """Goes on from what the file holds; raises `ValueError` where that is damaged."""
+        """Goes on from what the file holds; raises `InputError` where that is damaged."""
         try:
             with np.load(self._path) as saved:
                 note = json.loads(str(saved["note"]))
                 if not np.array_equal(saved["genomes"], self._genomes):
-                    raise ValueError("it holds other genomes")
+                    raise InputError("it holds other genomes")
                 for key, group in self.groups.items():
                     first = np.unique(group.of, return_index=True)[1]
                     group.scores.update({name: saved[name][first] for name in group.scores})
                     group.paid.update(note["groups"][key])
                 self.setup_seconds, self._earlier = note["setup_seconds"], note["wall_seconds"]
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise ValueError(f"workdir: {self._path} is damaged ({error}). Remove it to score anew.") from None
+            raise InputError(f"workdir: {self._path} is damaged ({error}). Remove it to score anew.") from None
 
 
 class Program(NamedTuple):
@@ -159,7 +160,7 @@ def programs(
     All share one initialization and one batch out of `task.train`. The rest of the arguments is as in the config.
 
     Raises:
-      ValueError: a proxy cannot score this network or task.
+      InputError: a proxy cannot score this network or task.
     """
     begin, keys = time.perf_counter(), [jax.random.fold_in(jax.random.key(seed), i) for i in range(3)]
     init = jax.jit(lambda key, genome: network.init(key, space.unpack(genome), task.blank(), False))

@@ -24,6 +24,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from jaxnas import plots, processes
+from jaxnas.check import InputError
 from jaxnas.search import Phase, Result, plain, search
 from jaxnas.strategies import random_search, relaxed
 from jaxnas.workdir import claim, write
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --config.KEY=VALUE.")
     try:
         use_this_machine(_PROCESSES())
-    except ValueError as error:
+    except InputError as error:
         sys.exit(f"launch.search: {error}")
     config = _CONFIG.value.to_dict()
     name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
@@ -65,7 +66,7 @@ def sharing(data_parallel: int) -> list | None:
     n = jax.device_count()
     known = (1, n) if jax.process_count() > 1 else range(1, n + 1)  # every process must have some
     if data_parallel not in known:
-        raise ValueError(
+        raise InputError(
             f"data_parallel: expected {f'1 to {n}' if jax.process_count() == 1 else f'1 or {n}'}, the devices there "
             f"are, got {data_parallel}."
         )

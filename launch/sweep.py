@@ -20,6 +20,7 @@ import time
 from absl import app, flags
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.workdir import write
 
 METRICS = ("fitness", "test_accuracy", "evaluations", "wall_seconds")
@@ -31,7 +32,7 @@ def main(argv: list[str]) -> None:
     workdir = pathlib.Path(_WORKDIR.value or f"runs/sweep-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     try:
         failed = run(_CONFIGS.value, _SEEDS.value, workdir, argv[1:], parallel=_PARALLEL.value, dry_run=_DRY_RUN.value)
-    except ValueError as error:
+    except InputError as error:
         sys.exit(f"launch.sweep: {error}")
     except KeyboardInterrupt:
         sys.exit("\nInterrupted; nothing is lost. The same command goes on.")
@@ -88,7 +89,7 @@ def searches(configs: list[str], seeds: int, workdir: pathlib.Path, options: lis
     """`(directory, command)` of each search.
 
     Raises:
-      ValueError: a config is no file, or is there twice.
+      InputError: a config is no file, or is there twice.
     """
     names = [_name(config) for config in configs]
     for config, name in zip(configs, names, strict=True):
@@ -96,7 +97,7 @@ def searches(configs: list[str], seeds: int, workdir: pathlib.Path, options: lis
             known = sorted(str(p) for p in pathlib.Path("configs").glob("*.py") if p.name != "__init__.py")
             check.one_of("configs", config.split(":")[0], known)
         if names.count(name) > 1:
-            raise ValueError(f"configs: {config} is there twice.")
+            raise InputError(f"configs: {config} is there twice.")
     for config, name in zip(configs, names, strict=True):
         for seed in range(seeds):
             directory = workdir / name / str(seed)

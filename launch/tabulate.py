@@ -19,6 +19,7 @@ from absl import app, flags
 from scipy import stats
 
 from jaxnas import check, tables
+from jaxnas.check import InputError
 from jaxnas.search import Phase, search
 from jaxnas.strategies import exhaustive
 from jaxnas.strategies.exhaustive import distinct_genomes
@@ -42,7 +43,7 @@ def main(argv: list[str]) -> None:
     use_this_machine()
     try:
         run(_CONFIG.value.to_dict(), pathlib.Path(_WORKDIR.value))
-    except ValueError as error:
+    except InputError as error:
         sys.exit(f"launch.tabulate: {error}")
     except KeyboardInterrupt:
         sys.exit("\nInterrupted; nothing is lost. The same command resumes.")

@@ -21,6 +21,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from jaxnas import check, costs, evaluators, networks, processes, spaces, strategies, tables, tasks
+from jaxnas.check import InputError
 from jaxnas.types import Evaluator, Space, Strategy
 from launch.latency import COST, Latency, latency_of
 
@@ -57,7 +58,7 @@ def table_file(
         space = space_of(table)
     values = table.by_genome(fitness) * (1 if column.higher_is_better else -1)
     if len(values) != space.size:
-        raise ValueError(f"config.evaluator.path: {path} is a table of {len(values)} genomes, not of {space.size}.")
+        raise InputError(f"config.evaluator.path: {path} is a table of {len(values)} genomes, not of {space.size}.")
     budgets = column.budgets if len(column.budgets) > 1 else ()
     return evaluators.table(space, values, budgets=budgets, seeds=seeds, costs=cost_columns(table, costs))
 
@@ -66,7 +67,7 @@ def cost_columns(table: tables.Table, names: str | Sequence[str]) -> dict[str, n
     """name -> `[size of the space]`: costs of each genome, the mean over seeds, of the largest budget; NaN for unknown.
 
     Raises:
-      ValueError: a column that is none of costs or seconds, listing those.
+      InputError: a column that is none of costs or seconds, listing those.
     """
     names = [name for name in names.split(",") if name] if isinstance(names, str) else list(names)
     known = [name for name, column in table.columns.items() if column.kind != "metric"]
@@ -93,10 +94,10 @@ def opened(name: str) -> tables.Table:
 def looked_up(space: Space, path: str, metric: str, genomes) -> np.ndarray:
     """`[n]` what a table says of `genomes` `[n, D]`: the mean over trainings of the largest budget, NaN for unknown."""
     if space.index is None:
-        raise ValueError(f"table: space {space.name!r} has no index to look genomes up by.")
+        raise InputError(f"table: space {space.name!r} has no index to look genomes up by.")
     column = opened(path).by_genome(metric)
     if len(column) != space.size:
-        raise ValueError(f"table: {path} is a table of {len(column)} genomes, not of {space.size}.")
+        raise InputError(f"table: {path} is a table of {len(column)} genomes, not of {space.size}.")
     found = column[np.asarray(jax.vmap(space.index)(jnp.asarray(genomes))), :, -1]
     return mean_of_known(found)
 
@@ -133,13 +134,13 @@ def by_fitness(
         return evaluators.direct(fitness, network=network)
     if task is None or network is None:
         lacking = "task" if task is None else "network"
-        raise ValueError(f"config.{lacking}: evaluator 'direct' needs one, or a function config.evaluator.fitness.")
+        raise InputError(f"config.{lacking}: evaluator 'direct' needs one, or a function config.evaluator.fitness.")
     problem = task if isinstance(task, tasks.Problem) else tasks.supervised(task, examples=examples, target=target)
     genome = jax.eval_shape(space.sample, jax.random.key(0))
     if not isinstance(genome, spaces.Graph):
-        raise ValueError(f"config.space: network 'graph' needs space 'graph', got {space.name!r}.")
+        raise InputError(f"config.space: network 'graph' needs space 'graph', got {space.name!r}.")
     if problem.memory and not genome.recurrent:
-        raise ValueError(f"config.space.recurrent: task {problem.name!r} takes memory, give recurrent=True.")
+        raise InputError(f"config.space.recurrent: task {problem.name!r} takes memory, give recurrent=True.")
     if tune is None:
         return evaluators.direct(problem.fitness, network=network)
     tuned = lambda apply, genome, key: problem.fitness(apply, tune(key, genome), key)
@@ -208,19 +209,19 @@ def build(
     too; without a name, there is none. `devices` are to share the batches of a supernet.
 
     Raises:
-      ValueError: an unknown name or argument, with the nearest known one; limits or a target that nobody in the
+      InputError: an unknown name or argument, with the nearest known one; limits or a target that nobody in the
         evaluator's table meets.
     """
     for kind in ("space", "strategy", "evaluator"):
         if not config.get(kind):
-            raise ValueError(f"config.{kind}: expected a dict with a name, got {config.get(kind)!r}.")
+            raise InputError(f"config.{kind}: expected a dict with a name, got {config.get(kind)!r}.")
     task = make("task", config["task"]) if config.get("task") else None
     space = make("space", config["space"], **ends_of(task))
     network = None
     if config.get("network"):
         network = make("network", config["network"], classes=task.outputs if task else None)
     if isinstance(task, tasks.Problem) and config["evaluator"].get("name") in set(KNOWN["evaluator"]) - {"direct"}:
-        raise ValueError(f"config.evaluator.name: task {task.name!r} has nothing to train on; it is for 'direct'.")
+        raise InputError(f"config.evaluator.name: task {task.name!r} has nothing to train on; it is for 'direct'.")
     tune = tuning_of(config, task, network)
     if tune is not None and config["fine_tune"].get("inherited", True):
         space, tune = networks.inherited(space, tune), None
@@ -228,7 +229,7 @@ def build(
         "evaluator", config["evaluator"], space=space, network=network, task=task, devices=devices, tune=tune
     )
     if devices is not None and "shared" not in evaluator.gives:
-        raise ValueError(
+        raise InputError(
             f"data_parallel: evaluator {evaluator.name!r} splits its population over all devices, not its batches."
         )
     cost = latency_of(config, space, network, task, workdir)
@@ -266,7 +267,7 @@ def tuning_of(config: Mapping[str, Any], task, network) -> Callable | None:
         task = tasks.supervised(task)
     loss = task.loss if task is not None else None
     if loss is None or not isinstance(network, networks.GraphNetwork):
-        raise ValueError("config.fine_tune: needs network 'graph' and a task with a loss, which xor and digits have.")
+        raise InputError("config.fine_tune: needs network 'graph' and a task with a loss, which xor and digits have.")
     return networks.gradient_descent(loss, network=network, **given)
 
 
@@ -312,12 +313,12 @@ def make(kind: str, arguments: Mapping[str, Any], **wired) -> Any:
     required = [k for k in wired if k in parameters and parameters[k].default is inspect.Parameter.empty]
     lacking = [k for k in required if k not in given and k not in arguments]
     if lacking:
-        raise ValueError(f"config.{lacking[0]}: {kind} {name!r} needs one.")
+        raise InputError(f"config.{lacking[0]}: {kind} {name!r} needs one.")
     some = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     needed = [n for n, p in parameters.items() if p.default is inspect.Parameter.empty and p.kind not in some]
     missing = [n for n in needed if n not in given and n not in arguments]
     if missing:
-        raise ValueError(f"config.{kind}: {name!r} needs {', '.join(missing)}.")
+        raise InputError(f"config.{kind}: {name!r} needs {', '.join(missing)}.")
     return factory(**given, **arguments)
 
 
@@ -330,7 +331,7 @@ def _imported(where: str, name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"config.{where}: {name!r} cannot be imported ({error}).") from error
+        raise InputError(f"config.{where}: {name!r} cannot be imported ({error}).") from error
 
 
 def define_workdir_config(argv: list[str]):
@@ -397,7 +398,7 @@ def use_this_machine(with_others: Processes | None = None) -> None:
     Call before anything else of JAX runs. Where the user has set any of them, that stays.
 
     Raises:
-      ValueError: the processes are given half, or do not find each other.
+      InputError: the processes are given half, or do not find each other.
     """
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file it writes
     wanted = {
@@ -427,7 +428,7 @@ def ending_together(program: str):
     """Within, what is wrong ends the program with a message, and with it those of the other processes."""
     try:
         yield
-    except ValueError as error:
+    except InputError as error:
         processes.end(f"{program}: {error}")
     except Exception as error:
         if jax.process_count() == 1:
@@ -444,18 +445,18 @@ def _connect(given: Processes) -> None:
     named = [name for name, value in by_hand.items() if value is not None]
     if not given.multihost:
         if named:
-            raise ValueError(f"{named[0]}: only with --multihost.")
+            raise InputError(f"{named[0]}: only with --multihost.")
         return
     if named and len(named) < len(by_hand):
         lacking = ", ".join(f"--{name}" for name in by_hand if name not in named)
-        raise ValueError(f"multihost: --{named[0]} needs {lacking} too; or give none, where JAX finds them itself.")
+        raise InputError(f"multihost: --{named[0]} needs {lacking} too; or give none, where JAX finds them itself.")
     if named and given.index >= given.count:
-        raise ValueError(f"process_index: expected less than the {given.count} processes, got {given.index}.")
+        raise InputError(f"process_index: expected less than the {given.count} processes, got {given.index}.")
     try:
         jax.distributed.initialize(
             *by_hand.values(), initialization_timeout=given.connect_seconds, heartbeat_timeout_seconds=HEARTBEAT
         )
     except (RuntimeError, ValueError) as error:  # of JAX's: nothing found, or nobody there
-        raise ValueError(f"multihost: the processes do not find each other ({str(error).splitlines()[0]}).") from error
+        raise InputError(f"multihost: the processes do not find each other ({str(error).splitlines()[0]}).") from error
     if not processes.is_first():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 for as long as the process lives

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "costs": {*NETWORKS, "statistics", "tasks", "costs"},
     "proxies": {*NETWORKS, "tasks", "proxies"},
     "population": {"types", "check"},
-    "processes": set(),
+    "processes": {"check"},
     "preemption": {"processes"},
     "evaluators": {*NETWORKS, "tasks", "costs", "population", "predictors", "proxies", "evaluators"},
     "strategies": {"types", "check", "draw", "spaces", "pareto", "predictors", "strategies"},

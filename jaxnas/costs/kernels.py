@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxnas import check
+from jaxnas.check import InputError
 
 
 class Kernel(NamedTuple):
@@ -71,7 +72,7 @@ def record_trace(
       warmup: runs before, which are not.
 
     Raises:
-      ValueError: no runs, or a negative number of warm-ups.
+      InputError: no runs, or a negative number of warm-ups.
     """
     check.integer("runs", runs, least=1)
     check.integer("warmup", warmup, least=0)
@@ -94,7 +95,7 @@ def read_trace(path: str | pathlib.Path, *, device: int = 0) -> list[Kernel]:
       device: which of several.
 
     Raises:
-      ValueError: no such file, or one without kernels of the device.
+      InputError: no such file, or one without kernels of the device.
     """
     check.integer("device", device, least=0)
     path = _newest(path)
@@ -105,7 +106,7 @@ def read_trace(path: str | pathlib.Path, *, device: int = 0) -> list[Kernel]:
     kernels = [kernel for plane in planes if plane.name == name for kernel in _PARSERS[kind](plane, device)]
     if not any(kernel.module for kernel in kernels):
         listed = ", ".join(f"{name} ({count} events)" for name, count in counts.items()) or "none"
-        raise ValueError(
+        raise InputError(
             f"path: expected kernels of device {device} in plane {name} of {path}, got none that names its HLO module. "
             f"Planes: {listed}. Was the program run, and waited for, while the profiler was on? On a GPU, CUDA graphs "
             "hide their kernels unless XLA_FLAGS has --xla_gpu_enable_command_buffer= (nothing after the sign)."
@@ -128,7 +129,7 @@ def attribute(kernels: Iterable[Kernel], hlo: str, operations: Sequence[str], *,
       runs: how many were recorded.
 
     Raises:
-      ValueError: kernels of other modules only, or operations of which the program has none.
+      InputError: kernels of other modules only, or operations of which the program has none.
     """
     check.integer("runs", runs, least=1)
     program = _Program(hlo, operations)
@@ -136,7 +137,7 @@ def attribute(kernels: Iterable[Kernel], hlo: str, operations: Sequence[str], *,
     own = [k for k in kernels if k.module in ("", program.module)]
     if not any(k.module and k.duration > 0 for k in own):
         seen = sorted({k.module for k in kernels if k.module})
-        raise ValueError(f"kernels: expected those of HLO module {program.module!r}, got {', '.join(seen) or 'none'}.")
+        raise InputError(f"kernels: expected those of HLO module {program.module!r}, got {', '.join(seen) or 'none'}.")
     found, rest = dict.fromkeys(operations, 0.0), defaultdict(float)
     times, busy = _exclusive(own, program.callers)
     for name, ns in times.items():
@@ -153,7 +154,7 @@ def _newest(path: str | pathlib.Path) -> pathlib.Path:
     path = pathlib.Path(path)
     files = [path] if path.is_file() else list(path.rglob("*.xplane.pb"))
     if not files:
-        raise ValueError(f"path: expected a trace, an .xplane.pb file or a folder with one, got {str(path)!r}.")
+        raise InputError(f"path: expected a trace, an .xplane.pb file or a folder with one, got {str(path)!r}.")
     return max(files, key=lambda file: file.stat().st_mtime)
 
 
@@ -224,7 +225,7 @@ class _Program:
     def __init__(self, hlo: str, operations: Sequence[str]):
         head = re.match(r"HloModule ([^\s,]+)", hlo)
         if head is None:
-            raise ValueError(f"hlo: expected the text of a compiled module, 'HloModule …', got {hlo[:40]!r}.")
+            raise InputError(f"hlo: expected the text of a compiled module, 'HloModule …', got {hlo[:40]!r}.")
         self.module = head[1]
         self.instructions, self.roots, self.users = {}, {}, defaultdict(list)
         computation = ""
@@ -251,7 +252,7 @@ class _Program:
         names = {instruction.op_name for instruction in self.instructions.values()}
         if not any(self._operation(name) for name in names):
             near = difflib.get_close_matches(str(next(iter(operations), "")), names, n=1, cutoff=0)
-            raise ValueError(
+            raise InputError(
                 f"operations: expected scopes of the program, such as in {near[0] if near else ''!r}, and none of "
                 f"{', '.join(map(repr, list(operations)[:3])) or '[]'}{', …' * (len(operations) > 3)} is one."
             )

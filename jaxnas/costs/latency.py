@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.costs.measure import environment
 from jaxnas.costs.operations import Operations, Tracer
 from jaxnas.costs.timing import Timing, noise_floor
@@ -48,11 +49,11 @@ def calibrate(counts: np.ndarray, alone: np.ndarray, classes: Sequence[str], ms:
       ms: `[N]` measured.
 
     Raises:
-      ValueError: no network, or a latency that is not positive.
+      InputError: no network, or a latency that is not positive.
     """
     counts, alone, ms = (np.asarray(a, float) for a in (counts, alone, ms))
     if not len(ms) or not (ms > 0).all():
-        raise ValueError(f"ms: expected positive latencies of at least one network, got {ms.tolist()}.")
+        raise InputError(f"ms: expected positive latencies of at least one network, got {ms.tolist()}.")
     X = _relative(counts, alone, ms)
     mean = np.append(np.ones(len(alone)), 0.0)
     error = 1 - X @ mean
@@ -89,7 +90,7 @@ def most_telling(counts: np.ndarray, alone: np.ndarray, classes: Sequence[str], 
     Of 79 networks of NAS-Bench-201, 16 so chosen predicted others with a mean error of 3.2 %, random ones of 4.1 %.
 
     Raises:
-      ValueError: fewer than n to choose from.
+      InputError: fewer than n to choose from.
     """
     check.integer("n", n, least=1, most=len(counts), because="networks to choose from")
     X = _relative(counts, alone, np.maximum(counts @ alone, 1e-9))
@@ -214,14 +215,14 @@ def load_latency_table(
       anywhere: whether a table of another environment will do.
 
     Raises:
-      ValueError: no such file, not such a table, or one that was measured in another environment.
+      InputError: no such file, not such a table, or one that was measured in another environment.
     """
     try:
         fields = json.loads(pathlib.Path(path).read_text())
     except (OSError, ValueError) as error:
-        raise ValueError(f"latency table: {path} cannot be read ({error}); launch.profile makes one.") from error
+        raise InputError(f"latency table: {path} cannot be read ({error}); launch.profile makes one.") from error
     if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT or set(fields) != set(LatencyTable._fields):
-        raise ValueError(f"latency table: {path} is not one ({FORMAT!r}); launch.profile makes one.")
+        raise InputError(f"latency table: {path} is not one ({FORMAT!r}); launch.profile makes one.")
     fields["operations"] = {k: Entry(**e) for k, e in fields["operations"].items()}
     fields["terms"] = [LatencyTerm(tuple(t["decisions"]), np.asarray(t["ms"])) for t in fields["terms"]]
     table = LatencyTable(**fields)
@@ -229,7 +230,7 @@ def load_latency_table(
     other = {k: v for k, v in table.environment.items() if here.get(k) != v}
     if other and not anywhere:
         differences = "; ".join(f"{k} {v!r}, here {here.get(k)!r}" for k, v in other.items())
-        raise ValueError(
+        raise InputError(
             f"latency table: {path} was measured elsewhere: {differences}. Measure here with launch.profile, or say "
             "anywhere=True to use it all the same."
         )
@@ -258,10 +259,10 @@ def latency_model(space: Space, network: nn.Module, table: LatencyTable, *, seed
       seed: of these genomes.
 
     Raises:
-      ValueError: a table of another space, or an operation that it does not have, with the nearest that it has.
+      InputError: a table of another space, or an operation that it does not have, with the nearest that it has.
     """
     if _named(space) != {name: list(options) for name, options in table.space.items()}:
-        raise ValueError(
+        raise InputError(
             f"latency table: it is of a space that decides {', '.join(table.space)}, not of {space.name!r} with "
             f"{', '.join(space.decisions)} and the same options."
         )
@@ -272,7 +273,7 @@ def latency_model(space: Space, network: nn.Module, table: LatencyTable, *, seed
         for _, operation in tracer.operations(decisions):
             if operation not in table.operations:
                 near = difflib.get_close_matches(operation, table.operations, n=1)
-                raise ValueError(
+                raise InputError(
                     f"latency table: the network runs {operation!r}, which the table does not have"
                     f"{f' (the nearest is {near[0]!r})' if near else ''}. Measure this network with launch.profile."
                 )

@@ -10,6 +10,7 @@ import chex
 import jax.numpy as jnp
 
 from jaxnas import check
+from jaxnas.check import InputError
 
 
 class Objective(NamedTuple):
@@ -44,7 +45,7 @@ def weighted_product(cost: str, *, target: float, alpha: float = -0.07, beta: fl
       beta: w above it.
 
     Raises:
-      ValueError: a target that is not positive, a w above 0.
+      InputError: a target that is not positive, a w above 0.
     """
     _positive("target", target)
     check.real("alpha", alpha, most=0)
@@ -65,7 +66,7 @@ def penalty(cost: str, *, target: float, weight: float) -> Objective:
       weight: in the fitness's unit.
 
     Raises:
-      ValueError: a target that is not positive, a negative weight.
+      InputError: a target that is not positive, a negative weight.
     """
     _positive("target", target)
     check.real("weight", weight, least=0)
@@ -87,7 +88,7 @@ def constraint(cost: str, *, target: float, floor: float) -> Objective:
       floor: what no fitness is below: 0 for an accuracy.
 
     Raises:
-      ValueError: a target that is not positive, a floor that is no finite number.
+      InputError: a target that is not positive, a floor that is no finite number.
     """
     _positive("target", target)
     check.real("floor", floor, least=-3e38, most=3e38)
@@ -101,4 +102,4 @@ def constraint(cost: str, *, target: float, floor: float) -> Objective:
 def _positive(argument: str, value: float) -> None:
     check.real(argument, value)
     if not 0 < value < float("inf"):
-        raise ValueError(f"{argument}: expected a positive number, got {value!r}.")
+        raise InputError(f"{argument}: expected a positive number, got {value!r}.")

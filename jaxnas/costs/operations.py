@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxnas.check import InputError
 from jaxnas.networks.choice import Choice, Options
 from jaxnas.networks.ops import Zero
 from jaxnas.types import Genome, Space
@@ -257,7 +258,7 @@ def all_operations(space: Space, network: nn.Module, x: jax.ShapeDtypeStruct, *,
       seed: of the random genomes.
 
     Raises:
-      ValueError: a place that depends on too many decisions together, or on more than could be found.
+      InputError: a place that depends on too many decisions together, or on more than could be found.
     """
     try:
         return _all_operations(_Probe(space, network, x, seed, sharing=True))
@@ -265,7 +266,7 @@ def all_operations(space: Space, network: nn.Module, x: jax.ShapeDtypeStruct, *,
         return _all_operations(_Probe(space, network, x, seed, sharing=False))
 
 
-class TooManyCasesError(ValueError):
+class TooManyCasesError(InputError):
     """Decisions that cannot be gone through together."""
 
 
@@ -280,7 +281,7 @@ def _all_operations(probe: "_Probe") -> Operations:
         bases = [genome for genome in tests if not probe.agrees(found, genome)]
         if not bases:
             return found
-    raise ValueError(
+    raise InputError(
         f"network: {probe.space.to_string(bases[0])} runs other operations than changes of single decisions let "
         "expect; what runs at a place may depend on a few decisions only."
     )

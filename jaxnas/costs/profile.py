@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.costs.latency import LatencyTable, latency_table, most_telling
 from jaxnas.costs.measure import Network, compile_networks, measure_networks, measure_operations
 from jaxnas.costs.operations import all_operations
@@ -92,14 +93,14 @@ def profile(
       say: is told how it goes.
 
     Raises:
-      ValueError: too few networks in the space, and what `all_operations` refuses.
+      InputError: too few networks in the space, and what `all_operations` refuses.
     """
     check.integer("held_out", held_out, least=0)
     check.integer("calibration", calibration, least=1)
     drawn = held_out + SPARE if held_out else 0
     genomes = _distinct(space, drawn + CANDIDATES, seed)
     if len(genomes) < drawn + calibration:
-        raise ValueError(f"held_out: space {space.name!r} has {len(genomes)} networks for {held_out} + {calibration}.")
+        raise InputError(f"held_out: space {space.name!r} has {len(genomes)} networks for {held_out} + {calibration}.")
     tested, candidates = genomes[:drawn], genomes[drawn:]
     operations = all_operations(space, network, x, seed=seed)
     say(f"{len(operations.distinct)} distinct operations")

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.networks.inference import barrier
 
 
@@ -55,10 +56,10 @@ def interleaved(
       seed: of the order.
 
     Raises:
-      ValueError: nothing to time, or too few rounds or calls.
+      InputError: nothing to time, or too few rounds or calls.
     """
     if not calls:
-        raise ValueError("calls: expected at least one function, got none.")
+        raise InputError("calls: expected at least one function, got none.")
     check.integer("rounds", rounds, least=2)
     check.integer("calls_per_round", calls_per_round, least=1)
     rng, names = np.random.default_rng(seed), list(calls)
@@ -94,7 +95,7 @@ def repeated(fun: Callable, times: int) -> Callable:
       before: x has 0 times one of them added, which XLA must not leave out (it could be infinite).
 
     Raises:
-      ValueError: `times` below 1.
+      InputError: `times` below 1.
     """
     check.integer("times", times, least=1)
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.types import Evaluator, Feedback, Space, population_of, propose
 
 
@@ -32,13 +33,13 @@ def cached(evaluator: Evaluator, space: Space, *, capacity: int = 4096) -> Evalu
       capacity: evaluations to remember.
 
     Raises:
-      ValueError: the evaluator runs on the host, or learns (has a state or gives gradients).
+      InputError: the evaluator runs on the host, or learns (has a state or gives gradients).
     """
     check.integer("capacity", capacity, least=1)
     if not evaluator.jittable:
-        raise ValueError(f"evaluator: {evaluator.name!r} runs on the host, where a dict of its own remembers as well.")
+        raise InputError(f"evaluator: {evaluator.name!r} runs on the host, where a dict of its own remembers as well.")
     if "gradient" in evaluator.gives or jax.tree.leaves(jax.eval_shape(evaluator.init, jax.random.key(0))):
-        raise ValueError(f"evaluator: {evaluator.name!r} changes from one evaluation to the next; nothing to remember.")
+        raise InputError(f"evaluator: {evaluator.name!r} changes from one evaluation to the next; nothing to remember.")
 
     def init(key):
         inner = evaluator.init(key)

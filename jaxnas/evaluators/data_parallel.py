@@ -36,7 +36,7 @@ def data_parallel(devices: Sequence[Any] | None) -> DataParallel:
     """Over the devices, along a mesh of one axis, "data"; None is for one device, whichever JAX takes.
 
     Raises:
-      ValueError: devices of some processes only.
+      InputError: devices of some processes only.
     """
     if devices is None or len(devices) == 1:
         same = lambda tree: tree

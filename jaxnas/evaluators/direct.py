@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.check import InputError
 from jaxnas.networks import GraphNetwork
 from jaxnas.types import Evaluator, member_keys, population_of, scored
 
@@ -24,7 +25,7 @@ def direct(fitness: Callable, *, network: GraphNetwork | None = None, jittable: 
       jittable: whether `fitness` can be traced.
 
     Raises:
-      ValueError: (when first evaluated) `fitness` gives something else.
+      InputError: (when first evaluated) `fitness` gives something else.
     """
 
     def member(key, genome, wired):
@@ -65,7 +66,7 @@ def _said(value) -> tuple:
     for name, part in {"fitness": value, **metrics}.items():
         shape = np.shape(part)
         if shape != ():
-            raise ValueError(
+            raise InputError(
                 f"evaluator 'direct': expected {name} to be one number for each genome, got an array of shape {shape}; "
                 "reduce it, by a sum or mean say."
             )

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.costs.objectives import Objective
 from jaxnas.types import Evaluator, Feedback
 
@@ -23,11 +24,11 @@ def scalarized(evaluator: Evaluator, objective: Objective) -> Evaluator:
       objective: see `jaxnas.costs`.
 
     Raises:
-      ValueError: an unknown cost; or where all is known (a table), a target that nobody meets, naming the smallest
+      InputError: an unknown cost; or where all is known (a table), a target that nobody meets, naming the smallest
         cost there is, and a negative fitness for an objective that has no meaning for it.
     """
     if not evaluator.cost_names:
-        raise ValueError(f"evaluator: {evaluator.name!r} gives no costs, which {objective.name} needs.")
+        raise InputError(f"evaluator: {evaluator.name!r} gives no costs, which {objective.name} needs.")
     check.one_of(f"{objective.name}, cost", objective.cost, evaluator.cost_names)
     attainable(f"{objective.name}, target", evaluator, {objective.cost: objective.target})
     at = evaluator.cost_names.index(objective.cost)
@@ -46,7 +47,7 @@ def scalarized(evaluator: Evaluator, objective: Objective) -> Evaluator:
         before = evaluator.known()
         least = np.min(before.fitness, where=before.valid, initial=np.inf)
         if objective.positive and least < 0:
-            raise ValueError(
+            raise InputError(
                 f"evaluator: the fitness of {evaluator.name!r} goes down to {least:.4g}, but {objective.name} "
                 "multiplies it, so that it must not be negative: give it an accuracy, not a loss."
             )
@@ -55,7 +56,7 @@ def scalarized(evaluator: Evaluator, objective: Objective) -> Evaluator:
 
 
 def attainable(argument: str, evaluator: Evaluator, limits: Mapping[str, float]) -> None:
-    """Raises `ValueError` where it is known that nobody meets `limits`, cost name -> at most, all at once."""
+    """Raises `InputError` where it is known that nobody meets `limits`, cost name -> at most, all at once."""
     if evaluator.known is None or not limits:
         return
     known = evaluator.known()
@@ -65,4 +66,4 @@ def attainable(argument: str, evaluator: Evaluator, limits: Mapping[str, float])
         asked = " and ".join(f"{name} of at most {limit:g}" for name, limit in limits.items())
         least = ", ".join(f"{column.min():.6g} ({name})" if len(limits) > 1 else f"{column.min():.6g}"
                           for name, column in columns.items())  # fmt: skip
-        raise ValueError(f"{argument}: no architecture in {evaluator.name!r} has {asked}; the smallest is {least}.")
+        raise InputError(f"{argument}: no architecture in {evaluator.name!r} has {asked}; the smallest is {least}.")

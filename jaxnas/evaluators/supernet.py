@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.evaluators.architecture_gradient import ORDERS
 from jaxnas.evaluators.curvature import largest_eigenvalue
 from jaxnas.evaluators.data_parallel import AXIS, data_parallel
@@ -75,7 +76,7 @@ def supernet(
       **recipe: fields of `Recipe`: batch_size, learning_rate, clip_norm, …
 
     Raises:
-      ValueError: an unknown option, a network that does not fit the space or the task, or a batch that the devices
+      InputError: an unknown option, a network that does not fit the space or the task, or a batch that the devices
         cannot share evenly.
     """
     check.integer("steps", steps, least=1)
@@ -92,7 +93,7 @@ def supernet(
     for split, held in {"train": task.train, "validation": task.validation}.items():
         B, n = min(recipe.batch_size, held.size), parallel.devices
         if B % n:
-            raise ValueError(
+            raise InputError(
                 f"batch_size: {n} devices cannot share {B} examples of {split} evenly; {B // n * n or n} would do."
             )
     shared = shared_weights(space, network, task, recipe, steps, parallel)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.types import Evaluator, Feedback, Space, member_keys, scored
 
 SEEDS = ("mean", "random")
@@ -49,16 +50,16 @@ def table(
       metrics: more columns, recorded and never shown to the strategy (test accuracy, say).
 
     Raises:
-      ValueError: the space has no enumeration, or a column another shape.
+      InputError: the space has no enumeration, or a column another shape.
     """
     if space.index is None:
-        raise ValueError(f"space {space.name!r} of {space.size} genomes has no index, which a table needs.")
+        raise InputError(f"space {space.name!r} of {space.size} genomes has no index, which a table needs.")
     if limit_seconds is not None:
         check.real("limit_seconds", limit_seconds, least=0)
         if seconds is None:
-            raise ValueError("limit_seconds: there is no column of seconds to add up.")
+            raise InputError("limit_seconds: there is no column of seconds to add up.")
     if list(budgets) != sorted(set(budgets)):
-        raise ValueError(f"budgets: expected increasing integers, got {list(budgets)}.")
+        raise InputError(f"budgets: expected increasing integers, got {list(budgets)}.")
     given = {"fitness": fitness, **(metrics or {}), **({} if seconds is None else {"seconds": seconds})}
     shaped = {name: _shaped(name, column, space, max(len(budgets), 1)) for name, column in given.items()}
     S = shaped["fitness"].shape[1]
@@ -123,7 +124,7 @@ def _shaped(name: str, column: np.ndarray, space: Space, budgets: int) -> np.nda
         column = column.reshape(*shape, *[1] * (3 - column.ndim))
     if column.ndim != 3 or len(column) != N or column.shape[2] not in (1, budgets):
         seeds = f", [{N}, seeds]" + (f" or [{N}, seeds, {budgets}]" if budgets > 1 else "")
-        raise ValueError(f"{name}: expected [{N}]{seeds}, a row for each genome, got {shape}.")
+        raise InputError(f"{name}: expected [{N}]{seeds}, a row for each genome, got {shape}.")
     return column
 
 

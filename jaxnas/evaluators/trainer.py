@@ -11,6 +11,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.tasks.augment import chain, cutout
 from jaxnas.tasks.task import Split, Task, cross_entropy
 
@@ -49,13 +50,13 @@ class Recipe(NamedTuple):
 
     @classmethod
     def of(cls, **fields) -> "Recipe":
-        """The recipe with these fields; raises `ValueError` naming the nearest for a field that does not exist."""
+        """The recipe with these fields; raises `InputError` naming the nearest for a field that does not exist."""
         for field in fields:
             check.one_of("recipe", field, cls._fields)
         return cls(**fields)
 
     def check(self) -> None:
-        """Raises `ValueError` naming a field out of its range."""
+        """Raises `InputError` naming a field out of its range."""
         check.integer("batch_size", self.batch_size, least=1)
         check.integer("cutout", self.cutout, least=0)
         positive = ("learning_rate", "final_learning_rate", "weight_decay", "clip_norm", "auxiliary")
@@ -102,13 +103,13 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
     """Builds training on `task.train`, which is closed over.
 
     Raises:
-      ValueError: a recipe out of range, or label smoothing with a loss of the user's own.
+      InputError: a recipe out of range, or label smoothing with a loss of the user's own.
     """
     recipe.check()
     criterion = task.loss
     if recipe.label_smoothing:
         if criterion is not cross_entropy:
-            raise ValueError("label_smoothing: only for the default cross-entropy loss; smooth in your own loss.")
+            raise InputError("label_smoothing: only for the default cross-entropy loss; smooth in your own loss.")
         criterion = partial(cross_entropy, label_smoothing=recipe.label_smoothing)
     augment = task.augment
     if recipe.cutout:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.evaluators.trainer import Recipe, trainer
 from jaxnas.networks import side_by_side
 from jaxnas.population import Population, over_population, planned
@@ -44,7 +45,7 @@ def training(
       **recipe: fields of `Recipe`: batch_size, learning_rate, cutout, …
 
     Raises:
-      ValueError: an unknown option, or a network that does not fit the space or the task.
+      InputError: an unknown option, or a network that does not fit the space or the task.
     """
     check.one_of("fitness", fitness, ("loss", "accuracy"))
     recipe = Recipe.of(**recipe)
@@ -86,7 +87,7 @@ def over_networks(member: Callable, *, plan: str, **options) -> Population:
 
 
 def fits(space: Space, network: nn.Module, task: Task, recipe: Recipe) -> None:
-    """Raises `ValueError` unless the network takes these decisions, inputs and recipe, and gives these outputs."""
+    """Raises `InputError` unless the network takes these decisions, inputs and recipe, and gives these outputs."""
     x = task.batch_of(2)
 
     def forward(key, x):
@@ -99,20 +100,20 @@ def fits(space: Space, network: nn.Module, task: Task, recipe: Recipe) -> None:
             except flax.errors.InvalidRngError:
                 pass
             else:
-                raise ValueError("it has no paths to drop (recipe drop_path)")
+                raise InputError("it has no paths to drop (recipe drop_path)")
         if recipe.auxiliary and not variables.get("auxiliary"):
-            raise ValueError("it sows no logits into the collection 'auxiliary' (recipe auxiliary)")
+            raise InputError("it sows no logits into the collection 'auxiliary' (recipe auxiliary)")
         return outputs
 
     try:
         outputs = jax.eval_shape(forward, jax.random.key(0), x)
     except Exception as error:
-        raise ValueError(
+        raise InputError(
             f"network: {type(network).__name__} does not run on inputs {x.shape} of task {task.name!r} with decisions "
             f"{', '.join(space.decisions)}: {error}"
         ) from error
     if outputs.shape != (2, task.outputs):
-        raise ValueError(
+        raise InputError(
             f"network: {type(network).__name__} gives outputs {outputs.shape} for 2 inputs, but task {task.name!r} "
             f"needs {(2, task.outputs)}."
         )

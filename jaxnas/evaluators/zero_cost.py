@@ -58,7 +58,7 @@ def zero_cost(
       plan: "auto", "map" or "vmap", see `population.over_population`, as `devices` and `chunk`.
 
     Raises:
-      ValueError: an unknown proxy or option, a network that does not fit the space or the task, or a proxy that does
+      InputError: an unknown proxy or option, a network that does not fit the space or the task, or a proxy that does
         not fit the network, the batch or its labels.
     """
     weights = {n: float(w) for n, w in proxies.items()} if isinstance(proxies, Mapping) else proxies

@@ -22,6 +22,7 @@ import numpy as np
 from jax import lax
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.networks.inference import materialized
 
 
@@ -90,7 +91,7 @@ class Choice(nn.Module):
         if jnp.ndim(weights) == 0:
             return self._pick(options, decision, x, train)
         if len(weights) != len(names):
-            raise ValueError(f"decision of {self.name}: expected {len(names)} weights, got {len(weights)}.")
+            raise InputError(f"decision of {self.name}: expected {len(names)} weights, got {len(weights)}.")
         if isinstance(decision, Gated):
             return self._open(options, decision, x, train)
         return sum(w * options[n](name=n)(x, train) for w, n in zip(weights, names, strict=True))

@@ -3,6 +3,8 @@
 import jax
 from flax import traverse_util
 
+from jaxnas.check import InputError
+
 
 def extract(variables: dict, like: dict) -> dict:
     """The part of `variables` that a stand-alone network has.
@@ -16,7 +18,7 @@ def extract(variables: dict, like: dict) -> dict:
       Where only `NAME` is there for a `NAME_3`, its parameters are stacked and row 3 is meant.
 
     Raises:
-      ValueError: a leaf of `like` is not in `variables`.
+      InputError: a leaf of `like` is not in `variables`.
     """
 
     def find(path):
@@ -26,7 +28,7 @@ def extract(variables: dict, like: dict) -> dict:
             if name not in tree and stem in tree and row.isdigit():
                 name, rows = stem, (*rows, int(row))
             if name not in tree:
-                raise ValueError(f"variables: {'/'.join(path)} is not there; are they of another network?")
+                raise InputError(f"variables: {'/'.join(path)} is not there; are they of another network?")
             tree = tree[name]
         return tree[rows]
 

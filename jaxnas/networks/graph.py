@@ -13,6 +13,7 @@ import optax
 from flax import struct
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.lanes import members_last
 from jaxnas.spaces import Graph
 from jaxnas.types import Space
@@ -57,7 +58,7 @@ class GraphNetwork:
     """
 
     def __init__(self, activation: str = "sigmoid", output: str | None = None):
-        """Raises `ValueError` for an unknown activation."""
+        """Raises `InputError` for an unknown activation."""
         output = activation if output is None else output
         check.one_of("activation", activation, ACTIVATIONS)
         check.one_of("output", output, ACTIVATIONS)
@@ -91,9 +92,9 @@ class GraphNetwork:
         I, R = wired.inward.shape  # noqa: E741
         inputs = jnp.asarray(inputs, jnp.float32)
         if inputs.ndim not in (1, 2) or inputs.shape[-1] != I - 1:
-            raise ValueError(f"graph: expected inputs [{I - 1}] or [examples, {I - 1}], got {list(inputs.shape)}.")
+            raise InputError(f"graph: expected inputs [{I - 1}] or [examples, {I - 1}], got {list(inputs.shape)}.")
         if wired.backward is None and state is not None:
-            raise ValueError("graph: a state is for recurrent graphs only.")
+            raise InputError("graph: a state is for recurrent graphs only.")
         one = inputs.ndim == 1
         x = jnp.atleast_2d(inputs)
         x = jnp.concatenate([x, jnp.ones((x.shape[0], 1))], 1)
@@ -112,7 +113,7 @@ class GraphNetwork:
         before, `state`, zeros where it is None.
 
         Raises:
-          ValueError: inputs of another size.
+          InputError: inputs of another size.
         """
         return self.run(self.prepare(genome), inputs, state)
 
@@ -188,7 +189,7 @@ def gradient_descent(loss: Callable, *, network: GraphNetwork, steps: int, learn
     Inherited (Lamarckian) where it is part of `mutate`, see `inherited`; not where fitness alone is of its result.
 
     Raises:
-      ValueError: steps or a learning rate out of range.
+      InputError: steps or a learning rate out of range.
     """
     check.integer("steps", steps, least=1)
     check.real("learning_rate", learning_rate, least=0)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.networks.choice import Choice, exists, is_static, opened, switch, width
 from jaxnas.networks.conv import conv_general_dilated
 from jaxnas.networks.inference import materialized
@@ -62,10 +63,10 @@ class MobileNet(nn.Module):
         for field in ("channels", "strides", *(f"{factor}s" for factor in self._options())):
             setattr(self, field, tuple(getattr(self, field)))  # a config's lists cannot be hashed
         if not len(self.strides) == len(self.channels) > 0:
-            raise ValueError(f"strides: expected one for each of channels {self.channels}, got {self.strides}.")
+            raise InputError(f"strides: expected one for each of channels {self.channels}, got {self.strides}.")
         for channels in self.channels:
             if len(set(self._widths(channels))) < len(self.widths) or min(self._widths(channels)) < 1:
-                raise ValueError(f"channels: {channels} are too few for widths {self.widths} to differ.")
+                raise InputError(f"channels: {channels} are too few for widths {self.widths} to differ.")
         super().__post_init__()
 
     def _options(self):
@@ -79,7 +80,7 @@ class MobileNet(nn.Module):
         options = self._options()
         named = {f"stage_{i}_{f}": o for i in range(len(self.channels)) for f, o in options.items() if len(o) > 1}
         if set(decisions) != set(named):
-            raise ValueError(
+            raise InputError(
                 f"decisions: the network leaves {', '.join(named)} to decide, the space has {', '.join(decisions)}; "
                 "give both the same stages and options."
             )
@@ -88,7 +89,7 @@ class MobileNet(nn.Module):
             if is_static(decision):
                 check.integer(f"decision of {name}", int(decision), least=0, most=n - 1)
             elif jnp.ndim(opened(decision)) == 1 and len(opened(decision)) != n:
-                raise ValueError(f"decision of {name}: expected {n} weights, got {len(opened(decision))}.")
+                raise InputError(f"decision of {name}: expected {n} weights, got {len(opened(decision))}.")
         # Only a block that is not there spares anything: the gates of the others need not be conditionals.
         decisions = {name: d if name.endswith("_depth") else opened(d) for name, d in decisions.items()}
         return [{f: decisions.get(f"stage_{i}_{f}", 0) for f in options} for i in range(len(self.channels))]

@@ -47,7 +47,7 @@ def mlp_ensemble(
       learning_rate: of the first step.
 
     Raises:
-      ValueError: a size out of its range.
+      InputError: a size out of its range.
     """
     sizes = {"members": members, "width": width, "hidden": hidden, "steps": steps, "batch_size": batch_size}
     for name, size in sizes.items():

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.proxies.activations import epsinas, flops, l2_norm, nwot, params, zen
 from jaxnas.proxies.gradients import fisher, grad_norm, grasp, plain, snip, synflow
 from jaxnas.proxies.jacobians import epe_nas, jacov
@@ -40,13 +41,13 @@ def named(names: str | Sequence[str]) -> list[str]:
     """The proxies that a text ("synflow,nwot"; "all") or a sequence names.
 
     Raises:
-      ValueError: an unknown name, or none at all.
+      InputError: an unknown name, or none at all.
     """
     names = [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else list(names)
     if names == ["all"]:
         return list(PROXIES)
     if not names:
-        raise ValueError(f"proxies: expected names out of {', '.join(PROXIES)}, or 'all', got none.")
+        raise InputError(f"proxies: expected names out of {', '.join(PROXIES)}, or 'all', got none.")
     for name in names:
         check.one_of("proxies", name, PROXIES)
     return list(dict.fromkeys(names))

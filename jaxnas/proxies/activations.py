@@ -5,6 +5,7 @@ import zlib
 import jax
 import jax.numpy as jnp
 
+from jaxnas.check import InputError
 from jaxnas.proxies.layers import last_image, weighed
 from jaxnas.proxies.proxy import Passes, proxy
 from jaxnas.proxies.traverse import multiplications, total_over
@@ -34,7 +35,7 @@ def nwot(passes: Passes):
 
     kernel = total_over(passes.outputs_of, passes.params, passes.x, jnp.zeros((B, B)), of_operation=of_operation)
     if not found:
-        raise ValueError("apply_fn: nwot reads the codes of ReLUs, and the network has none (a maximum with 0).")
+        raise InputError("apply_fn: nwot reads the codes of ReLUs, and the network has none (a maximum with 0).")
     # As multiples of the largest, so that float32 can take it apart.
     scale = kernel.max()
     values = jnp.linalg.eigvalsh(kernel / scale)
@@ -50,7 +51,7 @@ def zen(passes: Passes):
     those of the running variances after both passes, as in the authors' code.
 
     Raises:
-      ValueError: the network holds no module that gives an image `[B, H, W, C]`.
+      InputError: the network holds no module that gives an image `[B, H, W, C]`.
     """
     # By name, so that a network draws the same alone and within a population.
     drawn = lambda name, like: jax.random.normal(
@@ -65,7 +66,7 @@ def zen(passes: Passes):
         with last_image(images):
             statistics = passes.statistics_of(params, x)
         if not images:
-            raise ValueError("apply_fn: zen compares images [B, H, W, C], and no module of the network gives one.")
+            raise InputError("apply_fn: zen compares images [B, H, W, C], and no module of the network gives one.")
         return images[0].astype(jnp.float32), statistics
 
     (a, first), (b, second) = seen(x), seen(moved)

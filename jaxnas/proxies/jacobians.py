@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from jaxnas.check import InputError
 from jaxnas.proxies.proxy import Passes, proxy
 
 SMALL = 1e-5
@@ -34,7 +35,7 @@ def epe_nas(passes: Passes):
     """
     passes.several("epe_nas")
     if passes.y is None or passes.y.ndim != 1 or not jnp.issubdtype(passes.y.dtype, jnp.integer):
-        raise ValueError("batch: epe_nas needs integer labels y [B].")
+        raise InputError("batch: epe_nas needs integer labels y [B].")
     logs = jnp.log(jnp.abs(_correlations(passes.jacobian)) + SMALL)
     member = (passes.y[:, None] == passes.y).astype(logs.dtype)
     # Of each example, the sum over all pairs of its class; so each class counts once, whatever its number.

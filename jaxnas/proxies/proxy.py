@@ -8,6 +8,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxnas.check import InputError
 from jaxnas.proxies.layers import kernels, masked, weighed
 from jaxnas.tasks.task import Split, cross_entropy
 
@@ -34,7 +35,7 @@ class Passes:
         self.x, self.y = batch
         self.weights = kernels(params)
         if not self.weights:
-            raise ValueError("params: no leaf is named 'kernel', so the network has no weights to judge.")
+            raise InputError("params: no leaf is named 'kernel', so the network has no weights to judge.")
         ones = lambda kernel: jnp.ones((*stack(kernel), len(self.x), kernel.shape[-1]))
         self.masks = jax.tree.map(ones, self.weights) if masks else {}
 
@@ -52,14 +53,14 @@ class Passes:
         return outputs.astype(jnp.float32), updated
 
     def several(self, name: str) -> None:
-        """Raises `ValueError` unless the batch has at least two examples."""
+        """Raises `InputError` unless the batch has at least two examples."""
         if self.x.shape[0] < 2:
-            raise ValueError(f"batch: {name} compares examples and needs at least 2 of them, got {self.x.shape[0]}.")
+            raise InputError(f"batch: {name} compares examples and needs at least 2 of them, got {self.x.shape[0]}.")
 
     def loss(self, outputs):
         """Mean over the batch."""
         if self.y is None:
-            raise ValueError("batch: expected labels y, which this proxy needs, got None.")
+            raise InputError("batch: expected labels y, which this proxy needs, got None.")
         return self.loss_fn(outputs, self.y).mean()
 
     @cached_property

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check, draw
+from jaxnas.check import InputError
 from jaxnas.types import Space
 
 
@@ -27,21 +28,21 @@ def categorical(decisions: Mapping[str, Sequence[Any]], *, name: str = "categori
       **overrides: fields of `Space` to replace, for a space with more structure.
 
     Raises:
-      ValueError: no decision, a decision with fewer than two options, or with the same option twice.
+      InputError: no decision, a decision with fewer than two options, or with the same option twice.
     """
     if not decisions:
-        raise ValueError("decisions: expected at least one decision, got none.")
+        raise InputError("decisions: expected at least one decision, got none.")
     for decision, options in decisions.items():
         if isinstance(options, str) or not isinstance(options, Sequence):
-            raise ValueError(f"decisions[{decision!r}]: expected a sequence of options, got {options!r}.")
+            raise InputError(f"decisions[{decision!r}]: expected a sequence of options, got {options!r}.")
         if len(options) < 2:
-            raise ValueError(
+            raise InputError(
                 f"decisions[{decision!r}]: expected at least two options, got {len(options)} ({list(options)}). "
                 "What is fixed belongs in the network, not in the space."
             )
         labels = [str(option) for option in options]
         if len(set(labels)) < len(labels):
-            raise ValueError(f"decisions[{decision!r}]: expected options that differ, got {list(options)}.")
+            raise InputError(f"decisions[{decision!r}]: expected options that differ, got {list(options)}.")
 
     names = tuple(decisions)
     options = tuple(tuple(decisions[n]) for n in names)
@@ -89,7 +90,7 @@ def categorical(decisions: Mapping[str, Sequence[Any]], *, name: str = "categori
         if np.ndim(genome) == 2:
             return {n: genome[d, : counts[d]] for d, n in enumerate(names)}
         if np.shape(genome) != (D,):
-            raise ValueError(f"space {name!r}: expected a genome [{D}] or weights [{D}, {C}], got {np.shape(genome)}.")
+            raise InputError(f"space {name!r}: expected a genome [{D}] or weights [{D}, {C}], got {np.shape(genome)}.")
         host = not isinstance(genome, jax.Array)
         return {n: int(genome[d]) if host else genome[d] for d, n in enumerate(names)}
 
@@ -104,7 +105,7 @@ def categorical(decisions: Mapping[str, Sequence[Any]], *, name: str = "categori
             given = re.fullmatch(",".join(f"{re.escape(n)}=(.*)" for n in names), text)
             for n, o, label in zip(names, labels, given.groups() if given else (), strict=False):
                 check.one_of(f"space {name!r}, decision {n!r}", label, o)
-            raise ValueError(f"space {name!r}: expected decisions {', '.join(names)} in this order, got {text!r}.")
+            raise InputError(f"space {name!r}: expected decisions {', '.join(names)} in this order, got {text!r}.")
         return np.array([o.index(label) for o, label in zip(labels, match.groups(), strict=True)], np.int32)
 
     def index(genome):

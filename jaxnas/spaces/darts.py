@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.spaces.categorical import categorical
 from jaxnas.types import Space
 
@@ -105,13 +106,13 @@ def darts() -> Space:
             match = re.search(rf"\b{cell}\s*=\s*\[(.*?)\]", text, re.DOTALL)
             pairs = re.findall(r"\(\s*['\"](\w+)['\"]\s*,\s*(\d+)\s*\)", match.group(1)) if match else []
             if len(pairs) != 2 * INPUTS * 2:
-                raise ValueError(
+                raise InputError(
                     f"space 'darts', {cell}: expected Genotype({cell}=[('OPERATION', STATE), …], …) with 8 pairs, two "
                     f"for each of four nodes, got {len(pairs)} in {text!r}."
                 )
             concat = re.search(rf"\b{cell}_concat\s*=\s*(range\(2, 6\)|\[2, 3, 4, 5\])", text)
             if concat is None:
-                raise ValueError(f"space 'darts', {cell}_concat: expected range(2, 6), all four nodes, in {text!r}.")
+                raise InputError(f"space 'darts', {cell}_concat: expected range(2, 6), all four nodes, in {text!r}.")
             for k, (operation, state) in enumerate(pairs):
                 i, j = 2 + k // INPUTS, int(state)
                 where = f"space 'darts', {cell}, node {i}"
@@ -119,7 +120,7 @@ def darts() -> Space:
                 check.integer(f"{where}, input", j, least=0, most=i - 1, because="states before the node")
                 edge = EDGES.index((j, i))
                 if genome[c, edge]:
-                    raise ValueError(f"{where}: expected two different inputs, got state {j} twice.")
+                    raise InputError(f"{where}: expected two different inputs, got state {j} twice.")
                 genome[c, edge] = OPERATIONS.index(operation)
         return genome.reshape(-1)
 

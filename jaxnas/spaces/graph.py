@@ -20,6 +20,7 @@ import numpy as np
 from flax import struct
 
 from jaxnas import check, draw
+from jaxnas.check import InputError
 from jaxnas.lanes import members_last
 from jaxnas.types import Space
 
@@ -137,7 +138,7 @@ def graph(
       weight_coefficient: c3, for the mean difference of the weights of shared genes.
 
     Raises:
-      ValueError: a number out of its range.
+      InputError: a number out of its range.
     """
     check.integer("inputs", inputs, least=1)
     check.integer("outputs", outputs, least=1)
@@ -333,7 +334,7 @@ def graph(
         return f"{' '.join(nodes)}; {' '.join(edges)}"
 
     def from_string(text):
-        bad = lambda what: ValueError(f"space {name!r}: {what}, in {text[:200]!r}.")
+        bad = lambda what: InputError(f"space {name!r}: {what}, in {text[:200]!r}.")
         parts = text.split(";")
         if len(parts) != 2:
             raise bad(f"expected nodes; connections, got {len(parts)} parts")
@@ -396,7 +397,7 @@ def graph(
 
     def without(what):
         def refuse(*_) -> NoReturn:
-            raise ValueError(
+            raise InputError(
                 f"space {name!r}: has no {what}, its genomes are no list of decisions. Strategies that sample, mutate "
                 "and cross genomes work on it: neat, regularized_evolution, random_search, nsga2, hyperband."
             )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.spaces.categorical import categorical
 from jaxnas.types import Space
 
@@ -35,7 +36,7 @@ def mobilenet(
       widths: multiples of the stage's channels.
 
     Raises:
-      ValueError: a factor without options, or with one out of its range.
+      InputError: a factor without options, or with one out of its range.
     """
     check.integer("stages", stages, least=1)
     options = factors(kernels=kernels, expansions=expansions, depths=depths, widths=widths)
@@ -44,21 +45,21 @@ def mobilenet(
 
 
 def factors(*, kernels, expansions, depths, widths) -> dict[str, tuple[Any, ...]]:
-    """What is decided in each stage -> its options; raises `ValueError` for those that cannot be built."""
+    """What is decided in each stage -> its options; raises `InputError` for those that cannot be built."""
     given = {"kernels": kernels, "expansions": expansions, "depths": depths, "widths": widths}
     for argument, options in given.items():
         if isinstance(options, str) or not isinstance(options, Sequence) or not options:
-            raise ValueError(f"{argument}: expected a sequence of at least one option, got {options!r}.")
+            raise InputError(f"{argument}: expected a sequence of at least one option, got {options!r}.")
         for option in options:
             if argument == "widths":
                 check.real(argument, option, least=0)
             else:
                 check.integer(argument, option, least=1)
         if len(set(options)) < len(options):
-            raise ValueError(f"{argument}: expected options that differ, got {list(options)}.")
+            raise InputError(f"{argument}: expected options that differ, got {list(options)}.")
     for kernel in kernels:
         if kernel % 2 == 0:
-            raise ValueError(f"kernels: expected odd sizes, which have a centre, got {kernel}.")
+            raise InputError(f"kernels: expected odd sizes, which have a centre, got {kernel}.")
     if min(widths) == 0:
-        raise ValueError("widths: expected multiples above 0, got 0.")
+        raise InputError("widths: expected multiples above 0, got 0.")
     return {argument.removesuffix("s"): tuple(options) for argument, options in given.items()}

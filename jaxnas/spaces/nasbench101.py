@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.check import InputError
 from jaxnas.spaces.categorical import categorical
 from jaxnas.types import Space
 
@@ -34,7 +35,7 @@ def nasbench101(codes: np.ndarray | None = None) -> Space:
       codes: `[N]` int32, `code` of each known cell, increasing.
 
     Raises:
-      ValueError: codes that do not increase.
+      InputError: codes that do not increase.
     """
     loose = categorical(DECISIONS, name="nasbench101")
 
@@ -64,7 +65,7 @@ def nasbench101(codes: np.ndarray | None = None) -> Space:
         return space
     codes = np.asarray(codes, np.int32)
     if codes.ndim != 1 or (np.diff(codes) <= 0).any():
-        raise ValueError(f"codes: expected increasing codes of cells [N], got {codes.shape}.")
+        raise InputError(f"codes: expected increasing codes of cells [N], got {codes.shape}.")
 
     def index(genome):
         wanted = code(genome)
@@ -79,12 +80,12 @@ def genome_of(matrix: np.ndarray, operations: Sequence[int]) -> np.ndarray:
     """(host) `[26]` genome of a published cell: `[v, v]` upper-triangular, v - 2 positions in `OPERATIONS`.
 
     Raises:
-      ValueError: not such a matrix.
+      InputError: not such a matrix.
     """
     matrix = np.asarray(matrix)
     v = len(matrix)
     if matrix.shape != (v, v) or not 2 <= v <= V or len(operations) != v - 2 or np.tril(matrix).any():
-        raise ValueError(f"expected an upper-triangular matrix of 2 to {V} vertices, got {matrix.tolist()}.")
+        raise InputError(f"expected an upper-triangular matrix of 2 to {V} vertices, got {matrix.tolist()}.")
     place = [*range(v - 1), V - 1]  # the output is the last vertex
     full = np.zeros((V, V), np.int32)
     full[np.ix_(place, place)] = matrix

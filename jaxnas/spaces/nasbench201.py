@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.spaces.categorical import categorical
 from jaxnas.types import Space
 
@@ -83,16 +84,16 @@ def to_string(genome) -> str:
 
 
 def from_string(text: str) -> np.ndarray:
-    """The genome `[6]` of a published string; raises `ValueError` naming what is wrong."""
+    """The genome `[6]` of a published string; raises `InputError` naming what is wrong."""
     example = to_string([3] * 6)
     if not re.fullmatch(r"\|[^|+]+\|\+(\|[^|+]+){2}\|\+(\|[^|+]+){3}\|", text):
-        raise ValueError(f"space 'nasbench201': expected a string like {example!r}, got {text!r}.")
+        raise InputError(f"space 'nasbench201': expected a string like {example!r}, got {text!r}.")
     genome = []
     for edge, (i, j) in zip(re.findall(r"[^|+]+", text), EDGES, strict=True):
         operation, _, source = edge.partition("~")
         check.one_of(f"space 'nasbench201', edge {i}->{j}", operation, OPERATIONS)
         if source != str(i):
-            raise ValueError(f"space 'nasbench201': expected '~{i}' in edge {edge!r} into node {j} of {text!r}.")
+            raise InputError(f"space 'nasbench201': expected '~{i}' in edge {edge!r} into node {j} of {text!r}.")
         genome.append(OPERATIONS.index(operation))
     return np.array(genome, np.int32)
 

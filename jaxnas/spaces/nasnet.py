@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.spaces.categorical import categorical
 from jaxnas.types import Space
 
@@ -46,7 +47,7 @@ def nasnet(*, blocks: int = 5, operations: Sequence[str] = OPERATIONS) -> Space:
       operations: at least two of `OPERATIONS`; AmoebaNet used eight.
 
     Raises:
-      ValueError: an unknown operation, or a number out of its range.
+      InputError: an unknown operation, or a number out of its range.
     """
     check.integer("blocks", blocks, least=1)
     operations = tuple(operations)
@@ -76,16 +77,16 @@ def nasnet(*, blocks: int = 5, operations: Sequence[str] = OPERATIONS) -> Space:
     def from_string(text):
         halves = re.fullmatch(r"normal\|(.*)\|reduction\|(.*)\|", text.strip())
         if halves is None:
-            raise ValueError(f"space 'nasnet': expected 'normal|…|reduction|…|', got {text!r}.")
+            raise InputError(f"space 'nasnet': expected 'normal|…|reduction|…|', got {text!r}.")
         genome = np.zeros(shape, np.int32)
         for c, (cell, half) in enumerate(zip(CELLS, halves.groups(), strict=True)):
             pairs = half.split("|")
             if len(pairs) != blocks:
-                raise ValueError(f"space 'nasnet', {cell}: expected {blocks} blocks, got {len(pairs)} ({half!r}).")
+                raise InputError(f"space 'nasnet', {cell}: expected {blocks} blocks, got {len(pairs)} ({half!r}).")
             for i, pair in enumerate(pairs):
                 terms = [re.fullmatch(r"(\w+)~(\d+)", term) for term in pair.split("+")]
                 if len(terms) != 2 or None in terms:
-                    raise ValueError(f"space 'nasnet', {cell}, block {i}: expected 'op~state+op~state', got {pair!r}.")
+                    raise InputError(f"space 'nasnet', {cell}, block {i}: expected 'op~state+op~state', got {pair!r}.")
                 for slot, (operation, state) in enumerate(term.groups() for term in terms):
                     where = f"space 'nasnet', {cell}, block {i}"
                     check.one_of(where, operation, operations)

@@ -64,7 +64,7 @@ def bananas(
       budget: training steps for each.
 
     Raises:
-      ValueError: a size out of its range.
+      InputError: a size out of its range.
     """
     N, P, C = capacity, proposals, candidates
     check.integer("proposals", P, least=1)

@@ -49,7 +49,7 @@ def binary_gates(
       cost_weight: loss that a unit of cost is worth; K costs are summed before.
 
     Raises:
-      ValueError: a number out of its range.
+      InputError: a number out of its range.
     """
     adam = relaxed.adam(learning_rate, weight_decay, 0.0)
     check.integer("weight_rounds", weight_rounds, least=1)

@@ -48,7 +48,7 @@ def darts(
       cost_weight: loss that a unit of cost is worth; K costs are summed before.
 
     Raises:
-      ValueError: a number out of its range.
+      InputError: a number out of its range.
     """
     adam = relaxed.adam(learning_rate, weight_decay, momentum)
     check.integer("warm_up", warm_up, least=0)

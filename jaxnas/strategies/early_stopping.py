@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.types import Strategy, take
 
 
@@ -41,10 +42,10 @@ def early_stopping(strategy: Strategy, *, window: int = 5, ratio: float = 0.75, 
         10 of 50 epochs are in the authors' code, measured in every other.
 
     Raises:
-      ValueError: a number out of its range, or a strategy of gates: curvature is that of a whole mixture.
+      InputError: a number out of its range, or a strategy of gates: curvature is that of a whole mixture.
     """
     if "weights" not in strategy.gives or "gates" in strategy.gives:
-        raise ValueError(f"strategy: expected one that asks for whole mixtures, got {strategy.name!r}.")
+        raise InputError(f"strategy: expected one that asks for whole mixtures, got {strategy.name!r}.")
     check.integer("window", window, least=1)
     check.integer("start", start, least=0)
     check.real("ratio", ratio, least=0, most=1)

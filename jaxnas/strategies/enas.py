@@ -49,7 +49,7 @@ def enas(
       proposals, learning_rate, baseline_decay, entropy_weight, hidden, policy: as in `reinforce`.
 
     Raises:
-      ValueError: a number out of its range.
+      InputError: a number out of its range.
     """
     check.integer("rounds", rounds, least=1)
     check.integer("weight_rounds", weight_rounds, least=1)

@@ -7,6 +7,7 @@ import numpy as np
 from flax import struct
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.types import Space, Strategy, propose
 
@@ -27,10 +28,10 @@ def exhaustive(space: Space, *, distinct: bool = False, proposals: int = 1, budg
       budget: training steps for each.
 
     Raises:
-      ValueError: the space has no enumeration.
+      InputError: the space has no enumeration.
     """
     if space.from_index is None:
-        raise ValueError(f"space {space.name!r} of {space.size} genomes has no enumeration to go through.")
+        raise InputError(f"space {space.name!r} of {space.size} genomes has no enumeration to go through.")
     every = distinct_genomes(space) if distinct else None
     check.integer("proposals", proposals, least=1)
     count = len(every) if distinct else space.size

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.strategies.best import black_box, unknown
 from jaxnas.strategies.random_search import State
 from jaxnas.types import Space, Strategy, propose
@@ -21,11 +22,11 @@ def fair_paths(space: Space, *, budget: int = 1) -> Strategy:
       budget: weight steps on each path.
 
     Raises:
-      ValueError: the space restricts combinations of options, so that no such paths exist.
+      InputError: the space restricts combinations of options, so that no such paths exist.
     """
     check.integer("budget", budget, least=1)
     if space.allowed is not None:
-        raise ValueError(
+        raise InputError(
             f"space {space.name!r} restricts combinations of options; use random_search(budget=…) instead."
         )
     counts = jnp.asarray(space.choices)

@@ -51,7 +51,7 @@ def gdas(
       cost_weight: loss that a unit of cost is worth; K costs are summed before.
 
     Raises:
-      ValueError: a number out of its range.
+      InputError: a number out of its range.
     """
     adam = relaxed.adam(learning_rate, weight_decay, momentum)
     check.integer("rounds", rounds, least=1)

@@ -62,7 +62,7 @@ def halving(members: int, min_budget: int, max_budget: int, reduction: int = 3) 
     """Rungs of one bracket: `floor(members / reduction^i)` with budget `min_budget * reduction^i`, the last of all.
 
     Raises:
-      ValueError: too few members to reach `max_budget`.
+      InputError: too few members to reach `max_budget`.
     """
     _check(min_budget, max_budget, reduction)
     rungs = 1
@@ -94,7 +94,7 @@ def successive_halving(
       proposals: P, members in each ask; the end of a rung is padded with inactive ones.
 
     Raises:
-      ValueError: a size out of its range, too few members to reach the last rung.
+      InputError: a size out of its range, too few members to reach the last rung.
     """
     rungs = halving(members, min_budget, max_budget, reduction)
     return _strategy("successive_halving", space, (rungs,), proposals)
@@ -114,7 +114,7 @@ def hyperband(
       reduction: eta.
 
     Raises:
-      ValueError: a size out of its range.
+      InputError: a size out of its range.
     """
     return _strategy("hyperband", space, brackets(max_budget, reduction, min_budget), proposals)
 

@@ -17,6 +17,7 @@ import numpy as np
 from flax import struct
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.types import Space, Strategy, propose, usable
 
@@ -92,7 +93,7 @@ def mcts(
         or the whole tree of the space where that is less.
 
     Raises:
-      ValueError: an argument out of its range, a space that is not categorical.
+      InputError: an argument out of its range, a space that is not categorical.
     """
     check.real("exploration", exploration, least=0.0, most=1e3)
     check.integer("proposals", proposals, least=1)
@@ -223,13 +224,13 @@ def percentile(fitness: chex.Array, seen: chex.Array) -> chex.Array:
 
 
 def _categorical_mask(space: Space) -> np.ndarray:
-    """`[D, C]` options of each decision; raises `ValueError` unless genomes are one integer array `[D]`."""
+    """`[D, C]` options of each decision; raises `InputError` unless genomes are one integer array `[D]`."""
     mask, genome = np.asarray(space.mask), jax.eval_shape(space.sample, jax.random.key(0))
     leaves = jax.tree.leaves(genome)
     flat = leaves == [genome] and mask.ndim == 2 and genome.shape == mask.shape[:1]
     if not flat or not jnp.issubdtype(genome.dtype, jnp.integer):
         got = ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in leaves)
-        raise ValueError(
+        raise InputError(
             f"space {space.name!r}: expected a categorical space, whose genome is one integer array [D] with a mask "
             f"[D, C] of options, got a genome of {got} and a mask {list(mask.shape)}."
         )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.types import Genome, Space, Strategy, propose, take, usable
 
@@ -108,10 +109,10 @@ def neat(
       budget: training steps for each.
 
     Raises:
-      ValueError: a space without a distance, a number out of its range.
+      InputError: a space without a distance, a number out of its range.
     """
     if space.distance is None:
-        raise ValueError(
+        raise InputError(
             f"strategy 'neat' needs a space with a distance between genomes, which {space.name!r} has not; "
             "spaces.graph has one."
         )

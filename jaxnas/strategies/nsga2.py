@@ -9,6 +9,7 @@ import numpy as np
 from flax import struct
 
 from jaxnas import check, pareto
+from jaxnas.check import InputError
 from jaxnas.types import Genome, Space, Strategy, propose, take, usable
 
 
@@ -69,13 +70,13 @@ def nsga2(
       budget: training steps for each.
 
     Raises:
-      ValueError: no cost, a limit on an unknown one, a size or probability out of its range.
+      InputError: no cost, a limit on an unknown one, a size or probability out of its range.
     """
     names = tuple(costs.split(",") if isinstance(costs, str) and costs else costs)
     if not names:
-        raise ValueError("costs: expected the names of one or more costs that the evaluator gives, got none.")
+        raise InputError("costs: expected the names of one or more costs that the evaluator gives, got none.")
     if "" in names or len(set(names)) < len(names):
-        raise ValueError(f"costs: expected names that differ, got {costs!r}.")
+        raise InputError(f"costs: expected names that differ, got {costs!r}.")
     N, P, K = population_size, population_size if proposals is None else proposals, len(names)
     check.integer("population_size", N, least=2)
     check.integer("proposals", P, least=1, most=N, because="the population_size")
@@ -86,7 +87,7 @@ def nsga2(
         check.one_of("limits", name, names)
         check.real(f"limits, {name}", limit)
         if limit <= 0:
-            raise ValueError(f"limits, {name}: expected a positive number, got {limit!r}.")
+            raise InputError(f"limits, {name}: expected a positive number, got {limit!r}.")
     most = np.array([(limits or {}).get(name, np.inf) for name in names], np.float32)
 
     def init(key):
@@ -131,7 +132,7 @@ def nsga2(
 
     def tell(key, state, proposal, feedback):
         if feedback.cost.shape[1:] != (K,):
-            raise ValueError(f"nsga2: expected {K} costs ({', '.join(names)}), got {feedback.cost.shape[1]}.")
+            raise InputError(f"nsga2: expected {K} costs ({', '.join(names)}), got {feedback.cost.shape[1]}.")
         ok = usable(proposal, feedback)
         both = lambda old, new: jnp.concatenate([old, new])
         # The old come first, and stay so among equals.

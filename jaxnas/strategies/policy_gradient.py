@@ -61,7 +61,7 @@ def reinforce(
       budget: training steps for each.
 
     Raises:
-      ValueError: a number out of its range.
+      InputError: a number out of its range.
     """
     settings = (proposals, learning_rate, baseline_decay, entropy_weight, hidden, policy, budget)
     return _policy_gradient("reinforce", space, reinforce_surrogate, 1, *settings)
@@ -93,7 +93,7 @@ def ppo(
       clip: how far a ratio may move before it stops counting; `inf` for no clipping.
 
     Raises:
-      ValueError: a number out of its range.
+      InputError: a number out of its range.
     """
     check.integer("epochs", epochs, least=1)
     check.real("clip", clip, least=0)

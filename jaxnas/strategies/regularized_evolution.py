@@ -42,7 +42,7 @@ def regularized_evolution(
       budget: training steps for each.
 
     Raises:
-      ValueError: a size out of its range.
+      InputError: a size out of its range.
     """
     N, S, P = population_size, tournament_size, proposals
     check.integer("tournament_size", S, least=1)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.types import Feedback, Proposal, Space, usable
 
 
@@ -30,7 +31,7 @@ def adam(learning_rate: float, weight_decay: float, momentum: float) -> optax.Gr
     """Adam with the decay added to the gradient, as the authors of DARTS use it.
 
     Raises:
-      ValueError: a number out of its range.
+      InputError: a number out of its range.
     """
     check.real("learning_rate", learning_rate, least=0)
     check.real("weight_decay", weight_decay, least=0)
@@ -44,12 +45,12 @@ def priced(expected_cost: Callable | None, cost_weight: float) -> Callable:
     equation 6; Wu et al., 2019): wherever the loss's gradient is taken, at a mixture, a Gumbel sample or a pair.
 
     Raises:
-      ValueError: a negative weight, or a weight without a cost.
+      InputError: a negative weight, or a weight without a cost.
     """
     check.real("cost_weight", cost_weight, least=0)
     if expected_cost is None:
         if cost_weight > 0:
-            raise ValueError(f"cost_weight: {cost_weight!r} has nothing to weigh; give expected_cost, or 0.")
+            raise InputError(f"cost_weight: {cost_weight!r} has nothing to weigh; give expected_cost, or 0.")
         return jnp.zeros_like
     return jax.grad(lambda probabilities: cost_weight * jnp.sum(expected_cost(probabilities)))
 

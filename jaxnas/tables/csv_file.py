@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.spaces import categorical
 from jaxnas.tables.table import Column, Table, TableError
 
@@ -40,7 +41,7 @@ def read(
 
     Raises:
       TableError: a damaged file, a repeated architecture, an empty or non-finite cell, by path and line.
-      ValueError: columns that the file does not have, or none left for one of the two kinds.
+      InputError: columns that the file does not have, or none left for one of the two kinds.
     """
     path = pathlib.Path(path)
     header, lines = _lines(path)
@@ -50,16 +51,16 @@ def read(
     metrics = [*metrics, *(name for name in costs if name not in metrics)]
     both = sorted(set(decisions) & set(metrics))
     if both:
-        raise ValueError(f"decisions: {', '.join(both)} cannot be both a decision and a metric.")
+        raise InputError(f"decisions: {', '.join(both)} cannot be both a decision and a metric.")
     if not decisions and not metrics:
-        raise ValueError(f"decisions: say which columns of {path} are decisions, or which are metrics: {header}.")
+        raise InputError(f"decisions: say which columns of {path} are decisions, or which are metrics: {header}.")
     special = [name for name in (SEED, BUDGET) if name in header and name not in (*decisions, *metrics)]
     rest = [name for name in header if name not in (*decisions, *metrics, *special)]
     decisions = list(decisions) or rest
     if set(metrics) <= set(costs):
         metrics = [*(name for name in rest if name not in decisions), *metrics]
     if not decisions or not metrics:
-        raise ValueError(f"{path}: no column is left for {'metrics' if decisions else 'decisions'} out of {header}.")
+        raise InputError(f"{path}: no column is left for {'metrics' if decisions else 'decisions'} out of {header}.")
 
     cells = {name: [line[header.index(name)] for _, line in lines] for name in header}
     options, codes = {}, []

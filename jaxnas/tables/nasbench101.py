@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from jaxnas.check import InputError
 from jaxnas.spaces.nasbench101 import OPERATIONS, code, genome_of, published_hash
 from jaxnas.tables.table import Column, Table, TableError
 
@@ -92,19 +93,19 @@ _codes = jax.jit(jax.vmap(code))
 
 
 def _genome(module: str, adjacency: str, names: str) -> np.ndarray:
-    """The genome of a record; raises `ValueError` where the hash is not the cell's."""
+    """The genome of a record; raises `InputError` where the hash is not the cell's."""
     labels = names.split(",")
     v = len(labels)
     if len(adjacency) != v * v or set(adjacency) - {"0", "1"}:
-        raise ValueError(f"adjacency {adjacency!r} of {v} vertices")
+        raise InputError(f"adjacency {adjacency!r} of {v} vertices")
     unknown = sorted(set(labels[1:-1]) - set(OPERATIONS))
     if unknown or (labels[0], labels[-1]) != ("input", "output"):
-        raise ValueError(f"operations {names!r}; known: input, {', '.join(OPERATIONS)}, output")
+        raise InputError(f"operations {names!r}; known: input, {', '.join(OPERATIONS)}, output")
     matrix = np.array(list(adjacency), np.int32).reshape(v, v)
     operations = [OPERATIONS.index(label) for label in labels[1:-1]]
     genome = genome_of(matrix, operations)
     if published_hash(matrix, operations) != module:
-        raise ValueError(f"hash {module!r} is not that of its cell")
+        raise InputError(f"hash {module!r} is not that of its cell")
     return genome
 
 
@@ -131,7 +132,7 @@ def _metrics(data: bytes) -> tuple[int, tuple[float, ...]]:
     last = dict(_fields([value for field, value in fields if field == 1][-1]))
     accuracy = [last[field] for field in (3, 4, 5)]
     if not all(np.isfinite(a) and 0 <= a <= 1 for a in accuracy):
-        raise ValueError(f"accuracies {accuracy}")
+        raise InputError(f"accuracies {accuracy}")
     return dict(fields)[2], (*accuracy, last[2])
 
 
@@ -161,7 +162,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | float | bytes]]:
             length = varint()
             at += length
             if at > len(data):
-                raise ValueError("a truncated protobuf")
+                raise InputError("a truncated protobuf")
             yield field, data[at - length : at]
         else:
-            raise ValueError(f"a protobuf field of kind {kind}")
+            raise InputError(f"a protobuf field of kind {kind}")

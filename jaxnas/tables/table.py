@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 
 FORMAT = "jaxnas table 1"
 KINDS = ("metric", "seconds", "cost")
 
 
-class TableError(ValueError):
+class TableError(InputError):
     """A file that is not the table it should be; the message names the path and what is wrong there."""
 
 
@@ -67,7 +68,7 @@ class Table(NamedTuple):
     codes: np.ndarray | None = None
 
     def column(self, name: str) -> Column:
-        """The column; raises `ValueError` with the nearest name where there is none."""
+        """The column; raises `InputError` with the nearest name where there is none."""
         check.one_of(f"table {self.name!r}, column", name, self.columns)
         return self.columns[name]
 
@@ -163,7 +164,7 @@ def is_table(path: str | pathlib.Path) -> bool:
 
 
 def embedded(name: str) -> pathlib.Path:
-    """Path of a table that comes with the library; raises `ValueError` listing them for an unknown name."""
+    """Path of a table that comes with the library; raises `InputError` listing them for an unknown name."""
     folder = pathlib.Path(__file__).parent / "embedded"
     check.one_of("table", name, sorted(file.stem for file in folder.glob("*.npz")))
     return folder / f"{name}.npz"

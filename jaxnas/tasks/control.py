@@ -66,7 +66,7 @@ def balancing(count: int = 2, *, velocities: bool = True, random: bool = False) 
       random: whether the start is random, within .05 of each unit; else the (long) pole leans by `LEAN`.
 
     Raises:
-      ValueError: another count.
+      InputError: another count.
     """
     check.integer("poles", count, least=1, most=2)
     lengths, masses = np.float32(HALF_LENGTHS[:count]), np.float32(MASSES[:count])
@@ -165,7 +165,7 @@ def cart_pole(poles: int = 2, *, velocities: bool = True, random: bool = False, 
     fraction held and .9 of how calm the last 100 were; `solved` then only says that all 1,000 were held.
 
     Raises:
-      ValueError: a number out of its range.
+      InputError: a number out of its range.
     """
     check.integer("steps", steps, least=1)
     world = balancing(poles, velocities=velocities, random=random)

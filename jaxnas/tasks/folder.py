@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from jaxnas.check import InputError
 from jaxnas.tasks.images import classification
 from jaxnas.tasks.task import Task
 
@@ -26,18 +27,18 @@ def folder(
       **images: `validation`, `shift`, `flip`, `shrink`, `stream`, `seed`.
 
     Raises:
-      ValueError: no such folder, another class in test than in train, a file that is no image, or an image of another
+      InputError: no such folder, another class in test than in train, a file that is no image, or an image of another
         size than the first.
     """
     path = pathlib.Path(path)
     for split in ("train", "test"):
         if not (path / split).is_dir():
-            raise ValueError(f"path: expected images in {path / split}/CLASS/, there is no such folder.")
+            raise InputError(f"path: expected images in {path / split}/CLASS/, there is no such folder.")
     classes = {split: sorted(p.name for p in (path / split).iterdir() if p.is_dir()) for split in ("train", "test")}
     unknown = set(classes["test"]) - set(classes["train"])
     if not classes["train"] or unknown:
         found = f"{', '.join(sorted(unknown))} in test alone" if unknown else f"none in {path / 'train'}"
-        raise ValueError(f"path: expected the same folders of classes in train and test, got {found}.")
+        raise InputError(f"path: expected the same folders of classes in train and test, got {found}.")
     splits = {split: _read(path / split, classes["train"]) for split in ("train", "test")}
     counts = {"train": train, "test": test}
     options = {"where": f"path: {path}", "counts": counts, "classes": len(classes["train"]), **images}
@@ -54,10 +55,10 @@ def _read(path: pathlib.Path, classes: list[str]) -> tuple[np.ndarray, np.ndarra
                 with Image.open(file) as image:
                     x.append(np.asarray(image))
             except OSError as error:
-                raise ValueError(f"path: {file} cannot be read as an image ({error}).") from None
+                raise InputError(f"path: {file} cannot be read as an image ({error}).") from None
             if x[-1].shape != x[0].shape:
-                raise ValueError(f"path: {file} is of {x[-1].shape}, but the first image is of {x[0].shape}.")
+                raise InputError(f"path: {file} is of {x[-1].shape}, but the first image is of {x[0].shape}.")
             y.append(label)
     if not x:
-        raise ValueError(f"path: {path} has no images ({', '.join(ENDINGS)}) in its folders of classes.")
+        raise InputError(f"path: {path} has no images ({', '.join(ENDINGS)}) in its folders of classes.")
     return np.stack(x), np.array(y)

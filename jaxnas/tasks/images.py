@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.tasks.augment import chain, random_flip, random_shift
 from jaxnas.tasks.stream import Stream
 from jaxnas.tasks.task import Task, arrays
@@ -50,13 +51,13 @@ def classification(
       seed: of shuffle and split.
 
     Raises:
-      ValueError: an array of the wrong shape, a label out of range, or a number out of its range.
+      InputError: an array of the wrong shape, a label out of range, or a number out of its range.
     """
     check.real("validation", validation, least=0.001, most=0.999)
     check.integer("shift", shift, least=0)
     check.integer("shrink", shrink, least=1)
     if stream and shrink > 1:
-        raise ValueError("shrink: images that stream are not shrunk; prepare smaller ones.")
+        raise InputError("shrink: images that stream are not shrunk; prepare smaller ones.")
     given, rows, size = {"train": train, "test": test}, {}, None
     for split, (x, y) in given.items():
         given[split] = (x, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
@@ -64,10 +65,10 @@ def classification(
         x, y = given[split]
         size = size or x.shape[1:]
         if x.shape[1:] != size:
-            raise ValueError(f"{where}, {split}: images of {x.shape[1:]}, but in train of {size}.")
+            raise InputError(f"{where}, {split}: images of {x.shape[1:]}, but in train of {size}.")
         if classes is not None and not 0 <= y.min() <= y.max() < classes:
             wrong = int(np.flatnonzero((y < 0) | (y >= classes))[0])
-            raise ValueError(f"{where}, {split}: expected labels in [0, {classes}), example {wrong} has {y[wrong]}.")
+            raise InputError(f"{where}, {split}: expected labels in [0, {classes}), example {wrong} has {y[wrong]}.")
     if classes is None:
         classes = int(max(y.max() for _, y in given.values())) + 1
     first = round(len(rows["train"]) * (1 - validation))
@@ -99,9 +100,9 @@ def classification(
 def _drawn(where: str, split: str, x, y, count: int | None, shrink: int, seed: int) -> np.ndarray:
     """Which `count` examples, in random order."""
     if len(x.shape) not in (3, 4) or y.shape != x.shape[:1]:
-        raise ValueError(f"{where}, {split}: expected images [N, H, W, C] and labels [N], got {x.shape}, {y.shape}.")
+        raise InputError(f"{where}, {split}: expected images [N, H, W, C] and labels [N], got {x.shape}, {y.shape}.")
     if x.shape[1] % shrink or x.shape[2] % shrink:
-        raise ValueError(f"shrink: expected a divisor of the images' {x.shape[1]} x {x.shape[2]} pixels, got {shrink}.")
+        raise InputError(f"shrink: expected a divisor of the images' {x.shape[1]} x {x.shape[2]} pixels, got {shrink}.")
     if count is not None:
         check.integer(split, count, least=2, most=len(y), because="a part of the images")
     return np.random.default_rng(seed).permutation(len(y))[:count]

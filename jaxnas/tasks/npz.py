@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 
+from jaxnas.check import InputError
 from jaxnas.tasks.images import classification
 from jaxnas.tasks.task import Task
 
@@ -25,7 +26,7 @@ def npz(
       **images: `validation`, `shift`, `flip`, `shrink`, `stream`, `seed`, `classes`.
 
     Raises:
-      ValueError: no such file, an array is missing or of the wrong shape, or a number out of its range.
+      InputError: no such file, an array is missing or of the wrong shape, or a number out of its range.
     """
     path = pathlib.Path(path)
     names = ("x_train", "y_train", "x_test", "y_test")
@@ -33,10 +34,10 @@ def npz(
         with np.load(path, allow_pickle=False) as file:
             held = dict(file)
     except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"path: {path} cannot be read as an .npz of plain arrays ({error}).") from None
+        raise InputError(f"path: {path} cannot be read as an .npz of plain arrays ({error}).") from None
     missing = [name for name in names if name not in held]
     if missing:
-        raise ValueError(f"path: {path} has no {', '.join(missing)}; it has {', '.join(held) or 'nothing'}.")
+        raise InputError(f"path: {path} has no {', '.join(missing)}; it has {', '.join(held) or 'nothing'}.")
     x, y, x_test, y_test = (held[name] for name in names)
     counts = {"train": train, "test": test}
     return classification(path.stem, (x, y), (x_test, y_test), where=f"path: {path}", counts=counts, **images)

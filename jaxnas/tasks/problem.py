@@ -65,7 +65,7 @@ def supervised(task: Task, *, examples: int = 0, target: float = 1.0) -> Problem
       target: validation accuracy.
 
     Raises:
-      ValueError: more examples than there are.
+      InputError: more examples than there are.
     """
     check.integer("examples", examples, least=0, most=task.train.size)
     train = task.train.take(np.arange(examples or task.train.size))

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from jaxnas import check
+from jaxnas.check import InputError
 
 
 class Split(NamedTuple):
@@ -118,37 +119,37 @@ def arrays(
       prepare: `x -> inputs`, of examples as they are stored.
 
     Raises:
-      ValueError: a split is missing or empty, its arrays do not match, or the splits do not match each other.
+      InputError: a split is missing or empty, its arrays do not match, or the splits do not match each other.
     """
     needed = ("train", "validation", "test")
     if set(splits) != set(needed):
-        raise ValueError(f"splits: expected {', '.join(needed)}, got {', '.join(splits) or 'none'}.")
+        raise InputError(f"splits: expected {', '.join(needed)}, got {', '.join(splits) or 'none'}.")
     made = {}
     for split in needed:
         x, y = (np.asarray(a) for a in splits[split])
         if len(x) != len(y):
-            raise ValueError(f"splits[{split!r}]: {len(x)} inputs but {len(y)} targets; expected one for each.")
+            raise InputError(f"splits[{split!r}]: {len(x)} inputs but {len(y)} targets; expected one for each.")
         if len(x) == 0:
-            raise ValueError(f"splits[{split!r}]: expected at least one example, got none.")
+            raise InputError(f"splits[{split!r}]: expected at least one example, got none.")
         for what, a in {"inputs": x, "targets": y}.items():
             if a.dtype.kind not in "fiub":
-                raise ValueError(f"splits[{split!r}]: expected {what} that are numbers, got {a.dtype}.")
+                raise InputError(f"splits[{split!r}]: expected {what} that are numbers, got {a.dtype}.")
             if a.dtype.kind == "f" and not np.isfinite(a).all():
-                raise ValueError(f"splits[{split!r}]: {what} hold NaN or infinity.")
+                raise InputError(f"splits[{split!r}]: {what} hold NaN or infinity.")
             reference = getattr(made.get("train"), "x" if what == "inputs" else "y", a)
             if a.shape[1:] != reference.shape[1:] and not (what == "targets" and loss is cross_entropy):
-                raise ValueError(f"splits[{split!r}]: {what} {a.shape[1:]}, but in train {reference.shape[1:]}.")
+                raise InputError(f"splits[{split!r}]: {what} {a.shape[1:]}, but in train {reference.shape[1:]}.")
         made[split] = Split(jnp.asarray(x, jnp.float32 if x.dtype.kind == "f" else None), jnp.asarray(y))
     if loss is cross_entropy:
         labels = [np.asarray(made[split].y) for split in needed]
         if any(y.dtype.kind not in "iu" or y.ndim != 1 for y in labels):
-            raise ValueError("splits: cross-entropy needs integer labels [N]; give your own loss for other targets.")
+            raise InputError("splits: cross-entropy needs integer labels [N]; give your own loss for other targets.")
         classes = int(max(y.max() for y in labels)) + 1
         outputs = classes if outputs is None else outputs
         low = int(min(y.min() for y in labels))
         if low < 0 or classes > outputs:
-            raise ValueError(f"splits: expected labels in [0, {outputs}), got {low} to {classes - 1}.")
+            raise InputError(f"splits: expected labels in [0, {outputs}), got {low} to {classes - 1}.")
     if outputs is None:
-        raise ValueError("outputs: expected the size of the network's output, since the loss is your own.")
+        raise InputError("outputs: expected the size of the network's output, since the loss is your own.")
     check.integer("outputs", outputs, least=1)
     return Task(name, made["train"], made["validation"], made["test"], loss, metric, outputs, augment, prepare)

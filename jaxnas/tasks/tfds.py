@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.tasks.images import classification
 from jaxnas.tasks.task import Task
 
@@ -41,7 +42,7 @@ def tfds(
       **images: `validation`, `shift`, `flip`, `shrink`, `stream`, `seed`.
 
     Raises:
-      ValueError: an unknown name, with the nearest; a dataset that is not prepared, with the command that does; one
+      InputError: an unknown name, with the nearest; a dataset that is not prepared, with the command that does; one
         without images and labels; a damaged record; an image of another size, or a label out of range.
     """
     builder = _builder(dataset, data_dir)
@@ -56,11 +57,11 @@ def tfds(
 
 
 def library() -> Any:
-    """`tensorflow_datasets`, quiet; raises `ValueError` where it is not installed."""
+    """`tensorflow_datasets`, quiet; raises `InputError` where it is not installed."""
     try:
         import tensorflow_datasets
     except ImportError as error:
-        raise ValueError(f"tfds: {error.name} is not installed; pip install 'jaxnas[tfds]'.") from None
+        raise InputError(f"tfds: {error.name} is not installed; pip install 'jaxnas[tfds]'.") from None
     logging.getLogger("absl").setLevel(logging.ERROR)
     return tensorflow_datasets
 
@@ -84,14 +85,14 @@ def _builder(dataset: str, data_dir):
         try:
             check.one_of("dataset", name, names)
         except ValueError as error:
-            raise ValueError(str(error).split(" Known:")[0] + f" {len(names)} are known.") from None
+            raise InputError(str(error).split(" Known:")[0] + f" {len(names)} are known.") from None
     try:
         builder = library().builder(dataset, data_dir=data_dir)
         ready = builder.is_prepared()
     except Exception as error:  # it raises whatever the files or its own code do
-        raise ValueError(f"dataset: {dataset} cannot be opened ({_line(error)}).") from None
+        raise InputError(f"dataset: {dataset} cannot be opened ({_line(error)}).") from None
     if not ready:
-        raise ValueError(
+        raise InputError(
             f"dataset: {dataset} is not prepared in {builder.data_dir}. This prepares it:\n"
             f"  {prepare_command(dataset, data_dir)}"
         )
@@ -108,7 +109,7 @@ def _features(dataset: str, builder) -> tuple[str, str, int | None]:
     kinds = {name: type(feature).__name__ for name, feature in features.items()}
     if kinds.get(image) != "Image" or label not in kinds:
         said = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
-        raise ValueError(f"dataset: {dataset} has no image and label; it has {said}.")
+        raise InputError(f"dataset: {dataset} has no image and label; it has {said}.")
     return image, label, getattr(features[label], "num_classes", None)
 
 
@@ -119,12 +120,12 @@ def _read(dataset: str, builder, split: str, image: str, label: str, stream: boo
         sources = [builder.as_data_source(split=split, decoders=d) for d in (None, bytes_only)]
     except NotImplementedError:
         command = prepare_command(dataset, pathlib.Path(builder.data_dir).parents[1])
-        raise ValueError(
+        raise InputError(
             f"dataset: {dataset} is prepared in {builder.data_dir} in a format that only TensorFlow reads. Delete that "
             f"directory, and this prepares it anew:\n  {command}"
         ) from None
     if len(sources[0]) == 0:
-        raise ValueError(f"{where} has no examples.")
+        raise InputError(f"{where} has no examples.")
     decoded, undecoded = (Records(source, image, where, builder.data_dir) for source in sources)
     if stream:
         return decoded, np.array([example[label] for example in undecoded.examples(range(len(undecoded)))])
@@ -162,15 +163,15 @@ class Records:
         try:
             return self._source[row]
         except Exception as error:
-            raise ValueError(
+            raise InputError(
                 f"{self._where}: record {row} in {self._directory} is damaged ({_line(error)}). Delete that directory "
                 "and prepare it anew."
             ) from None
 
     def checked(self, row: int, image: np.ndarray) -> np.ndarray:
-        """The image; raises `ValueError` where it is of another size than the first."""
+        """The image; raises `InputError` where it is of another size than the first."""
         if image.shape != self.shape[1:]:
-            raise ValueError(
+            raise InputError(
                 f"{self._where}: record {row} is an image of {image.shape}, but the first of {self.shape[1:]}; a task "
                 "needs images of one size."
             )
