@@ -41,5 +41,5 @@ def real(argument: str, value, *, least: float = -float("inf"), most: float = fl
 
 
 def seed(argument: str, value) -> None:
-    """Raises `InputError` unless `value` is a seed: of larger numbers JAX keeps the lower 32 bits, unless in 64-bit mode."""
+    """Raises `InputError` unless `value` is an integer of 32 bits: of larger ones JAX drops the rest."""
     integer(argument, value, least=0, most=2**32 - 1, because="32 bits")
