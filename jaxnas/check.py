@@ -2,6 +2,9 @@
 
 import difflib
 import numbers
+import os
+import pathlib
+import re
 from collections.abc import Iterable
 
 
@@ -43,3 +46,24 @@ def real(argument: str, value, *, least: float = -float("inf"), most: float = fl
 def seed(argument: str, value) -> None:
     """Raises `InputError` unless `value` is an integer of 32 bits: of larger ones JAX drops the rest."""
     integer(argument, value, least=0, most=2**32 - 1, because="32 bits")
+
+
+def local_path(argument: str, value: str | os.PathLike) -> pathlib.Path:
+    """The path, with `~` as the home directory.
+
+    Raises:
+      InputError: no path, or an address (`gs://…`), which would become a folder of that name: files are appended to,
+        renamed and memory-mapped, which takes a file system.
+    """
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise InputError(f"{argument}: expected a path, got {value!r}.")
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):/+", os.fspath(value))
+    if scheme:
+        raise InputError(
+            f"{argument}: expected a path on a file system, got {os.fspath(value)!r}; mount what {scheme[1]}:// names "
+            "(a bucket, say) and give the path of the mount."
+        )
+    try:
+        return pathlib.Path(value).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{argument}: {os.fspath(value)!r}: {error}") from None

@@ -109,9 +109,10 @@ def step(strategy: Strategy, evaluator: Evaluator) -> Callable[[chex.PRNGKey, St
         ask_key, evaluate_key, tell_key = (jax.random.fold_in(key, i) for i in range(3))
         proposal, asked = strategy.ask(ask_key, state.strategy)
         feedback, evaluated = evaluator.evaluate(evaluate_key, state.evaluator, proposal)
-        _check_shapes(proposal, feedback, evaluator)
+        _check_feedback(proposal, feedback, evaluator)
         feedback = feedback.replace(valid=usable(proposal, feedback))
-        return State(strategy.tell(tell_key, asked, proposal, feedback), evaluated), Record(proposal, feedback)
+        told = feedback.replace(metrics={})  # never read by a strategy, and of any type where they come from the host
+        return State(strategy.tell(tell_key, asked, proposal, told), evaluated), Record(proposal, feedback)
 
     return run
 
@@ -192,6 +193,7 @@ def search(
     seed: int = 0,
     workdir: str | None = None,
     config: dict | None = None,
+    settings: dict | None = None,
     checkpoint_seconds: float = 10.0,
     progress: bool = True,
     on_round: Callable[[dict], None] | None = None,
@@ -207,6 +209,8 @@ def search(
       workdir: directory for history and checkpoints, or None to keep everything in memory.
       config: what identifies the run in `workdir` (JSON). By default the names of the parts and the seed, which
         cannot tell one tournament size from another: give your own settings where a workdir is kept.
+      settings: what else belongs into `config.json` (JSON) and may differ when the run is resumed: how many rounds,
+        what comes after the search.
       checkpoint_seconds: save after the first round that ends this long after the last save, and after the last.
       progress: whether to show a progress bar.
       on_round: is called after each round with what `metrics.jsonl` has of it: `round`, `evaluations`, `invalid`,
@@ -216,13 +220,15 @@ def search(
     With a workdir, SIGTERM saves and ends the process (see `jaxnas.preemption`).
 
     Raises:
-      InputError: parts that do not fit, a `workdir` of another config or that cannot be written.
+      InputError: parts that do not fit, a seed that is none, a metric with the name of one of the history's own fields,
+        a `workdir` of another config or that cannot be written.
       CheckpointError: (a `InputError`) a damaged checkpoint.
     """
     single = isinstance(strategy, Strategy)
     phases = [Phase(strategy, rounds)] if single else list(strategy)
     if not phases or (rounds is not None and not single):
         raise InputError("strategy: expected a Strategy with rounds, or a non-empty sequence of Phase without.")
+    check.seed("seed", seed)
     for phase in phases:
         check.integer("rounds", phase.rounds, least=1)
         check_pair(phase.strategy, evaluator)
@@ -231,8 +237,8 @@ def search(
         config = {"space": space.name, "strategy": names, "evaluator": evaluator.name, "seed": seed}
         config["rounds before the last phase"] = [phase.rounds for phase in phases[:-1]]
 
-    processes.agree("config", config)
-    run = Workdir(workdir, config)
+    processes.agree("config", {**config, **(settings or {})})
+    run = Workdir(workdir, config, settings)
     meter, start, spent = CompileMeter(), time.perf_counter(), 0.0
     ends = np.cumsum([phase.rounds for phase in phases]).tolist()
     init_key, rounds_key = jax.random.split(jax.random.key(seed))
@@ -290,8 +296,11 @@ def search(
                     if on_round is not None:
                         on_round(metrics)
     except BaseException as error:
-        if isinstance(error, (KeyboardInterrupt, jax.errors.JaxRuntimeError)):  # the latter where a process is gone
+        if isinstance(error, KeyboardInterrupt):
             leave()
+        elif isinstance(error, Exception) and reached[0]:
+            with contextlib.suppress(InputError):  # what went wrong matters more
+                leave()
         raise
     finally:
         bar.close()
@@ -365,7 +374,20 @@ def _on_host(strategy: Strategy, evaluator: Evaluator, clock: _Clock) -> tuple[S
     return strategy._replace(ask=ask, tell=tell), evaluator._replace(evaluate=read)
 
 
-def _check_shapes(proposal: Proposal, feedback: Feedback, evaluator: Evaluator) -> None:
+RESERVED = (
+    *("id", "parent", "round", "phase", "genome", "architecture", "fitness", "cost", "valid", "relaxed", "budget"),
+    *("seconds", "curvature", "refused"),
+)
+"""Fields that a line of the history has itself."""
+
+
+def _check_feedback(proposal: Proposal, feedback: Feedback, evaluator: Evaluator) -> None:
+    taken = sorted(set(feedback.metrics) & set(RESERVED))
+    if taken:
+        raise InputError(
+            f"evaluator {evaluator.name!r}: a metric cannot be called {', '.join(map(repr, taken))}, a field that the "
+            f"history has itself; neither can {', '.join(name for name in RESERVED if name not in taken)}."
+        )
     P, K = population_of(proposal), len(evaluator.cost_names)
     for name, shape in {"fitness": (P,), "valid": (P,), "cost": (P, K)}.items():
         got = np.shape(getattr(feedback, name))
@@ -394,18 +416,25 @@ def _lines(space: Space, strategy: Strategy, evaluator: Evaluator, record: Recor
             **({} if feedback.curvature is None else {"curvature": _number(feedback.curvature[i])}),
             **({} if space.refused is None else {"refused": int(space.refused(genome))}),
             **{name: plain(proposal.extra[name][i]) for name in strategy.recorded},
-            **{name: plain(value[i]) for name, value in feedback.metrics.items()},
+            **{name: plain(value[i]) for name, value in feedback.metrics.items() if not _unsaid(value[i])},
         }
 
 
 def plain(tree: Any) -> Any:
-    """Arrays as JSON has them: nested lists, None for what is not finite, a dict for a pytree of several."""
+    """Arrays as JSON has them: nested lists, None for what is not finite, text, a dict for a pytree of several."""
+    if isinstance(tree, str):
+        return str(tree)
     if isinstance(tree, (np.ndarray, np.generic)):
         return _number(tree) if tree.ndim == 0 else [plain(part) for part in tree]
     return {
         jax.tree_util.keystr(path).lstrip("."): plain(leaf)
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
     }
+
+
+def _unsaid(value: Any) -> bool:
+    """Whether it is an empty text: no message of that member."""
+    return isinstance(value, str) and not value
 
 
 def _number(value) -> float | int | bool | None:

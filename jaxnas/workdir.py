@@ -6,7 +6,7 @@ import os
 import pathlib
 from typing import Any
 
-from jaxnas import processes
+from jaxnas import check, processes
 from jaxnas.check import InputError
 from jaxnas.checkpoint import CheckpointError, checkpoints
 
@@ -24,22 +24,22 @@ class Workdir:
       note: what was saved beside the arrays of the last checkpoint, or None for a new run.
     """
 
-    def __init__(self, path: str | os.PathLike | None, config: dict):
-        """Opens or creates the run.
+    def __init__(self, path: str | os.PathLike | None, config: dict, settings: dict | None = None):
+        """Opens or creates the run, of which `config` and `settings` are as in `claim`.
 
         Raises:
           InputError: the directory holds a run of another config, or cannot be written.
           CheckpointError: its files are damaged.
         """
-        self.path = None if path is None else pathlib.Path(path).absolute()
+        self.path = None if path is None else check.local_path("workdir", path).absolute()
         self.history: list[dict] = []
         self.note: dict | None = None
         self._has_files = self.path is not None and processes.is_first()
         if self.path is not None:
-            self.note, self.history = processes.from_first(lambda: self._open(config))
+            self.note, self.history = processes.from_first(lambda: self._open(config, settings))
 
-    def _open(self, config: dict) -> tuple[dict | None, list[dict]]:
-        claim(self.path, config)
+    def _open(self, config: dict, settings: dict | None) -> tuple[dict | None, list[dict]]:
+        claim(self.path, config, settings)
         with writing(self.path):
             self._checkpoints = checkpoints(self.path / "checkpoints")
             step = self._checkpoints.latest()
@@ -112,30 +112,42 @@ class Workdir:
             raise CheckpointError(f"{file} is damaged: {error}; nothing was changed.") from None
 
 
-def claim(path: pathlib.Path, config: dict) -> None:
+def claim(path: pathlib.Path, config: dict, settings: dict | None = None) -> None:
     """Makes the directory that of a run of `config` (JSON), or finds that it is.
+
+    `config.json` also keeps `settings` (JSON), which do not make it another run: those of the last call.
 
     Raises:
       InputError: it holds a run of another config, or cannot be written.
     """
-    config = json.loads(json.dumps(config))
+    config, settings = json.loads(json.dumps(config)), json.loads(json.dumps(settings or {}))
     file = path / "config.json"
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-        if not file.exists():
-            write(file, json.dumps(config, indent=2))
-            return
-        try:
-            saved = json.loads(file.read_text())
-        except json.JSONDecodeError as error:
-            raise InputError(f"workdir: {file} is not valid JSON ({error}); nothing was changed.") from None
-    differences = list(_differences(saved, config))
-    if differences:
-        raise InputError(
-            f"workdir: {path} holds a run of another config; nothing was changed.\n  "
-            + "\n  ".join(differences)
-            + "\nGive another workdir, or the same config to resume."
-        )
+        saved = read_config(file) if file.exists() else None
+        if saved is not None:
+            same = lambda whole: {key: value for key, value in whole.items() if key not in settings}
+            differences = list(_differences(same(saved), same(config)))
+            if differences:
+                raise InputError(
+                    f"workdir: {path} holds a run of another config; nothing was changed.\n  "
+                    + "\n  ".join(differences)
+                    + "\nGive another workdir, or the same config to resume."
+                )
+        whole = config | {key: value for key, value in settings.items() if value is not None}
+        if saved != whole:
+            write(file, json.dumps(whole, indent=2))
+
+
+def read_config(file: pathlib.Path) -> dict:
+    """What a `config.json` holds; raises `InputError` where that is no JSON object."""
+    try:
+        saved = json.loads(file.read_text())
+    except ValueError as error:  # not JSON, or not text
+        raise InputError(f"workdir: {file} is not valid JSON ({error}); nothing was changed.") from None
+    if not isinstance(saved, dict):
+        raise InputError(f"workdir: {file} is no config of a run; nothing was changed.")
+    return saved
 
 
 @contextlib.contextmanager

@@ -25,14 +25,25 @@ from jaxnas.search import search_many
 from jaxnas.spaces import skip_connections
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import build, define_config, known_of, parse_flags, use_this_machine
+from launch.wiring import (
+    LATER_KEYS,
+    PART_KEYS,
+    SEARCH_KEYS,
+    build,
+    check_keys,
+    define_config,
+    known_of,
+    parse_flags,
+    use_this_machine,
+    workdir_of,
+)
 
 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --NAME=VALUE.")
     use_this_machine()
-    workdir = pathlib.Path(_WORKDIR.value or f"runs/collapse-{datetime.datetime.now():%Y%m%d-%H%M%S}")
+    workdir = workdir_of("launch.collapse", _WORKDIR.value, f"collapse-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     try:
         run(_CONFIG.value.to_dict(), workdir, seeds=_SEEDS.value, chunk=_CHUNK.value)
     except InputError as error:
@@ -41,6 +52,7 @@ def main(argv: list[str]) -> None:
 
 def run(config: dict, workdir: pathlib.Path, *, seeds: int, chunk: int = 0) -> dict:
     """The whole program; returns what collapse.json holds."""
+    check_keys(config, SEARCH_KEYS, (*PART_KEYS, *LATER_KEYS))
     parts = build(config)
     if "gradient" not in parts.strategy.needs or parts.warm_up:
         raise InputError(

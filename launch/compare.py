@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
+from configs import compare as default
 from jaxnas import check, plots, statistics, tables
 from jaxnas.check import InputError
 from jaxnas.search import check_pair, search_many, search_scan
@@ -34,7 +35,18 @@ from jaxnas.types import Evaluator, Space, Strategy
 from jaxnas.workdir import write
 from launch import report
 from launch.measures import measured
-from launch.wiring import KNOWN, define_config, make_strategy, opened, parse_flags, space_of, use_this_machine
+from launch.wiring import (
+    KNOWN,
+    check_keys,
+    define_config,
+    make_strategy,
+    only_random,
+    opened,
+    parse_flags,
+    space_of,
+    use_this_machine,
+    workdir_of,
+)
 
 PUBLISHED = pathlib.Path(__file__).parents[1] / "third_party" / "published.json"
 LEVELS = (1, 2, 3, 5)
@@ -48,8 +60,9 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --config.KEY=VALUE.")
     use_this_machine()
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    workdir = workdir_of("launch.compare", _WORKDIR.value, f"compare-{stamp}")
     try:
-        run(_CONFIG.value.to_dict(), pathlib.Path(_WORKDIR.value or f"runs/compare-{stamp}"))
+        run(_CONFIG.value.to_dict(), workdir)
     except InputError as error:
         sys.exit(f"launch.compare: {error}")
 
@@ -71,6 +84,7 @@ class Searches(NamedTuple):
 
 def run(config: dict, workdir: pathlib.Path) -> dict:
     """The whole program; returns what compare.json holds."""
+    check_keys(config, tuple(default.get_config()))
     for name in ("seeds", "evaluations"):
         check.integer(f"config.{name}", config[name], least=2)
     table = opened(config["table"])
@@ -78,7 +92,7 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
     column = table.column(config["metric"])
     published = _published(config["published"])
     evaluator, measure = measured(table, space, config)
-    chosen = _strategies(config, space, column, evaluator)
+    chosen, notes = _strategies(config, space, column, evaluator)
     sign, truth, optimum = measure.sign, measure.truth, float(np.nanmax(measure.truth))
     at = [level * 10**power for power in range(9) for level in LEVELS]
     at = sorted({*(n for n in at if n < config["evaluations"]), config["evaluations"]})
@@ -103,10 +117,13 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
             "evaluations_per_second": evaluations / found.seconds,
             "seconds": found.seconds,
             "compile_seconds": found.compile_seconds,
+            **({"note": notes[name]} if notes[name] else {}),
         }
         if found.test is not None:
             rows[name]["test"] = _points(statistics.incumbents(fitness, found.test, found.spent, at), at)
         print(_line(name, rows[name], at), flush=True)
+        if notes[name]:
+            print(f"    {notes[name]}")
 
     common = min(len(best) for best in curves.values())
     worst = np.nanmin(truth)  # of who has no result yet
@@ -144,15 +161,20 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
 
 
 def _strategies(config: Mapping[str, Any], space: Space, column: tables.Column, evaluator: Evaluator):
-    """name as given -> (strategy, seeds), with the settings of the table and of the config where they are taken."""
+    """name as given -> (strategy, seeds), with the settings of the table and of the config where they are taken.
+
+    And name -> what there is to say of it, or nothing.
+    """
     defaults = {
         "population_size": config["population_size"],
         "tournament_size": config["tournament_size"],
         "min_budget": column.budgets[0],
         "max_budget": column.budgets[-1],
+        "budgets": column.budgets,
         "capacity": config["evaluations"],
     }
     chosen: dict[str, tuple[Strategy, int]] = {}
+    notes: dict[str, str] = {}
     for name, arguments in calls(config["strategies"]):
         seeds = arguments.pop("seeds", config["seeds"])
         check.integer("config.strategies, seeds", seeds, least=2)
@@ -165,12 +187,14 @@ def _strategies(config: Mapping[str, Any], space: Space, column: tables.Column, 
             print(f"{label}: left out, it needs several budgets and column {config['metric']!r} has one")
             continue
         filled = {k: v for k, v in defaults.items() if k in taken}
-        strategy = make_strategy({"name": name, **filled, **arguments}, space, evaluator)
+        filled = {"name": name, **filled, **arguments}
+        strategy = make_strategy(filled, space, evaluator)
         check_pair(strategy, evaluator)
         chosen[label] = (strategy, seeds)
+        notes[label] = only_random(filled, config["evaluations"])
     if not chosen:
         raise InputError(f"config.strategies: nothing to run of {config['strategies']!r}.")
-    return chosen
+    return chosen, notes
 
 
 def calls(text: str) -> list[tuple[str, dict[str, Any]]]:

@@ -24,7 +24,16 @@ from jaxnas.types import propose
 from jaxnas.workdir import write
 from launch import report
 from launch.search import phases, searched
-from launch.wiring import Parts, build, define_workdir_config, looked_up, parse_flags, use_this_machine
+from launch.wiring import (
+    Parts,
+    build,
+    define_workdir_config,
+    higher_is_better,
+    looked_up,
+    parse_flags,
+    use_this_machine,
+    workdir_of,
+)
 
 CHUNK = 10
 """Architectures in one proposal."""
@@ -34,7 +43,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --NAME=VALUE.")
     use_this_machine()
-    workdir = pathlib.Path(_WORKDIR.value)
+    workdir = workdir_of("launch.correlate", _WORKDIR.value, "")
     try:
         if _CONFIG.value is None or not (workdir / "result.json").is_file():
             raise InputError(f"workdir: no result.json in {workdir}; finish a search there.")
@@ -52,25 +61,34 @@ def run(config: dict, workdir: pathlib.Path, *, architectures: int, table: str =
         raise InputError("metric: expected a column of --table, and --table a file; give both or neither.")
     parts = build(config, workdir)
     genomes = _distinct(parts, architectures, config["seed"])
-    fitness = _scores(workdir, genomes)
     names = [parts.space.to_string(g) for g in np.asarray(genomes)]
     if table:
-        truth = looked_up(parts.space, table, metric, genomes)
+        truth, higher = looked_up(parts.space, table, metric, genomes), higher_is_better(table, metric)
+        label = metric + ("" if higher else " (less is better)")
+        fitness = _scores(workdir, genomes)
     else:
-        rows = report.retrained(parts, {**config, "residual": 0}, dict(zip(names, names, strict=True)))
-        truth = np.array([np.mean(rows[name]["test_accuracy"]) for name in names])
+        config = {**config, "residual": 0}
+        report.check_later(parts, config, needed=True)
+        name, higher = report.test_metric(parts.task), True
+        label = f"{name.replace('_', ' ')}, retrained"
+        fitness = _scores(workdir, genomes)
+        rows = report.retrained(parts, config, dict(zip(names, names, strict=True)))
+        truth = np.array([np.mean(rows[architecture][name]) for architecture in names])
     known = np.isfinite(fitness) & np.isfinite(truth)
-    correlation = statistics.rank_correlation(fitness[known], truth[known], seed=config["seed"])
+    if known.sum() < 3:
+        raise InputError(f"architectures: fitness and truth are both known of {known.sum()} of {architectures} alone.")
+    better = truth if higher else -truth  # so that 1 is a fitness that ranks right, whatever the column holds
+    correlation = statistics.rank_correlation(fitness[known], better[known], seed=config["seed"])
     result = {
         "architectures": names,
         "fitness": [float(f) if np.isfinite(f) else None for f in fitness],
         "truth": [float(t) if np.isfinite(t) else None for t in truth],
-        "truth_is": f"{metric} of {table}" if table else "test accuracy, retrained",
+        "truth_is": f"{metric} of {table}" if table else label,
+        "truth_higher_is_better": higher,
         "correlation": {name: value._asdict() for name, value in correlation.items()},
         "config": config,
         **report.environment(),
     }
-    label = metric or "test accuracy, retrained"
     said = [f"{n} {v.value:.3f} (95 % interval {v.low:.3f} to {v.high:.3f})" for n, v in correlation.items()]
     print(f"fitness against {label}, {known.sum()} architectures:\n  " + "\n  ".join(said))
     write(workdir / "correlate.json", json.dumps(result, indent=2))

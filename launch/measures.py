@@ -10,7 +10,7 @@ from jaxnas.check import InputError
 from jaxnas.evaluators.table import SEEDS
 from jaxnas.types import Evaluator, Space
 from launch import fronts
-from launch.wiring import cost_columns, with_objective
+from launch.wiring import cost_columns, mean_of_known, with_objective
 
 
 class Measure(NamedTuple):
@@ -44,13 +44,13 @@ def measured(table: tables.Table, space: Space, config: Mapping[str, Any]) -> tu
         raise InputError(f"config.metric: {config['metric']!r} holds training times, not what is to be optimized.")
     sign = 1 if column.higher_is_better else -1
     seen = table.by_genome(config["metric"]) * sign
-    known = np.isfinite(seen).any(1)
-    mean = np.full((space.size, len(column.budgets)), np.nan, np.float32)
-    np.divide(np.nansum(seen, 1, dtype=np.float64), np.isfinite(seen).sum(1), out=mean, where=known, casting="unsafe")
+    mean = np.stack([mean_of_known(seen[:, :, b]) for b in range(len(column.budgets))], 1)
+    genomes = int(np.isfinite(mean[:, -1]).sum())
+    if not genomes:
+        raise InputError(f"config.metric: column {config['metric']!r} knows no genome at its largest budget.")
     metrics = {"value": mean[:, -1]}
     if config["test_metric"]:
-        test = table.by_genome(config["test_metric"])[:, :, -1]
-        metrics["test"] = np.where(np.isfinite(test).any(1), np.nanmean(np.nan_to_num(test), 1), np.nan)
+        metrics["test"] = mean_of_known(table.by_genome(config["test_metric"])[:, :, -1])
     limit = config["limit_seconds"] or None
     if limit and column.seconds is None:
         raise InputError(f"config.limit_seconds: column {config['metric']!r} comes without training times.")
@@ -71,7 +71,7 @@ def measured(table: tables.Table, space: Space, config: Mapping[str, Any]) -> tu
         return evaluator, _share_of_hypervolume(evaluator, config)
     label = config["metric"].replace("_", " ")
     unchanged = lambda fitness, value, costs: (fitness, value)
-    return evaluator, Measure(config["metric"], label, unchanged, mean[:, -1], int(known.sum()), sign)
+    return evaluator, Measure(config["metric"], label, unchanged, mean[:, -1], genomes, sign)
 
 
 def _within_target(evaluator: Evaluator, config: Mapping[str, Any], sign: int) -> Measure:

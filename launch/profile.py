@@ -17,11 +17,12 @@ import jax
 import jax.numpy as jnp
 from absl import app, flags
 
+from configs import profile as default
 from jaxnas import costs, plots
 from jaxnas.check import InputError
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import define_config, make, parse_flags, use_this_machine
+from launch.wiring import check_keys, define_config, make, parse_flags, use_this_machine, workdir_of
 
 NOISY = 0.04
 """Noise floor above which a run says nothing."""
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> None:
     use_this_machine()
     config = _CONFIG.value.to_dict()
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    workdir = pathlib.Path(_WORKDIR.value or f"runs/profile-{stamp}")
+    workdir = workdir_of("launch.profile", _WORKDIR.value, f"profile-{stamp}")
     try:
         result = run(config, workdir)
     except InputError as error:
@@ -44,6 +45,7 @@ def main(argv: list[str]) -> None:
 
 def run(config: dict, workdir: pathlib.Path) -> dict:
     """The whole program; returns what result.json holds."""
+    check_keys(config, tuple(default.get_config()))
     if (workdir / "latency_table.json").exists():
         raise InputError(f"workdir: {workdir} holds a latency table already; give another.")
     begin = time.perf_counter()

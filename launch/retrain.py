@@ -21,14 +21,14 @@ from absl import app, flags
 from jaxnas.check import InputError
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import build, define_workdir_config, parse_flags, use_this_machine
+from launch.wiring import build, define_workdir_config, parse_flags, use_this_machine, workdir_of
 
 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --NAME=VALUE.")
     use_this_machine()
-    workdir = pathlib.Path(_WORKDIR.value)
+    workdir = workdir_of("launch.retrain", _WORKDIR.value, "")
     try:
         if _CONFIG.value is None:
             raise InputError(f"workdir: no config.json in {workdir}; finish a search there, or give --config.")
@@ -51,6 +51,7 @@ def run(config: dict, architecture: str, output: pathlib.Path, *, random: int = 
         raise InputError(f"output: {output} holds results of another config; give another --output.")
     # What the search was after does not matter here.
     parts = build({**config, "cost": {}, "objective": {}, "strategy": {"name": "random_search"}})
+    report.check_later(parts, config, needed=True)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config["seed"]), 1), random)
     drawn = {f"random {i}": parts.space.to_string(parts.space.sample(k)) for i, k in enumerate(keys)}
     rows = report.retrained(parts, config, {"found": architecture, **drawn})

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
+from configs import score as default
 from jaxnas import check, plots, proxies, statistics
 from jaxnas.check import InputError
 from jaxnas.evaluators import Recipe
@@ -29,7 +30,7 @@ from jaxnas.types import Space
 from jaxnas.workdir import claim, write
 from launch import report
 from launch.scoring import Scores, programs, score
-from launch.wiring import define_config, looked_up, make, opened, parse_flags, use_this_machine
+from launch.wiring import check_keys, define_config, looked_up, make, opened, parse_flags, use_this_machine, workdir_of
 
 ENUMERABLE = 1_000_000
 """Larger spaces are not scored whole."""
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --config.KEY=VALUE.")
     use_this_machine()
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    workdir = pathlib.Path(_WORKDIR.value or f"runs/score-{stamp}")
+    workdir = workdir_of("launch.score", _WORKDIR.value, f"score-{stamp}")
     try:
         run(_CONFIG.value.to_dict(), workdir)
     except InputError as error:
@@ -50,7 +51,12 @@ def main(argv: list[str]) -> None:
 
 
 def run(config: dict, workdir: pathlib.Path, *, save_seconds: float = 10.0) -> dict:
-    """The whole program; returns what result.json holds."""
+    """The whole program; returns what result.json holds.
+
+    Raises:
+      InputError: what cannot be, before anything runs; no score is finite.
+    """
+    check_keys(config, tuple(default.get_config()))
     begin = time.perf_counter()
     names = proxies.named(config["proxies"])
     check.one_of("config.plan", config["plan"], ("auto", "map", "vmap"))
@@ -81,13 +87,17 @@ def run(config: dict, workdir: pathlib.Path, *, save_seconds: float = 10.0) -> d
         score(scores, traced, save_seconds=save_seconds)
 
     found = scores.by_proxy()
+    if not any(np.isfinite(values).any() for values in found.values()):
+        raise InputError(f"no score of {len(genomes):,} architectures is a finite number; they are in scores.npz.")
+    less = [metric for metric in truth if not opened(config["table"]["path"]).column(metric).higher_is_better]
+    better = {metric: -values if metric in less else values for metric, values in truth.items()}  # 1 ranks right
     between = {a: {b: _spearman(found[a], found[b], resamples=0)["value"] for b in names} for a in names}
     result = {
         "architectures": len(genomes),
         "distinct": scores.distinct,
         **_costs(scores, len(genomes)),
         "non_finite": {name: int((~np.isfinite(values)).sum()) for name, values in found.items()},
-        "spearman": {n: {m: _spearman(found[n], t, seed=config["seed"]) for m, t in truth.items()} for n in names},
+        "spearman": {n: {m: _spearman(found[n], t, seed=config["seed"]) for m, t in better.items()} for n in names},
         "spearman_between_proxies": between,
         "setup_seconds": scores.setup_seconds,
         "wall_seconds": scores.wall_seconds,
@@ -101,7 +111,7 @@ def run(config: dict, workdir: pathlib.Path, *, save_seconds: float = 10.0) -> d
         f"{len(genomes):,} architectures in {result['wall_seconds']:.0f} s, {seconds:.0f} s of it {compiles} compiles"
         + (f" ({cached} of them read from the cache)" if cached else "")
     )
-    print(_table(result, [m for m in truth if not opened(config["table"]["path"]).column(m).higher_is_better]))
+    print(_table(result, less))
     matrix = np.array([list(row.values()) for row in between.values()], float)
     plots.correlations(names, matrix, workdir / "correlations.png")
     if truth:

@@ -23,21 +23,27 @@ import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
-from jaxnas import plots, processes
+from jaxnas import check, plots, processes
 from jaxnas.check import InputError
-from jaxnas.search import Phase, Result, plain, search
+from jaxnas.search import Phase, Result, check_pair, plain, search
 from jaxnas.strategies import random_search, relaxed
 from jaxnas.workdir import claim, write
 from launch import fronts, latency, observe, report
 from launch.wiring import (
+    LATER_KEYS,
+    PART_KEYS,
+    SEARCH_KEYS,
     Parts,
     build,
+    check_keys,
     define_config,
     define_processes,
     ending_together,
     known_of,
+    only_random,
     parse_flags,
     use_this_machine,
+    workdir_of,
 )
 
 
@@ -51,7 +57,7 @@ def main(argv: list[str]) -> None:
     config = _CONFIG.value.to_dict()
     name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    workdir = pathlib.Path(_WORKDIR.value or f"runs/{name}-{stamp}")
+    workdir = workdir_of("launch.search", _WORKDIR.value, f"{name}-{stamp}")
     try:
         with ending_together("launch.search"):
             devices = sharing(_DATA_PARALLEL.value)
@@ -81,12 +87,23 @@ def run(
     devices: list | None = None,
     on_round: Callable[[dict], None] | None = None,
 ) -> dict:
-    """The whole program; returns what result.json holds."""
+    """The whole program; returns what result.json holds.
+
+    That file is there as soon as the search is, and again with what each later step adds to it; `complete` says whether
+    all did.
+
+    Raises:
+      InputError: what cannot be, before anything runs; nothing succeeded.
+    """
+    check_keys(config, SEARCH_KEYS, (*PART_KEYS, *LATER_KEYS))
+    check.integer("config.rounds", config["rounds"], least=1)
     parts = build(config, workdir, devices)
+    check_pair(parts.strategy, parts.evaluator)
     known_of(parts.space, config, parts.space.sample(jax.random.key(0)))  # refuses a table that does not fit, now
     fronts.given_reference(config, parts.evaluator.cost_names)
+    report.check_later(parts, config)
     if parts.latency is not None and processes.is_first():  # what a resumed run goes on with
-        claim(workdir, identity(config))
+        claim(workdir, *identity(config))
         parts.latency.table.save(workdir / latency.FILE)
     print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({_count(parts.space)} genomes)")
     several = jax.device_count() > 1 and jax.default_backend() != "cpu"
@@ -94,7 +111,11 @@ def run(
         print(f"on 1 of {jax.device_count()} devices; --data_parallel={jax.device_count()} shares each batch")
     options = {"checkpoint_seconds": checkpoint_seconds, "on_round": on_round}
     found = searched(parts, phases(parts, config), config, workdir, **options)
+    _refuse_failure(found, workdir)
     print(f"found {found.architecture}\n  {_summary(found)}")
+    note = only_random(config["strategy"], found.evaluations)
+    if note:
+        print(f"  {note}")
     shared = "shared" in parts.evaluator.gives
     collapse = report.collapse(parts.space, found.genome) if shared else {}
     if collapse:
@@ -103,6 +124,99 @@ def run(
     if getattr(found.state.strategy, "stopped", False):
         print("  stopped early, by the growth of curvature")
         collapse["stopped_early"] = True
+    growth = _growth(parts, found)
+    known = known_of(parts.space, config, found.genome)
+    for metric, value in known.get("table", {}).items():
+        print(f"  {metric}: {value:.4f}")
+    raw = fronts.before_objective(found)
+    if raw:
+        said = ", ".join(f"{name} {value:.4g}" for name, value in found.cost.items())
+        print(f"  {raw['raw_fitness']:.4f} before the objective; {said}")
+    front = fronts.found(parts, found.history, config)
+    if front is not None:
+        print(f"  {fronts.in_words(front)}")
+    result = {
+        "architecture": found.architecture,
+        "genome": plain(found.genome),
+        "fitness": found.fitness,
+        **raw,
+        "cost": found.cost,
+        "test_accuracy": None,
+        "evaluations": found.evaluations,
+        "invalid": found.invalid,
+        **growth,
+        "rounds": config["rounds"],
+        **known,
+        **collapse,
+        **({} if front is None else front.result),
+        "retrained": {},
+        "xla_compiles": found.xla_compiles,
+        "compile_seconds": found.compile_seconds,
+        "wall_seconds": found.wall_seconds,
+        "evaluator": parts.evaluator.report(),
+        **report.environment(),
+        "complete": False,
+    }
+
+    def keep(**more) -> None:
+        result.update(more)
+        if processes.is_first():
+            write(workdir / "result.json", json.dumps(result, indent=2))
+
+    keep()
+    try:
+        if parts.latency is not None:
+            keep(**_latencies(parts, found, front))
+        curves = {parts.strategy.name: [line["fitness"] for line in found.history]}
+        if (config.get("retrain") or {}).get("seeds"):
+            architectures = {"found": found.architecture}
+            if config.get("random_search"):
+                print("random search at the same cost")
+                baseline = searched(
+                    parts,
+                    _random(parts, config),
+                    config,
+                    workdir / "random_search",
+                    checkpoint_seconds=checkpoint_seconds,
+                )
+                curves["random_search"] = [line["fitness"] for line in baseline.history]
+                architectures["random search"] = baseline.architecture
+            if config.get("reference"):
+                architectures["residual cell"] = config["reference"]
+            print(f"retraining on train + validation, {config['retrain']['seeds']} seeds each ...")
+            rows = report.retrained(parts, config, architectures)
+            keep(retrained=rows)
+            rows |= report.classical(parts.task)
+            accuracy = rows["found"].get("test_accuracy")
+            keep(test_accuracy=sum(accuracy) / len(accuracy) if accuracy else None)
+            print(report.table(rows))
+        if not processes.is_first():
+            return result
+        files = ["result.json", "history.jsonl", *_draw(parts, config, found, front, curves, collapse, workdir)]
+        keep(complete=True)
+    except Exception:
+        if processes.is_first():
+            where = report.relative(workdir / "result.json")
+            print(f"the search is finished, and its result is in {where}; the same command repeats what comes after it")
+        raise
+    print(f"{', '.join(files[:-1])} and {files[-1]} are in {report.relative(workdir)}")
+    return result
+
+
+def _refuse_failure(found: Result, workdir: pathlib.Path) -> None:
+    """Raises `InputError` where no evaluation succeeded: what was recommended is a random architecture then."""
+    if any(line["valid"] for line in found.history):
+        return
+    errors = [line["error"] for line in found.history if line.get("error")]
+    why = f"; the first says: {errors[0]}" if errors else ", they failed or gave what is no finite number"
+    raise InputError(
+        f"none of the {found.evaluations} evaluations succeeded{why}. They are in "
+        f"{report.relative(workdir / 'history.jsonl')}."
+    )
+
+
+def _growth(parts: Parts, found: Result) -> dict:
+    """What there is to say of networks that grow: when the task was solved, and what found no room."""
     growth = {}
     if any("solved" in line for line in found.history):
         growth["solved"] = solved = _solved(found.history)
@@ -122,70 +236,26 @@ def run(
         print(
             f"  {misplaced:,} genomes found no place for a species of their own; config.strategy.max_species gives more"
         )
-    known = known_of(parts.space, config, found.genome)
-    for metric, value in known.get("table", {}).items():
-        print(f"  {metric}: {value:.4f}")
-    raw = fronts.before_objective(found)
-    if raw:
-        said = ", ".join(f"{name} {value:.4g}" for name, value in found.cost.items())
-        print(f"  {raw['raw_fitness']:.4f} before the objective; {said}")
-    front = fronts.found(parts, found.history, config)
-    if front is not None:
-        print(f"  {fronts.in_words(front)}")
-    latencies = {}
-    if parts.latency is not None:
-        members = [np.array(m["genome"]) for m in front.result["front"]] if front is not None else []
-        latencies["latency"] = latency.remeasured(parts.latency, parts.space, parts.network, [found.genome, *members])
-        own = latencies["latency"][0]
-        logits = getattr(found.state.strategy, "logits", None)
-        if logits is not None:
-            probabilities = relaxed.softmax(parts.space, logits)
-            latencies["expected_latency_ms"] = float(parts.latency.model.expected_latency(probabilities))
-        print(f"  predicted {own['predicted_ms']:.4g} ms, measured {own['measured_ms']:.4g} (noise {own['noise']:.1%})")
-    curves = {parts.strategy.name: [line["fitness"] for line in found.history]}
-    rows = {}
-    if config.get("retrain", {}).get("seeds"):
-        architectures = {"found": found.architecture}
-        if config.get("random_search"):
-            print("random search at the same cost")
-            baseline = searched(
-                parts, _random(parts, config), config, workdir / "random_search", checkpoint_seconds=checkpoint_seconds
-            )
-            curves["random_search"] = [line["fitness"] for line in baseline.history]
-            architectures["random search"] = baseline.architecture
-        if config.get("reference"):
-            architectures["residual cell"] = config["reference"]
-        print(f"retraining on train + validation, {config['retrain']['seeds']} seeds each ...")
-        rows = {**report.retrained(parts, config, architectures), **report.classical(parts.task)}
-        print(report.table(rows))
+    return growth
 
-    result = {
-        "architecture": found.architecture,
-        "genome": plain(found.genome),
-        "fitness": found.fitness,
-        **raw,
-        "cost": found.cost,
-        "test_accuracy": sum(rows["found"]["test_accuracy"]) / len(rows["found"]["test_accuracy"]) if rows else None,
-        "evaluations": found.evaluations,
-        "invalid": found.invalid,
-        **growth,
-        "rounds": config["rounds"],
-        **known,
-        **collapse,
-        **({} if front is None else front.result),
-        **latencies,
-        "retrained": rows,
-        "xla_compiles": found.xla_compiles,
-        "compile_seconds": found.compile_seconds,
-        "wall_seconds": found.wall_seconds,
-        "evaluator": parts.evaluator.report(),
-        **report.environment(),
-    }
-    if not processes.is_first():
-        return result
-    write(workdir / "result.json", json.dumps(result, indent=2))
+
+def _latencies(parts: Parts, found: Result, front: fronts.Found | None) -> dict:
+    """Predicted and measured latency of what was found, and what the last probabilities expect."""
+    members = [np.array(m["genome"]) for m in front.result["front"]] if front is not None else []
+    measured = latency.remeasured(parts.latency, parts.space, parts.network, [found.genome, *members])
+    own, latencies = measured[0], {"latency": measured}
+    logits = getattr(found.state.strategy, "logits", None)
+    if logits is not None:
+        probabilities = relaxed.softmax(parts.space, logits)
+        latencies["expected_latency_ms"] = float(parts.latency.model.expected_latency(probabilities))
+    print(f"  predicted {own['predicted_ms']:.4g} ms, measured {own['measured_ms']:.4g} (noise {own['noise']:.1%})")
+    return latencies
+
+
+def _draw(parts, config, found, front, curves, collapse, workdir) -> list[str]:
+    """Draws what there is to see of the search; names of the files."""
     plots.architecture(parts.space, found.genome, workdir / "architecture.png", title=found.architecture)
-    if shared:  # fitness ages with the weights: a best so far would say nothing
+    if "shared" in parts.evaluator.gives:  # fitness ages with the weights: a best so far would say nothing
         curve = "search.png"
         plots.shared_weights(found.history, workdir / curve, cells=tuple(collapse.get("skip_connections", ())))
     else:
@@ -198,9 +268,7 @@ def run(
         pictures.append("species.png")
     if front is not None:
         pictures += fronts.draw(front, parts.evaluator.cost_names, workdir, ylabel=_fitness_name(config))
-    files = ", ".join(["result.json", "history.jsonl", *pictures[:-1]])
-    print(f"{files} and {pictures[-1]} are in {report.relative(workdir)}")
-    return result
+    return pictures
 
 
 def _random(parts: Parts, config: dict) -> list[Phase]:
@@ -221,20 +289,23 @@ def phases(parts: Parts, config: dict) -> list[Phase]:
 
 def searched(parts: Parts, phases: list[Phase], config: dict, workdir: pathlib.Path, **options) -> Result:
     """The search in the workdir, from where it stands there; `options` are those of `search`."""
+    same, settings = identity(config)
     return search(
         parts.space,
         phases,
         parts.evaluator,
         seed=config["seed"],
         workdir=str(workdir),
-        config=identity(config),
+        config=same,
+        settings=settings,
         **options,
     )
 
 
-def identity(config: dict) -> dict:
-    """What makes it the same run: all but `rounds`, which may grow from one call to the next."""
-    return {k: v for k, v in config.items() if k != "rounds"}
+def identity(config: dict) -> tuple[dict, dict]:
+    """What makes it the same run, and the rest, which may differ from one call to the next (see `search`)."""
+    later = ("rounds", *LATER_KEYS)
+    return {k: v for k, v in config.items() if k not in later}, {k: config.get(k) for k in later}
 
 
 def _summary(found: Result) -> str:

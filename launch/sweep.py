@@ -22,6 +22,7 @@ from absl import app, flags
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.workdir import write
+from launch.wiring import workdir_of
 
 METRICS = ("fitness", "test_accuracy", "evaluations", "wall_seconds")
 """Of each search's result.json."""
@@ -29,7 +30,7 @@ METRICS = ("fitness", "test_accuracy", "evaluations", "wall_seconds")
 
 def main(argv: list[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    workdir = pathlib.Path(_WORKDIR.value or f"runs/sweep-{datetime.datetime.now():%Y%m%d-%H%M%S}")
+    workdir = workdir_of("launch.sweep", _WORKDIR.value, f"sweep-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     try:
         failed = run(_CONFIGS.value, _SEEDS.value, workdir, argv[1:], parallel=_PARALLEL.value, dry_run=_DRY_RUN.value)
     except InputError as error:
@@ -60,7 +61,7 @@ def run(
         while waiting or running:
             while waiting and len(running) < parallel:
                 directory, command = waiting.pop(0)
-                if (directory / "result.json").exists():
+                if _complete(directory / "result.json"):
                     print(f"{directory}: finished before")
                     continue
                 directory.mkdir(parents=True, exist_ok=True)
@@ -83,6 +84,11 @@ def run(
     write(workdir / "sweep.json", json.dumps(summary, indent=2))
     print(_table(summary))
     return failed
+
+
+def _complete(file: pathlib.Path) -> bool:
+    """Whether the search, and what comes after it, is done."""
+    return file.exists() and json.loads(file.read_text()).get("complete", False)
 
 
 def searches(configs: list[str], seeds: int, workdir: pathlib.Path, options: list[str]):

@@ -18,6 +18,7 @@ import numpy as np
 from absl import app, flags
 from scipy import stats
 
+from configs import tabulate_digits as default
 from jaxnas import check, tables
 from jaxnas.check import InputError
 from jaxnas.search import Phase, search
@@ -26,7 +27,7 @@ from jaxnas.strategies.exhaustive import distinct_genomes
 from jaxnas.types import Space
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import define_config, make, parse_flags, use_this_machine
+from launch.wiring import check_keys, define_config, make, parse_flags, use_this_machine, workdir_of
 
 # Column -> the metric of `evaluators.training`.
 COLUMNS = {
@@ -41,8 +42,9 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --config.KEY=VALUE.")
     use_this_machine()
+    workdir = workdir_of("launch.tabulate", _WORKDIR.value, "")
     try:
-        run(_CONFIG.value.to_dict(), pathlib.Path(_WORKDIR.value))
+        run(_CONFIG.value.to_dict(), workdir)
     except InputError as error:
         sys.exit(f"launch.tabulate: {error}")
     except KeyboardInterrupt:
@@ -51,6 +53,7 @@ def main(argv: list[str]) -> None:
 
 def run(config: dict, workdir: pathlib.Path) -> tables.Table:
     """The whole program; returns the table that it writes."""
+    check_keys(config, tuple(default.get_config()))
     check.integer("config.seeds", config["seeds"], least=1)
     for budget in config["budgets"]:
         check.integer("config.budgets", budget, least=1)

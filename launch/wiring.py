@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import importlib
 import inspect
-import json
 import os
 import pathlib
 import re
@@ -23,6 +22,7 @@ from ml_collections import ConfigDict, config_flags
 from jaxnas import check, costs, evaluators, networks, processes, spaces, strategies, tables, tasks
 from jaxnas.check import InputError
 from jaxnas.types import Evaluator, Space, Strategy
+from jaxnas.workdir import read_config
 from launch.latency import COST, Latency, latency_of
 
 HEARTBEAT = 30
@@ -50,17 +50,62 @@ def table_file(
 ) -> Evaluator:
     """A table evaluator from column `fitness` of a table's file, or of an embedded table by its name.
 
-    `costs` are names of its cost columns, or of training seconds: a sequence, or text separated by commas.
+    `costs` are names of its cost columns, or of training seconds: a sequence, or text separated by commas. Decisions
+    and options of the space are found in the table's by name, in whatever order each has them.
     """
     table = opened(path)
     column = table.column(fitness)
-    if space.index is None and space.name == table.space["name"]:
-        space = space_of(table)
-    values = table.by_genome(fitness) * (1 if column.higher_is_better else -1)
-    if len(values) != space.size:
-        raise InputError(f"config.evaluator.path: {path} is a table of {len(values)} genomes, not of {space.size}.")
+    rows = rows_of(table, space, f"config.evaluator.path: {path}")
+    if space.from_index is None:  # too large to enumerate: what the table knows is all there is
+        space, places = space_of(table), np.arange(len(table.rows))
+    else:
+        places = rows(jax.vmap(space.from_index)(np.arange(space.size)))
+    values = table.by_genome(fitness)[places] * (1 if column.higher_is_better else -1)
+    given = {name: values[places] for name, values in cost_columns(table, costs).items()}
     budgets = column.budgets if len(column.budgets) > 1 else ()
-    return evaluators.table(space, values, budgets=budgets, seeds=seeds, costs=cost_columns(table, costs))
+    return evaluators.table(space, values, budgets=budgets, seeds=seeds, costs=given)
+
+
+def rows_of(table: tables.Table, space: Space, where: str) -> Callable[[Any], np.ndarray]:
+    """`genomes [n, D] of the space -> [n]`, their places in the table's enumeration.
+
+    Decisions and options are matched by name (`16` and `16.0` are one), whatever order the two have them in; options
+    that the table has besides do no harm.
+
+    Raises:
+      InputError: the table is of other decisions, or lacks an option, which it names; `where` begins the message.
+    """
+    known = space_of(table)
+    others = sorted(set(space.decisions) ^ set(known.decisions))
+    if others:
+        raise InputError(
+            f"{where} is a table of decisions {', '.join(known.decisions)}, but space {space.name!r} has "
+            f"{', '.join(space.decisions)}; they differ in {', '.join(others)}."
+        )
+    order = [space.decisions.index(name) for name in known.decisions]
+    places = []
+    for name, options, i in zip(known.decisions, known.options, order, strict=True):
+        own = space.options[i]
+        lacking = [option for option in own if not any(_same(option, other) for other in options)]
+        if lacking:
+            raise InputError(
+                f"{where} has no option {lacking[0]!r} of decision {name!r}, which space {space.name!r} has; it has "
+                f"{', '.join(map(str, options))}."
+            )
+        places.append(np.array([next(j for j, other in enumerate(options) if _same(o, other)) for o in own], np.int32))
+
+    def rows(genomes) -> np.ndarray:
+        genomes = np.asarray(genomes)
+        mapped = np.stack([place[genomes[:, i]] for place, i in zip(places, order, strict=True)], 1)
+        return np.asarray(jax.vmap(known.index)(jnp.asarray(mapped)))
+
+    return rows
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two options are one: by their text, or as numbers."""
+    numbers = all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in (a, b))
+    return str(a) == str(b) or (numbers and a == b)
 
 
 def cost_columns(table: tables.Table, names: str | Sequence[str]) -> dict[str, np.ndarray]:
@@ -79,13 +124,14 @@ def cost_columns(table: tables.Table, names: str | Sequence[str]) -> dict[str, n
 
 def mean_of_known(columns: np.ndarray) -> np.ndarray:
     """`[N]` the mean of each row of `[N, S]` over what is known of it, NaN where nothing is."""
-    count = np.isfinite(columns).sum(1)
-    return np.where(count > 0, np.nansum(columns, 1) / np.maximum(count, 1), np.nan)
+    known = np.isfinite(columns)
+    count, total = known.sum(1), np.where(known, columns, 0).sum(1, dtype=np.float64)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def opened(name: str) -> tables.Table:
     """The table of a file (also the arrays that `tables.arrays` reads), or the embedded one of that name."""
-    path = pathlib.Path(name)
+    path = check.local_path("table", name)
     if not path.suffix and not path.exists():
         path = tables.embedded(name)
     return tables.load(path) if tables.is_table(path) else tables.arrays.read(path)
@@ -93,13 +139,15 @@ def opened(name: str) -> tables.Table:
 
 def looked_up(space: Space, path: str, metric: str, genomes) -> np.ndarray:
     """`[n]` what a table says of `genomes` `[n, D]`: the mean over trainings of the largest budget, NaN for unknown."""
-    if space.index is None:
-        raise InputError(f"table: space {space.name!r} has no index to look genomes up by.")
-    column = opened(path).by_genome(metric)
-    if len(column) != space.size:
-        raise InputError(f"table: {path} is a table of {len(column)} genomes, not of {space.size}.")
-    found = column[np.asarray(jax.vmap(space.index)(jnp.asarray(genomes))), :, -1]
-    return mean_of_known(found)
+    table = opened(path)
+    rows = rows_of(table, space, f"table: {path}")(genomes)
+    values = np.append(mean_of_known(table.by_genome(metric)[:, :, -1]), np.nan)  # the last for genomes without a row
+    return values[np.minimum(rows, len(values) - 1)]
+
+
+def higher_is_better(path: str, metric: str) -> bool:
+    """Of a column of a table's file."""
+    return opened(path).column(metric).higher_is_better
 
 
 def known_of(space: Space, config: Mapping[str, Any], genome) -> dict[str, dict[str, float]]:
@@ -111,8 +159,18 @@ def known_of(space: Space, config: Mapping[str, Any], genome) -> dict[str, dict[
 
 
 def space_of(table: tables.Table) -> Space:
-    """The space whose genomes the table knows."""
-    return make("space", {**table.space, **({} if table.codes is None else {"codes": table.codes})})
+    """The space whose genomes the table knows.
+
+    Raises:
+      InputError: the table has not as many rows as that space has genomes.
+    """
+    space = make("space", {**table.space, **({} if table.codes is None else {"codes": table.codes})})
+    genomes = space.size if table.codes is None else len(table.codes)
+    if len(table.rows) != genomes:
+        raise InputError(
+            f"table {table.name!r}: {len(table.rows)} rows for the {genomes} genomes of space {space.name!r}."
+        )
+    return space
 
 
 def by_fitness(
@@ -197,6 +255,24 @@ KNOWN: dict[str, dict[str, Callable]] = {
 }
 
 
+SEARCH_KEYS = ("space", "strategy", "evaluator", "seed", "rounds")
+"""What the config of a search must have."""
+PART_KEYS = ("network", "task", "warm_up", "early_stopping", "cost", "objective", "fine_tune")
+"""What else its parts are made of."""
+LATER_KEYS = ("retrain", "random_search", "reference", "residual", "table", "reference_point")
+"""What comes after a search, or is said of it: the run is the same whatever these are."""
+
+
+def check_keys(config: Mapping[str, Any], required: Sequence[str], optional: Sequence[str] = ()) -> None:
+    """Raises `InputError` for a key that the config lacks, or that nothing reads, with the nearest."""
+    for key in config:
+        check.one_of("config", key, (*required, *optional))
+    for key in required:
+        if config.get(key) is None:
+            raise InputError(f"config.{key}: expected a value, the config has none.")
+    check.seed("config.seed", config.get("seed"))
+
+
 def build(
     config: Mapping[str, Any], workdir: pathlib.Path | None = None, devices: Sequence[Any] | None = None
 ) -> Parts:
@@ -212,9 +288,10 @@ def build(
       InputError: an unknown name or argument, with the nearest known one; limits or a target that nobody in the
         evaluator's table meets.
     """
-    for kind in ("space", "strategy", "evaluator"):
-        if not config.get(kind):
-            raise InputError(f"config.{kind}: expected a dict with a name, got {config.get(kind)!r}.")
+    for kind in ("space", "strategy", "evaluator", *PART_KEYS):
+        given = config.get(kind)
+        if (not given and kind in ("space", "strategy", "evaluator")) or not isinstance(given or {}, Mapping):
+            raise InputError(f"config.{kind}: expected a dict with a name, got {given!r}.")
     task = make("task", config["task"]) if config.get("task") else None
     space = make("space", config["space"], **ends_of(task))
     network = None
@@ -289,6 +366,38 @@ def make_strategy(
     return strategy
 
 
+def only_random(arguments: Mapping[str, Any], evaluations: int) -> str:
+    """A sentence where so few evaluations are all of a strategy's random start; empty where it has begun to search."""
+    factory = KNOWN["strategy"].get(arguments.get("name"))
+    if factory is None or arguments["name"] in RANDOM:
+        return ""
+    defaults = {name: p.default for name, p in inspect.signature(factory).parameters.items()}
+    given = {name: arguments.get(name, defaults[name]) for name in START if name in defaults}
+    start = max((n for n in given.values() if isinstance(n, int)), default=0)
+    if evaluations > start:
+        return ""
+    name = next(name for name, n in given.items() if n == start)
+    return (
+        f"{arguments['name']} begins with {start} random architectures ({name}): of {evaluations} evaluations all are, "
+        "which is random search under another name"
+    )
+
+
+START = ("population_size", "initial", "proposals")
+"""Arguments of strategies that say how many architectures are drawn before the first that learned from any."""
+RANDOM = (
+    "random_search",
+    "exhaustive",
+    "fair_paths",
+    "hyperband",
+    "successive_halving",
+    "darts",
+    "gdas",
+    "binary_gates",
+)
+"""Strategies of which that is no news, or that begin otherwise."""
+
+
 def make(kind: str, arguments: Mapping[str, Any], **wired) -> Any:
     """Calls the factory `arguments["name"]` with the other arguments, and with those of `wired` that it takes.
 
@@ -341,10 +450,14 @@ def define_workdir_config(argv: list[str]):
     early.add_argument("--workdir", "-workdir", default=".")
     early.add_argument("--config", "-config")
     given = early.parse_known_args(argv[1:])[0]
-    path = pathlib.Path(given.workdir) / "config.json"
-    if given.config or not path.is_file():
-        return define_config(None, about)
-    return config_flags.DEFINE_config_dict("config", ConfigDict(json.loads(path.read_text())), about, lock_config=True)
+    try:
+        path = check.local_path("workdir", given.workdir) / "config.json"
+        if given.config or not path.is_file():
+            return define_config(None, about)
+        saved = read_config(path)
+    except InputError as error:
+        sys.exit(f"launch.{pathlib.Path(argv[0]).stem}: {error}")
+    return config_flags.DEFINE_config_dict("config", ConfigDict(saved), about, lock_config=True)
 
 
 def define_config(default: str | None, about: str = "Configuration file."):
@@ -363,6 +476,8 @@ def parse_flags(argv: list[str]) -> list[str]:
 def _keys_in_words(argv: list[str]):
     try:
         yield
+    except InputError as error:  # of the config itself
+        sys.exit(f"launch.{pathlib.Path(argv[0]).stem}: {error}")
     except (AttributeError, KeyError) as error:  # with the nearest key in its message, by ml_collections
         message = re.sub(r"\\n|\n", " ", str(error.args[0])).replace("\\", "").strip("\"'")
         message += "" if "'" in message else "'"
@@ -377,6 +492,14 @@ class Processes(NamedTuple):
     count: int | None
     index: int | None
     connect_seconds: int
+
+
+def workdir_of(program: str, given: str | None, name: str) -> pathlib.Path:
+    """The folder that `--workdir` names, by default `runs/NAME`; ends the program where it cannot be one."""
+    try:
+        return check.local_path("workdir", given or f"runs/{name}")
+    except InputError as error:
+        sys.exit(f"{program}: {error}")
 
 
 def define_processes() -> Callable[[], Processes]:

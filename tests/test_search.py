@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxnas.check import InputError
 from jaxnas.checkpoint import CheckpointError
 from jaxnas.evaluators import direct, table
 from jaxnas.search import Phase, search, search_many, search_scan
@@ -233,3 +234,34 @@ def test_feedback_of_the_wrong_shape_is_named():
     wrong = EVALUATOR._replace(evaluate=lambda key, s, p: (scored(jnp.zeros((2, 1))), s))
     with pytest.raises(ValueError, match=r"expected fitness of shape \(2,\), got \(2, 1\)"):
         search(SPACE, EVOLUTION, wrong, rounds=1, progress=False)
+
+
+@pytest.mark.parametrize("name", ["valid", "id", "fitness", "cost", "seconds", "architecture"])
+@pytest.mark.parametrize("jittable", [True, False])
+def test_a_metric_may_not_have_the_name_of_a_field_of_the_history(name, jittable):
+    evaluator = direct(lambda key, genome: (1.0, {name: 0.0}), jittable=jittable)
+    with pytest.raises(InputError, match=f"evaluator 'direct': a metric cannot be called '{name}'"):
+        search(SPACE, random_search(SPACE), evaluator, rounds=1, progress=False)
+
+
+@pytest.mark.parametrize("seed", [1.5, "0", None, 2**63, -1, True])
+def test_what_is_no_seed_is_refused(seed):
+    with pytest.raises(InputError, match="seed: expected "):
+        search(SPACE, random_search(SPACE), EVALUATOR, rounds=1, seed=seed)
+
+
+def test_settings_may_change_from_call_to_call_and_are_kept(tmp_path):
+    first = run(5, workdir=tmp_path, config={"size": 8}, settings={"rounds": 5, "retrain": {"steps": 1}})
+    again = run(5, workdir=tmp_path, config={"size": 8}, settings={"rounds": 5, "retrain": {"steps": 2}})
+    assert without_times(first.history) == without_times(again.history)
+    assert json.loads((tmp_path / "config.json").read_text()) == {"size": 8, "rounds": 5, "retrain": {"steps": 2}}
+    with pytest.raises(InputError, match="size: 8 there, 9 given"):
+        run(5, workdir=tmp_path, config={"size": 9}, settings={"retrain": {}})
+
+
+def test_paths_know_the_home_directory_and_addresses_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run(2, workdir="~/here")
+    assert (tmp_path / "here" / "history.jsonl").exists()
+    with pytest.raises(InputError, match="workdir: expected a path on a file system, got 'gs://bucket/run'; mount"):
+        run(2, workdir="gs://bucket/run")

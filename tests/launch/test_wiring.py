@@ -3,9 +3,24 @@ import numpy as np
 import pytest
 
 from configs import nasbench201, quickstart, spos
+from jaxnas import tables
+from jaxnas.check import InputError
 from jaxnas.spaces import categorical
 from jaxnas.spaces import nasbench201 as nb201
-from launch.wiring import build, known_of, looked_up, make, opened
+from launch.wiring import (
+    LATER_KEYS,
+    PART_KEYS,
+    SEARCH_KEYS,
+    build,
+    check_keys,
+    known_of,
+    looked_up,
+    make,
+    mean_of_known,
+    only_random,
+    opened,
+    table_file,
+)
 
 
 @pytest.fixture
@@ -83,8 +98,74 @@ def test_a_table_knows_the_mean_of_an_architecture_after_the_largest_budget():
 
 def test_a_table_of_another_space_is_refused():
     mine = my_space()
-    with pytest.raises(ValueError, match="nasbench201_digits is a table of 15625 genomes, not of 6"):
+    with pytest.raises(
+        ValueError, match="a table of decisions 0->1, .* but space 'mine' has a, b"
+    ):
         looked_up(mine, "nasbench201_digits", "validation_loss", mine.from_index(np.arange(2)))
+
+
+@pytest.fixture
+def widths(tmp_path):
+    """A user's CSV, imported: its decisions in another order than a config has them, which sorts its keys."""
+    (tmp_path / "t.csv").write_text("width,depth,acc\n16,2,70\n16,4,71\n32,2,80\n32,4,81\n64,2,90\n64,4,60\n")
+    tables.save(tables.csv_file.read(tmp_path / "t.csv", metrics=["acc"]), tmp_path / "t.npz")
+    return str(tmp_path / "t.npz")
+
+
+@pytest.mark.parametrize("kind", [float, int, str])
+def test_a_table_finds_decisions_and_options_by_name(widths, kind):
+    space = categorical({"depth": [4, 2], "width": [kind(w) for w in (64, 32)]})
+    evaluator = table_file(space, widths, "acc")
+    order = [space.to_string(space.from_index(i)) for i in range(4)]
+    assert order[0] == f"depth=4,width={kind(64)}"
+    np.testing.assert_array_equal(evaluator.known().fitness, [60, 81, 90, 80])
+    np.testing.assert_array_equal(looked_up(space, widths, "acc", space.from_index(np.arange(4))), [60, 81, 90, 80])
+
+
+@pytest.mark.parametrize(
+    ("decisions", "message"),
+    [
+        ({"width": [16, 32, 64], "layers": [2, 4]}, "is a table of decisions width, depth, .* differ in depth, layers"),
+        ({"width": [16, 32, 128], "depth": [2, 4]}, "has no option 128 of decision 'width', .* it has 16, 32, 64"),
+        ({"width": [16, 64]}, "they differ in depth"),
+    ],
+)
+def test_a_table_of_other_decisions_is_refused_whatever_its_size(widths, decisions, message):
+    space = categorical(decisions)
+    for look in (
+        lambda: table_file(space, widths, "acc"),
+        lambda: looked_up(space, widths, "acc", space.from_index(np.arange(2))),
+        lambda: known_of(space, {"table": {"path": widths, "metric": "acc"}}, space.from_index(0)),
+    ):
+        with pytest.raises(InputError, match=message):
+            look()
+
+
+def test_the_mean_is_over_seeds_that_are_there():
+    np.testing.assert_array_equal(mean_of_known(np.float32([[93, np.nan], [1, 3]])), [93, 2])
+    assert np.isnan(mean_of_known(np.float32([[np.nan, np.nan]])))
+
+
+def test_too_few_evaluations_are_random_search_under_another_name():
+    evolution = {"name": "regularized_evolution", "population_size": 50, "tournament_size": 10}
+    assert "begins with 50 random architectures (population_size): of 20" in only_random(evolution, 20)
+    assert "(initial)" in only_random({"name": "bananas"}, 30) and not only_random({"name": "bananas"}, 31)
+    assert not only_random(evolution, 51) and not only_random({"name": "random_search"}, 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"stratgy": 1}, "config: unknown 'stratgy'. Did you mean 'strategy'"),
+        ({"rounds": None}, "config.rounds: expected a value, the config has none"),
+        ({"seed": 1.5}, "config.seed: expected an integer, got 1.5"),
+        ({"seed": 2**63}, "config.seed: expected at most 4294967295"),
+    ],
+)
+def test_keys_that_nothing_reads_or_that_are_missing_are_refused(config, message):
+    whole = {**quickstart.get_config().to_dict(), **config}
+    with pytest.raises(InputError, match=message):
+        check_keys(whole, SEARCH_KEYS, (*PART_KEYS, *LATER_KEYS))
 
 
 def test_early_stopping_wraps_a_strategy_and_a_window_of_0_does_not():
