@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import difflib
 import importlib
 import inspect
 import os
@@ -16,7 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from jaxnas import check, costs, evaluators, networks, processes, spaces, strategies, tables, tasks
@@ -467,9 +468,21 @@ def define_config(default: str | None, about: str = "Configuration file."):
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parses absl flags; a `--config.KEY` that the config does not have is answered without a traceback."""
+    """Parses absl flags; what is wrong with a config, or a `--config.KEY` that it lacks, is answered in words."""
     with _keys_in_words(argv):
-        return app.parse_flags_with_usage(argv)
+        early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        early.add_argument("--config", "-config", default="")
+        given = early.parse_known_args(argv[1:])[0].config
+        file = pathlib.Path(given.partition(":")[0])
+        if given and not file.is_file():
+            beside = sorted(map(str, file.parent.glob("[!_]*.py"))) if file.parent.is_dir() else []
+            near = difflib.get_close_matches(str(file), beside, n=1)
+            raise InputError(f"config: no file {file}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        try:
+            return flags.FLAGS(argv)
+        except flags.Error as error:  # has the traceback in its text of what `get_config` refused
+            refused = re.findall(rf"{InputError.__module__}.{InputError.__name__}: (.*)", str(error))
+            raise InputError(f"config, {given}: {refused[-1]}" if refused else str(error)) from error
 
 
 @contextlib.contextmanager

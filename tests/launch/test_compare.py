@@ -94,6 +94,26 @@ def test_what_needs_several_budgets_is_left_out_where_there_is_one(file, tmp_pat
     assert "hyperband: left out, it needs several budgets and column 'once' has one" in capsys.readouterr().out
 
 
+def test_a_hidden_metric_is_the_mean_of_the_seeds_that_are_there(tmp_path):
+    test = np.full((4, 2, 1), 93.0)
+    test[:, 1] = np.nan
+    columns = {"seen": tables.Column(np.arange(4.0)[:, None, None]), "hidden": tables.Column(test, seeds=(0, 1))}
+    space = {"name": "categorical", "decisions": {"a": [0, 1], "b": [0, 1]}}
+    tables.save(tables.Table("t", space, np.arange(4), columns), tmp_path / "t.npz")
+    chosen = config(tmp_path / "t.npz", metric="seen", test_metric="hidden", strategies="random_search")
+    found = compare.run(chosen, tmp_path / "run")
+    assert found["strategies"]["random_search"]["test"]["40"] == {"mean": 93.0, "stderr": 0.0}
+
+
+def test_what_is_left_of_a_strategy_is_its_random_start_is_said(file, tmp_path, capsys):
+    chosen = config(file, strategies="random_search,regularized_evolution(population_size=40)")
+    found = compare.run(chosen, tmp_path)["strategies"]
+    said = capsys.readouterr().out
+    assert "(81 of 81 genomes" in said  # of each, whatever the number of budgets
+    note = found["regularized_evolution(population_size=40)"]["note"]
+    assert "random search under another name" in note and note in said and "note" not in found["random_search"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -105,6 +125,7 @@ def test_what_needs_several_budgets_is_left_out_where_there_is_one(file, tmp_pat
         ({"strategies": "random_search;mcts"}, "expected names separated by commas"),
         ({"strategies": "mcts,mcts"}, "mcts is there twice"),
         ({"strategies": "mcts(explore=1)"}, "unknown 'explore'"),
+        ({"evaluatons": 3}, "config: unknown 'evaluatons'. Did you mean 'evaluations'"),
         ({"seeds": 1}, "config.seeds: expected at least 2, got 1"),
         ({"noise": "median"}, "config.noise: unknown 'median'"),
         ({"published": "nats/x/y"}, "config.published: unknown 'nats/x/y'"),

@@ -1,7 +1,9 @@
 import json
 
+import numpy as np
 import pytest
 
+from jaxnas import tables
 from launch import correlate, search
 
 CONFIG = {
@@ -54,3 +56,15 @@ def test_too_many_and_too_few_architectures_are_refused(done):
 def test_a_table_needs_a_column(done):
     with pytest.raises(ValueError, match="metric: expected a column of --table"):
         correlate.run(CONFIG, done[0], architectures=3, table="nasbench201_digits")
+
+
+def test_a_fitness_made_of_a_column_of_which_less_is_better_ranks_as_it_does(tmp_path):
+    space = {"name": "categorical", "decisions": {"a": [0, 1, 2], "b": [0, 1, 2]}}
+    column = tables.Column(np.arange(9.0)[:, None, None], higher_is_better=False)
+    tables.save(tables.Table("t", space, np.arange(9), {"loss": column}), tmp_path / "t.npz")
+    evaluator = {"name": "table", "path": str(tmp_path / "t.npz"), "fitness": "loss"}
+    config = {"seed": 0, "rounds": 2, "space": space, "strategy": {"name": "random_search"}, "evaluator": evaluator}
+    search.run(config, tmp_path / "run")
+    options = {"architectures": 8, "table": str(tmp_path / "t.npz"), "metric": "loss"}
+    result = correlate.run(config, tmp_path / "run", **options)
+    assert result["correlation"]["spearman"]["value"] == 1 and not result["truth_higher_is_better"]

@@ -98,9 +98,7 @@ def test_a_table_knows_the_mean_of_an_architecture_after_the_largest_budget():
 
 def test_a_table_of_another_space_is_refused():
     mine = my_space()
-    with pytest.raises(
-        ValueError, match="a table of decisions 0->1, .* but space 'mine' has a, b"
-    ):
+    with pytest.raises(ValueError, match="a table of decisions 0->1, .* but space 'mine' has a, b"):
         looked_up(mine, "nasbench201_digits", "validation_loss", mine.from_index(np.arange(2)))
 
 

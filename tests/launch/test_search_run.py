@@ -1,0 +1,121 @@
+"""What `launch.search` does around a search: what it refuses, and what is kept when a later step fails."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas import evaluators, tasks
+from jaxnas.check import InputError
+from launch import report, search
+
+TRAINED = {
+    "seed": 0,
+    "rounds": 2,
+    "space": {"name": "test_tabulate:my_space"},
+    "task": {"name": f"{__name__}:waves"},
+    "network": {"name": "test_tabulate:MyNetwork"},
+    "strategy": {"name": "random_search", "budget": 2, "proposals": 2},
+    "evaluator": {"name": "training", "batch_size": 8},
+    "retrain": {"steps": 3, "seeds": 1},
+}
+
+
+def absolute_error(outputs, y):
+    return -jnp.abs(outputs - y).mean(-1)
+
+
+def waves() -> tasks.Task:
+    """Targets that are no classes, and a metric of one's own."""
+    x = np.random.default_rng(0).normal(size=(60, 8, 8, 1)).astype("float32")
+    y = np.sin(x).mean((1, 2))
+    splits = {"train": (x[:40], y[:40]), "validation": (x[40:50], y[40:50]), "test": (x[50:], y[50:])}
+    return tasks.arrays(
+        splits, loss=lambda outputs, y: jnp.square(outputs - y).mean(-1), metric=absolute_error, outputs=1
+    )
+
+
+def on_a_table(fitness, **changes):
+    return {
+        "seed": 0,
+        "rounds": 3,
+        "space": {"name": "categorical", "decisions": {"a": [1, 2, 3], "b": [1, 2]}},
+        "strategy": {"name": "random_search"},
+        "evaluator": {"name": f"{__name__}:{fitness}"},
+        **changes,
+    }
+
+
+def failing() -> evaluators.direct:
+    return evaluators.direct(lambda key, genome: float("nan"), jittable=False)
+
+
+def first_decision():
+    return evaluators.direct(lambda key, genome: genome[0].astype(jnp.float32))
+
+
+def test_a_metric_of_ones_own_is_printed_as_what_it_is(tmp_path, capsys):
+    result = search.run(TRAINED, tmp_path)
+    said = capsys.readouterr().out
+    assert "test absolute error" in said and "%" not in said and "SVM" not in said
+    row = result["retrained"]["found"]
+    assert row["test_absolute_error"][0] < 0 and "test_accuracy" not in row and result["test_accuracy"] is None
+    assert json.loads((tmp_path / "result.json").read_text()) == json.loads(json.dumps(result)) and result["complete"]
+
+
+def test_accuracy_is_printed_in_percent():
+    rows = {"found": {"test_accuracy": [0.5, 1.0], "test_loss": [1.0, 1.0]}}
+    assert "test accuracy" in report.table(rows) and "75.00 ± 25.00 %" in report.table(rows)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"retrain": {"steps": 3, "seeds": 1, "lerning_rate": 1.0}}, "config.retrain: unknown 'lerning_rate'. Did you"),
+        ({"retrain": {"seeds": 1}}, "config.retrain.steps: expected an integer, got None"),
+        ({"retrain": {"steps": 3, "seeds": 1, "network": {"chanels": 3}}}, "argument of .* unknown 'chanels'"),
+        ({"retrain": {"steps": 3, "seeds": 1, "drop_path": 0.5}}, "it has no paths to drop"),
+        ({"reference": "layer=no"}, "config.reference: "),
+        ({"rounds": 0}, "config.rounds: expected at least 1, got 0"),
+        ({"retrian": {}}, "config: unknown 'retrian'. Did you mean 'retrain'"),
+        ({"task": [1]}, r"config.task: expected a dict with a name, got \[1\]"),
+    ],
+)
+def test_what_comes_after_a_search_is_refused_before_it(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        search.run({**TRAINED, **changes}, tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+
+
+def test_what_comes_after_a_search_is_no_part_of_the_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(report, "retrained", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        search.run(TRAINED, tmp_path)
+    assert "the same command repeats what comes after it" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "result.json").read_text())
+    assert kept["architecture"] and not kept["complete"]
+    history = (tmp_path / "history.jsonl").read_bytes()
+    monkeypatch.undo()
+    again = search.run({**TRAINED, "retrain": {"steps": 4, "seeds": 1}}, tmp_path)
+    assert again["complete"] and again["architecture"] == kept["architecture"]
+    assert (tmp_path / "history.jsonl").read_bytes() == history
+
+
+def test_a_search_in_which_nothing_succeeds_fails(tmp_path):
+    with pytest.raises(InputError, match=r"none of the 3 evaluations succeeded, .* They are in .*history.jsonl"):
+        search.run(on_a_table("failing"), tmp_path)
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 3 and not (tmp_path / "result.json").exists()
+
+
+def test_a_search_that_never_left_its_random_start_says_so(tmp_path, capsys):
+    evolution = {"name": "regularized_evolution", "population_size": 6, "tournament_size": 2}
+    search.run(on_a_table("first_decision", strategy=evolution), tmp_path)
+    assert "begins with 6 random architectures (population_size): of 3" in capsys.readouterr().out
+
+
+def test_yardsticks_that_would_take_hours_are_left_out():
+    wide = tasks.digits(augment=False)._replace(prepare=lambda x: jnp.repeat(x, 400, -1))
+    assert list(report.classical(wide)) == ["nearest neighbour"]
+    assert set(report.classical(tasks.digits())) == {"nearest neighbour", "SVM (RBF)"}
+    assert report.classical(waves()) == {}
