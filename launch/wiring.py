@@ -115,7 +115,10 @@ def cost_columns(table: tables.Table, names: str | Sequence[str]) -> dict[str, n
     Raises:
       InputError: a column that is none of costs or seconds, listing those.
     """
-    names = [name for name in names.split(",") if name] if isinstance(names, str) else list(names)
+    if isinstance(names, str):
+        names = [name for name in names.split(",") if name]
+    if not isinstance(names, (list, tuple)):
+        raise InputError(f"table {table.name!r}, costs: expected names of columns, got {names!r}.")
     known = [name for name, column in table.columns.items() if column.kind != "metric"]
     for name in names:
         check.one_of(f"table {table.name!r}, costs", name, known)
@@ -406,7 +409,9 @@ def make(kind: str, arguments: Mapping[str, Any], **wired) -> Any:
     """
     arguments = dict(arguments)
     name = arguments.pop("name", None)
-    factory = _imported(f"{kind}.name", name) if ":" in str(name) else KNOWN[kind].get(name)
+    if not isinstance(name, str):
+        raise InputError(f"config.{kind}.name: expected a name, got {name!r}.")
+    factory = _imported(f"{kind}.name", name) if ":" in name else KNOWN[kind].get(name)
     if factory is None:
         check.one_of(f"config.{kind}.name", name, KNOWN[kind])
     parameters = inspect.signature(factory).parameters

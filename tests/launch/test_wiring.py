@@ -1,3 +1,6 @@
+import ast
+import pathlib
+
 import jax
 import numpy as np
 import pytest
@@ -7,12 +10,14 @@ from jaxnas import tables
 from jaxnas.check import InputError
 from jaxnas.spaces import categorical
 from jaxnas.spaces import nasbench201 as nb201
+from launch import wiring
 from launch.wiring import (
     LATER_KEYS,
     PART_KEYS,
     SEARCH_KEYS,
     build,
     check_keys,
+    ending_together,
     known_of,
     looked_up,
     make,
@@ -184,3 +189,17 @@ def test_text_of_the_form_module_name_stands_for_what_has_that_name():
     assert strategy.name == "bananas" and params.genomes.shape == (500, 6)
     with pytest.raises(ValueError, match=r"config.strategy.features: 'jaxnas.spaces:paths' cannot be imported"):
         make("strategy", {"name": "bananas", "features": "jaxnas.spaces:paths"}, space=nb201())
+
+
+def test_what_a_user_can_mend_is_one_line_and_a_fault_keeps_its_traceback():
+    with pytest.raises(SystemExit, match="launch.x: rounds: expected 1"), ending_together("launch.x"):
+        raise InputError("rounds: expected 1")
+    with pytest.raises(ValueError, match="shapes"), ending_together("launch.x"):
+        raise ValueError("shapes")
+
+
+def test_no_program_takes_a_fault_for_what_a_user_can_mend():
+    for path in pathlib.Path(wiring.__file__).parent.glob("*.py"):
+        mains = [n for n in ast.walk(ast.parse(path.read_text())) if getattr(n, "name", "") == "main"]
+        caught = {ast.unparse(n.type) for main in mains for n in ast.walk(main) if isinstance(n, ast.ExceptHandler)}
+        assert not caught & {"ValueError", "Exception"}, path

@@ -1,0 +1,87 @@
+"""Configs with any value anywhere are built, or refused in words before anything runs."""
+
+import copy
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from configs import darts, hwnasbench, nasbench201, neat, quickstart, spos
+from jaxnas.check import InputError
+from launch.wiring import LATER_KEYS, PART_KEYS, SEARCH_KEYS, build, check_keys
+
+CONFIGS = {
+    "quickstart": quickstart.get_config(),
+    "darts": darts.get_config("small"),
+    "spos": spos.get_config("small"),
+    "nasbench201": nasbench201.get_config(),
+    "hwnasbench": hwnasbench.get_config("small"),
+    "neat": neat.get_config(),
+    "digits by neat": neat.get_config("digits"),
+}
+VALUES = st.one_of(
+    *(
+        st.none(),
+        st.booleans(),
+        st.integers(-3, 70),
+        st.sampled_from([2**40, -(2**70)]),
+        st.floats(),
+        st.text(max_size=5),
+    ),
+    *(st.lists(st.integers(0, 3), max_size=3), st.dictionaries(st.text(max_size=4), st.integers(), max_size=2)),
+    st.sampled_from(
+        ["xor", "digits", "table", "direct", "darts", "neat", "nsga2", "mobilenet", "os:getcwd", "a:b", "mean"]
+    ),
+)
+
+
+def places(config, path=()):
+    """The paths of all dicts and of what is in them."""
+    yield path
+    if isinstance(config, dict):
+        for key, value in config.items():
+            yield from places(value, (*path, key))
+
+
+@st.composite
+def configs(draw):
+    config = copy.deepcopy(CONFIGS[draw(st.sampled_from(sorted(CONFIGS)))].to_dict())
+    for _ in range(draw(st.integers(1, 2))):
+        path = draw(st.sampled_from([p for p in places(config) if p]))
+        inside = config
+        for key in path[:-1]:
+            inside = inside[key] if isinstance(inside, dict) else {}
+        if not isinstance(inside, dict):
+            continue
+        match draw(st.sampled_from(["change", "delete", "add"])):
+            case "change":
+                inside[path[-1]] = draw(VALUES)
+            case "delete":
+                inside.pop(path[-1], None)
+            case "add":
+                inside[draw(st.text("abcdefgh_", min_size=1, max_size=6))] = draw(VALUES)
+    return config
+
+
+def built_or_refused(config):
+    try:
+        check_keys(config, SEARCH_KEYS, (*PART_KEYS, *LATER_KEYS))
+        build(config)
+    except InputError as error:
+        assert str(error)
+
+
+options = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+
+
+@settings(max_examples=25, **options)
+@given(configs())
+def test_some_configs_are_built_or_refused_in_words(config):
+    built_or_refused(config)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, **options)
+@given(configs())
+def test_a_thousand_configs_are_built_or_refused_in_words(config):
+    built_or_refused(config)
