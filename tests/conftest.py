@@ -9,10 +9,21 @@ import pathlib
 import jax
 import pytest
 
+from tests.support.costs import Costs
+
 if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):  # the programs that tests start inherit it
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=2"
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     jax.config.update("jax_num_cpu_devices", 8)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--costs", help="Folder for where the seconds go; see tests/support/costs.py.")
+
+
+def pytest_configure(config):
+    if config.getoption("--costs") and (os.environ.get("PYTEST_XDIST_WORKER") or not config.getoption("-n")):
+        config.pluginmanager.register(Costs(config.getoption("--costs")))
 
 
 @pytest.fixture(scope="session")
