@@ -35,7 +35,7 @@ def finite_difference(shared, state, weights, gates, examples):
     (along,) = pull(shared.mean(slope))
     size = 0.01 / jnp.maximum(jnp.linalg.norm(along), 1e-12)
     at = lambda sign: jax.grad(loss, 1)(state.params + sign * size * along, weights, upcoming)
-    ends = jax.lax.map(at, jnp.array([1.0, -1.0]))  # one after the other: compiled once
+    ends = jax.lax.map(at, jnp.array([1.0, -1.0], state.params.dtype))  # one after the other: compiled once
     return shared.mean((value, direct + (ends[0] - ends[1]) / (2 * size)))
 
 

@@ -49,6 +49,6 @@ def largest_eigenvalue(
 
     start = jax.random.normal(key, (n,), x.dtype)
     carry = jnp.zeros((K, n), x.dtype), start / jnp.linalg.norm(start)
-    projected = jax.lax.scan(body, carry, jnp.arange(K))[1]  # row k: H v_k along v_0 ... v_k
+    projected = jax.lax.scan(body, carry, jnp.arange(K, dtype=jnp.int32))[1]  # row k: H v_k along v_0 ... v_k
     lower = jnp.tril(projected)
     return jnp.linalg.eigvalsh(lower + jnp.tril(projected, -1).T)[-1]

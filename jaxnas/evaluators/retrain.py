@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.evaluators.trainer import Recipe, trainer
 from jaxnas.evaluators.training import fits, over_networks
 from jaxnas.tasks.task import Task
@@ -42,9 +43,13 @@ def retrain(
 
     Returns:
       "test_loss" and "test_accuracy", `[G, S]` each, and "parameters" `[G]`.
+
+    Raises:
+      InputError: as `training`; a number out of its range; or no genomes.
     """
     check.integer("steps", steps, least=1)
     check.integer("seeds", seeds, least=1)
+    check.seed("seed", seed)
     final = task.with_validation()
     recipe = Recipe.of(**recipe)
     parts = trainer(network, final, recipe)
@@ -57,10 +62,12 @@ def retrain(
         return {"test_loss": loss, "test_accuracy": accuracy}
 
     G, S = len(genomes), seeds
+    if G == 0:
+        raise InputError("genomes: expected at least one, got none.")
     # As many as devices share evenly, which then need not wait for each other (see `population`).
     extra = -(G * S) % len(jax.devices() if devices is None else devices)
-    active = jnp.arange(G * S + extra) < G * S
-    training = jnp.minimum(jnp.arange(G * S + extra), G * S - 1)
+    training = np.minimum(np.arange(G * S + extra, dtype=np.int32), G * S - 1)
+    active = jnp.arange(G * S + extra, dtype=jnp.int32) < G * S
     keys = jax.random.split(jax.random.key(seed), G * S)[training]
     members = jax.tree.map(lambda *leaves: jnp.stack(leaves)[training // S], *genomes)
     population = over_networks(member, plan=plan, devices=devices)

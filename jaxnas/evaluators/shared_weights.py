@@ -98,7 +98,7 @@ def shared_weights(
         return parallel.share(drawn(training, state, 0, state.steps))
 
     def progress(state):
-        return jnp.minimum(state.steps / steps, 1)
+        return jnp.minimum(jnp.float32(state.steps) / jnp.float32(steps), 1)
 
     def loss(params, state, choices, examples):
         drop_key = jax.random.fold_in(key_for(state, 2), state.steps)

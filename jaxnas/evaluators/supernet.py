@@ -14,7 +14,7 @@ from jaxnas.evaluators.architecture_gradient import ORDERS
 from jaxnas.evaluators.curvature import largest_eigenvalue
 from jaxnas.evaluators.data_parallel import AXIS, data_parallel
 from jaxnas.evaluators.shared_weights import shared_weights
-from jaxnas.evaluators.trainer import Recipe
+from jaxnas.evaluators.trainer import Recipe, loss_dtype
 from jaxnas.evaluators.training import fits
 from jaxnas.networks.extract import extract
 from jaxnas.networks.norm import MOMENTUM, synchronized
@@ -164,7 +164,7 @@ def supernet(
             metrics["skip_connections"] = jax.vmap(count_skips)(proposal.genome)[:, :, 0]
         feedback = Feedback(
             fitness=value,
-            cost=jnp.zeros((*value.shape, 0)),
+            cost=jnp.zeros((*value.shape, 0), jnp.float32),
             valid=jnp.isfinite(value),
             gradient=gradient,
             curvature=bent if curvature else None,
@@ -191,7 +191,7 @@ def supernet(
 
 
 def _nan(state):
-    return jnp.full((), jnp.nan, state.params.dtype)
+    return jnp.full((), jnp.nan, loss_dtype(state.params))
 
 
 def _alone(space, task, shared, examples, recalibrate):
@@ -211,7 +211,7 @@ def _alone(space, task, shared, examples, recalibrate):
             return jax.tree.map(jnp.add, total, stats), None
 
         # From averages of zero, one batch leaves its own statistics times what a running average takes of it.
-        total = jax.lax.scan(body, zeros, jnp.arange(recalibrate))[0]
+        total = jax.lax.scan(body, zeros, jnp.arange(recalibrate, dtype=jnp.int32))[0]
         return jax.tree.map(lambda leaf: leaf / (recalibrate * (1 - MOMENTUM)), total)
 
     def score(state, genome, key):
@@ -219,7 +219,7 @@ def _alone(space, task, shared, examples, recalibrate):
         variables = shared.variables(state.replace(stats=statistics(state, decisions)))
         split = task.validation
         if examples is not None:
-            chosen = jax.random.permutation(key, len(split.x))[:examples]
+            chosen = jax.random.permutation(key, jnp.arange(split.size, dtype=jnp.int32))[:examples]
             split = jax.tree.map(lambda a: a[chosen], split)
         return shared.trainer.score(variables, decisions, split)
 

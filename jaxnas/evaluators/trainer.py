@@ -7,13 +7,14 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.tasks.augment import chain, cutout
-from jaxnas.tasks.task import Split, Task, cross_entropy
+from jaxnas.tasks.task import Split, Task, by_example, cross_entropy, single
 
 
 class Recipe(NamedTuple):
@@ -53,7 +54,8 @@ class Recipe(NamedTuple):
         """The recipe with these fields; raises `InputError` naming the nearest for a field that does not exist."""
         for field in fields:
             check.one_of("recipe", field, cls._fields)
-        return cls(**fields)
+        # NumPy's numbers have a type, which would be that of all they are multiplied with.
+        return cls(**{name: value.item() if isinstance(value, np.generic) else value for name, value in fields.items()})
 
     def check(self) -> None:
         """Raises `InputError` naming a field out of its range."""
@@ -66,7 +68,7 @@ class Recipe(NamedTuple):
 
     def rate(self, progress):
         """The learning rate when `progress` of the training, in [0, 1], is done."""
-        fall = 0.5 * (1 + jnp.cos(jnp.pi * progress))
+        fall = 0.5 * (1 + jnp.cos(jnp.pi * jnp.float32(progress)))
         return self.final_learning_rate + (self.learning_rate - self.final_learning_rate) * fall
 
     def optimizer(self) -> optax.GradientTransformation:
@@ -87,7 +89,8 @@ class Trainer(NamedTuple):
       loss: `(variables, decisions, batch, progress, key) -> (loss, state)` in training: of a batch when `progress` of
         the steps, in [0, 1), are done; `state` is `variables` without parameters, updated.
       train: `(key, decisions, steps) -> (variables, loss)`, the last batch's loss; `steps` may be traced.
-      score: `(variables, decisions, Split) -> (loss, metric)`, means over the split, whose examples are as stored.
+      score: `(variables, decisions, Split) -> (loss, metric)`, means over the split, whose examples are as stored; of
+        losses and metrics of several numbers for an example, see `tasks.task.by_example`.
     """
 
     init: Callable
@@ -103,7 +106,8 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
     """Builds training on `task.train`, which is closed over.
 
     Raises:
-      InputError: a recipe out of range, or label smoothing with a loss of the user's own.
+      InputError: a recipe out of range, label smoothing with a loss of the user's own, or an augmentation for inputs of
+        another rank.
     """
     recipe.check()
     criterion = task.loss
@@ -119,6 +123,8 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
     B = min(recipe.batch_size, N)
     per_epoch = N // B
     optimizer = recipe.optimizer()
+    if augment is not None:
+        jax.eval_shape(augment, jax.random.key(0), task.batch_of(B))  # what it refuses is refused now
 
     def init(key, decisions):
         variables = network.init(key, decisions, task.blank(), bool(recipe.auxiliary))
@@ -126,13 +132,13 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
         return variables
 
     def order(key, epoch):
-        return jax.random.permutation(jax.random.fold_in(key, epoch), N)
+        return jax.random.permutation(jax.random.fold_in(key, epoch), jnp.arange(N, dtype=jnp.int32))
 
     def batch(key, order, t):
         chosen, upcoming = (jax.lax.dynamic_slice_in_dim(order, i % per_epoch * B, B) for i in (t, t + 1))
         x, y = task.train.take(chosen, upcoming)
         x = task.inputs(x)
-        return Split(x if augment is None else augment(jax.random.fold_in(key, t), x), y)
+        return Split(x if augment is None else single(augment(jax.random.fold_in(key, t), x)), y)
 
     def loss(variables, decisions, batch, progress, key):
         extra, rngs, mutable = {}, {}, [c for c in variables if c != "params"]
@@ -144,9 +150,9 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
         outputs, state = network.apply({**variables, **extra}, decisions, batch.x, True, mutable=mutable, rngs=rngs)
         state = dict(state)
         heads = jax.tree.leaves(state.pop("auxiliary", ()))
-        return criterion(outputs, batch.y).mean() + recipe.auxiliary * sum(
-            criterion(head, batch.y).mean() for head in heads
-        ), state
+        mean = lambda made: by_example("loss", criterion, made, batch.y).mean()
+        total = mean(outputs) + recipe.auxiliary * sum(mean(head) for head in heads)
+        return total.astype(loss_dtype(variables["params"])), state
 
     def train(key, decisions, steps):
         init_key, order_key, augment_key, drop_key = (*jax.random.split(key, 3), jax.random.fold_in(key, 3))
@@ -156,14 +162,17 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
 
         def objective(params, state, t, examples):
             variables = {"params": tree(params), **state}
-            return loss(variables, decisions, examples, t / steps, jax.random.fold_in(drop_key, t))
+            return loss(variables, decisions, examples, progress(t), jax.random.fold_in(drop_key, t))
+
+        def progress(t):
+            return jnp.float32(t) / jnp.float32(steps)
 
         def update(t, order, carry):
             params, state, opt, _ = carry
             examples = batch(augment_key, order, t)
             (value, state), gradient = jax.value_and_grad(objective, has_aux=True)(params, state, t, examples)
             updates, opt = optimizer.update(gradient, opt, params)
-            return params - recipe.rate(t / steps) * updates, state, opt, value
+            return params - recipe.rate(progress(t)) * updates, state, opt, value
 
         def epoch(e, carry):
             examples = order(order_key, e)
@@ -171,7 +180,7 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
             last = jnp.minimum(first + per_epoch, steps)
             return jax.lax.fori_loop(first, last, lambda t, c: update(t, examples, c), carry)
 
-        carry = (params, variables, optimizer.init(params), jnp.float32(jnp.nan))
+        carry = (params, variables, optimizer.init(params), jnp.full((), jnp.nan, loss_dtype(params)))
         params, state, _, value = jax.lax.fori_loop(0, -(-steps // per_epoch), epoch, carry)
         return {"params": tree(params), **state}, value
 
@@ -184,8 +193,15 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
 
         def part(xy):
             outputs = network.apply(variables, decisions, task.inputs(xy.x), False)
-            return task.loss(outputs, xy.y), task.metric(outputs, xy.y)
+            return by_example("loss", task.loss, outputs, xy.y), by_example("metric", task.metric, outputs, xy.y)
 
-        return tuple(v.reshape(-1)[:n].mean() for v in jax.lax.map(part, parts))
+        counts = (np.arange(chunks * size) < n).reshape(chunks, size)
+        # Chunk by chunk: one sum of very many loses digits.
+        return tuple(jnp.where(counts, v, 0).sum(1).sum() / n for v in jax.lax.map(part, parts))
 
     return Trainer(init, per_epoch, order, batch, loss, train, score)
+
+
+def loss_dtype(params) -> jnp.dtype:
+    """Of the loss: that of the parameters, but float32 at least."""
+    return jnp.result_type(jnp.float32, *jax.tree.leaves(params))

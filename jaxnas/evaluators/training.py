@@ -87,7 +87,10 @@ def over_networks(member: Callable, *, plan: str, **options) -> Population:
 
 
 def fits(space: Space, network: nn.Module, task: Task, recipe: Recipe) -> None:
-    """Raises `InputError` unless the network takes these decisions, inputs and recipe, and gives these outputs."""
+    """Raises `InputError` unless the network takes these decisions, inputs and recipe, and gives the task's outputs.
+
+    Of those, loss and metric have to make numbers for each example.
+    """
     x = task.batch_of(2)
 
     def forward(key, x):
@@ -117,3 +120,4 @@ def fits(space: Space, network: nn.Module, task: Task, recipe: Recipe) -> None:
             f"network: {type(network).__name__} gives outputs {outputs.shape} for 2 inputs, but task {task.name!r} "
             f"needs {(2, task.outputs)}."
         )
+    task.judges(outputs)

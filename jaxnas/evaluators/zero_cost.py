@@ -80,7 +80,7 @@ def zero_cost(
     def init(key):
         init_key, batch_key, draw_key, rank_key = jax.random.split(key, 4)
         variables = network.init(init_key, space.unpack(space.sample(init_key)), task.blank(), False)
-        chosen = jax.random.choice(batch_key, task.train.size, (batch_size,), replace=False)
+        chosen = jax.random.permutation(batch_key, jnp.arange(task.train.size, dtype=jnp.int32))[:batch_size]
         state = State(variables, chosen, jax.random.key_data(draw_key), {})
         if len(names) == 1:
             return state
@@ -138,4 +138,4 @@ def rank(score: chex.Array, reference: chex.Array) -> chex.Array:
     low, high = reference[0], reference[-1]
     span = jnp.where(high > low, high - low, 1)
     beyond = jnp.minimum(score - low, 0) + jnp.maximum(score - high, 0)
-    return jnp.interp(score, reference, jnp.arange(R) / (R - 1)) + beyond / span
+    return jnp.interp(score, reference, jnp.arange(R, dtype=jnp.float32) / (R - 1)) + beyond / span

@@ -125,7 +125,9 @@ def joint(a, b, sizes: tuple[int, int]):
     """Two decisions as one among all pairs of options, those of `b` fastest."""
     if jnp.ndim(a) == jnp.ndim(b) == 0:
         return a * sizes[1] + b
-    weights = (d if jnp.ndim(d) == 1 else jax.nn.one_hot(d, n) for d, n in zip((a, b), sizes, strict=True))
+    weights = (
+        d if jnp.ndim(d) == 1 else jax.nn.one_hot(d, n, dtype=jnp.float32) for d, n in zip((a, b), sizes, strict=True)
+    )
     return jnp.outer(*weights).reshape(-1)
 
 
@@ -175,7 +177,7 @@ class Depthwise(nn.Module):
         if jnp.ndim(decision) == 0:
             if jax.default_backend() == "cpu":
                 return switch(decision, [partial(self._convolve_one, i) for i in range(len(taps))], (x, taps))
-            decision = jax.nn.one_hot(decision, len(taps))
+            decision = jax.nn.one_hot(decision, len(taps), dtype=jnp.float32)
         border = [(max(self.kernels) - size) // 2 for size in self.kernels]
         padded = [jnp.pad(tap, [(n, n)] * 2 + [(0, 0)] * 2) for tap, n in zip(taps, border, strict=True)]
         return self._convolve(x, sum(w * tap for w, tap in zip(decision, padded, strict=True)))
@@ -198,7 +200,7 @@ class Taps(nn.Module):
 
     @nn.compact
     def __call__(self, channels: int):
-        return self.param("kernel", nn.initializers.lecun_normal(), (self.size, self.size, 1, channels))
+        return self.param("kernel", nn.initializers.lecun_normal(), (self.size, self.size, 1, channels), jnp.float32)
 
 
 class Absent(nn.Module):

@@ -73,7 +73,7 @@ class NasNet(nn.Module):
                 cell = make(name=f"stage_{stage}_cell_{n}")
                 before, last = last, cell(decisions, before, last, train, rate)
         pooled = last.map(lambda h: nn.relu(h).mean((-3, -2), dtype=jnp.float32))
-        bias = self.param("bias", nn.initializers.zeros, (self.classes,))
+        bias = self.param("bias", nn.initializers.zeros, (self.classes,), jnp.float32)
         return pooled.product(partial(Kernel, self.classes), "head") + bias
 
 
@@ -123,8 +123,9 @@ class Kernel(nn.Module):
     @nn.compact
     def __call__(self, width: int, count: int | None = None):
         if count is None:
-            return self.param("kernel", nn.initializers.lecun_normal(), (width, self.features))
-        return self.param("kernel", nn.initializers.lecun_normal(batch_axis=0), (count, width, self.features))
+            return self.param("kernel", nn.initializers.lecun_normal(), (width, self.features), jnp.float32)
+        initializer = nn.initializers.lecun_normal(batch_axis=0)
+        return self.param("kernel", initializer, (count, width, self.features), jnp.float32)
 
 
 def _matmul(x, weights):
@@ -231,7 +232,7 @@ class Cell(nn.Module):
         relaxed = sources[0].ndim == 1
         sources = jnp.stack([jnp.pad(s, (0, S - len(s))) for s in sources] if relaxed else sources)
         chosen = jax.tree.map(lambda *ops: jnp.stack(ops), *chosen)
-        weights = sources if relaxed else jax.nn.one_hot(sources, S)
+        weights = sources if relaxed else jax.nn.one_hot(sources, S, dtype=jnp.float32)
         inputs = jnp.stack(inputs)
         blocks = jnp.zeros((self.blocks, inputs.shape[1], *size, self.features), inputs.dtype)
         # Of one resolution, inputs and blocks are one bank of states, so that picking one is one slice.

@@ -38,10 +38,11 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         C = x.shape[-1]
-        scale = self.param("scale", nn.initializers.ones, (C,)) if self.affine else jnp.ones(C)
-        bias = self.param("bias", nn.initializers.zeros, (C,)) if self.affine else jnp.zeros(C)
-        mean = self.variable("batch_stats", "mean", jnp.zeros, (C,))
-        var = self.variable("batch_stats", "var", jnp.ones, (C,))
+        shape = (C,), jnp.float32
+        scale = self.param("scale", nn.initializers.ones, *shape) if self.affine else jnp.ones(*shape)
+        bias = self.param("bias", nn.initializers.zeros, *shape) if self.affine else jnp.zeros(*shape)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, *shape)
+        var = self.variable("batch_stats", "var", jnp.ones, *shape)
         dtype = self.dtype or x.dtype
         if not train:
             factor = scale * lax.rsqrt(var.value + EPSILON)
@@ -50,8 +51,8 @@ class BatchNorm(nn.Module):
             x.astype(jnp.promote_types(x.dtype, jnp.float32)), scale, bias, _AXIS.value
         )
         if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
-            mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * batch_mean
-            var.value = MOMENTUM * var.value + (1 - MOMENTUM) * batch_var
+            mean.value = (MOMENTUM * mean.value + (1 - MOMENTUM) * batch_mean).astype(jnp.float32)
+            var.value = (MOMENTUM * var.value + (1 - MOMENTUM) * batch_var).astype(jnp.float32)
         return y.astype(dtype)
 
 
@@ -84,7 +85,8 @@ def _normalize_backward(axis, residuals, cotangents):
     g_sum, with_x = _over_devices(axis, *own)
     a = scale * rsqrt
     b = -a * rsqrt * to_scale(g_sum, with_x) / n
-    return a * g + b * x - (a * g_sum / n + b * mean), to_scale(*own), own[0]
+    to_x = a * g + b * x - (a * g_sum / n + b * mean)
+    return to_x.astype(x.dtype), to_scale(*own).astype(scale.dtype), own[0].astype(scale.dtype)
 
 
 def _over_devices(axis, *sums):

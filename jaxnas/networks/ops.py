@@ -104,14 +104,15 @@ def _over_window(combine: Callable, x, axis: int, window: int, stride: int, fill
 
 
 def drop_path(module: nn.Module, x, rate):
-    """Each example of `x` `[B, H, W, C]` is 0 with probability `rate`, the others are scaled to keep the mean.
+    """Each example of `x` `[B, ...]` is 0 with probability `rate`, the others are scaled to keep the mean.
 
     Larsson et al. (2017). Draws from the RNG `drop_path` of `module`; a rate of None drops nothing.
     """
     if rate is None:
         return x
-    keep = jax.random.bernoulli(module.make_rng("drop_path"), 1 - rate, (x.shape[0], 1, 1, 1))
-    return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
+    kept = jnp.float32(1 - rate)
+    keep = jax.random.bernoulli(module.make_rng("drop_path"), kept, (x.shape[0], *[1] * (x.ndim - 1)))
+    return jnp.where(keep, x / kept, 0).astype(x.dtype)
 
 
 class Zero(nn.Module):

@@ -33,7 +33,9 @@ def nwot(passes: Passes):
         on, both = codes.sum(1), codes @ codes.T
         return codes.shape[1] - on[:, None] - on + 2 * both
 
-    kernel = total_over(passes.outputs_of, passes.params, passes.x, jnp.zeros((B, B)), of_operation=of_operation)
+    kernel = total_over(
+        passes.outputs_of, passes.params, passes.x, jnp.zeros((B, B), jnp.float32), of_operation=of_operation
+    )
     if not found:
         raise InputError("apply_fn: nwot reads the codes of ReLUs, and the network has none (a maximum with 0).")
     # As multiples of the largest, so that float32 can take it apart.

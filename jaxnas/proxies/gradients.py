@@ -82,8 +82,8 @@ def synflow(passes: Passes):
     flat = traverse_util.flatten_dict(passes.params)
     flat = {path: jnp.zeros_like(leaf) if path[-1] == "bias" else jnp.abs(leaf) for path, leaf in flat.items()}
     params = traverse_util.unflatten_dict(flat)
-    masks = jax.tree.map(lambda w: jnp.ones((*stack(w), 1, 1)), passes.weights)
-    x = jnp.full((1, *passes.x.shape[1:]), TINY)
+    masks = jax.tree.map(lambda w: jnp.ones((*stack(w), 1, 1), w.dtype), passes.weights)
+    x = jnp.full((1, *passes.x.shape[1:]), TINY, jnp.float32)
 
     with norms_bypassed(), masked():
         out, pullback = jax.vjp(lambda masks: passes.outputs_of(weighed(params, {}, masks), x).sum(), masks)

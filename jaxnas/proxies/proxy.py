@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxnas.check import InputError
 from jaxnas.proxies.layers import kernels, masked, weighed
-from jaxnas.tasks.task import Split, cross_entropy
+from jaxnas.tasks.task import Split, by_example, cross_entropy
 
 
 class Passes:
@@ -23,7 +23,7 @@ class Passes:
         scales of normalizations, as in the papers.
       x, y: `[B, ...]` inputs and targets; `y` may be None for proxies that need none.
       key: for what a proxy draws.
-      loss_fn: `(outputs, y) -> [B]`.
+      loss_fn: `(outputs, y) -> [B, ...]`, see `tasks.task.by_example`.
       masks: ones `[B, features]` for each layer, which its outputs are multiplied by (see `layers.masked`), where some
         proxy of the network needs their gradient; else nothing, for that takes half as long again.
     """
@@ -36,7 +36,7 @@ class Passes:
         self.weights = kernels(params)
         if not self.weights:
             raise InputError("params: no leaf is named 'kernel', so the network has no weights to judge.")
-        ones = lambda kernel: jnp.ones((*stack(kernel), len(self.x), kernel.shape[-1]))
+        ones = lambda kernel: jnp.ones((*stack(kernel), len(self.x), kernel.shape[-1]), kernel.dtype)
         self.masks = jax.tree.map(ones, self.weights) if masks else {}
 
     def outputs_of(self, params, x):
@@ -61,7 +61,7 @@ class Passes:
         """Mean over the batch."""
         if self.y is None:
             raise InputError("batch: expected labels y, which this proxy needs, got None.")
-        return self.loss_fn(outputs, self.y).mean()
+        return by_example("loss", self.loss_fn, outputs, self.y).mean()
 
     @cached_property
     def _forward(self):

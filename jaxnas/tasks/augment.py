@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnas import check
+from jaxnas.check import InputError
 
 
 def random_shift(pixels: int, *, fill: float = 0.0) -> Callable:
@@ -13,9 +15,9 @@ def random_shift(pixels: int, *, fill: float = 0.0) -> Callable:
     check.integer("pixels", pixels, least=1)
 
     def augment(key, x):
-        B, H, W, _ = x.shape
+        B, H, W, _ = _images("random_shift", x)
         padded = jnp.pad(x, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), constant_values=fill)
-        offsets = jax.random.randint(key, (B, 2), 0, 2 * pixels + 1)
+        offsets = jax.random.randint(key, (B, 2), 0, 2 * pixels + 1, jnp.int32)
         # The views are few and static: choosing among them costs less than a gather with a start for each image.
         for axis, size in ((1, H), (2, W)):
             views = [jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(2 * pixels + 1)]
@@ -33,8 +35,8 @@ def cutout(pixels: int) -> Callable:
     check.integer("pixels", pixels, least=1)
 
     def augment(key, x):
-        B, H, W, _ = x.shape
-        center = jnp.floor(jax.random.uniform(key, (B, 2)) * jnp.array([H, W]))
+        B, H, W, _ = _images("cutout", x)
+        center = jnp.floor(jax.random.uniform(key, (B, 2), jnp.float32) * np.float32([H, W]))
         rows, columns = (
             (n >= c - pixels // 2) & (n < c - pixels // 2 + pixels)
             for n, c in ((jnp.arange(H), center[:, :1]), (jnp.arange(W), center[:, 1:]))
@@ -48,7 +50,8 @@ def random_flip() -> Callable:
     """Mirrors each image left to right with probability 1/2."""
 
     def augment(key, x):
-        return jnp.where(jax.random.bernoulli(key, 0.5, (x.shape[0], 1, 1, 1)), x[:, :, ::-1], x)
+        B = _images("random_flip", x)[0]
+        return jnp.where(jax.random.bernoulli(key, jnp.float32(0.5), (B, 1, 1, 1)), x[:, :, ::-1], x)
 
     return augment
 
@@ -62,3 +65,9 @@ def chain(*augments: Callable) -> Callable:
         return x
 
     return augment
+
+
+def _images(name: str, x) -> tuple[int, int, int, int]:
+    if x.ndim != 4:
+        raise InputError(f"augment: {name} is for images [B, H, W, C], got inputs of {x.shape}.")
+    return x.shape

@@ -103,7 +103,7 @@ def balancing(count: int = 2, *, velocities: bool = True, random: bool = False) 
     def reset(key):
         if not random:
             return jnp.asarray(start)
-        return jax.random.uniform(key, start.shape, minval=-0.05, maxval=0.05)
+        return jax.random.uniform(key, start.shape, jnp.float32, -0.05, 0.05)
 
     def observe(state):
         seen = state / scale
@@ -140,7 +140,7 @@ def episode(
       trace: the first one.
     """
     state = world.reset(key) if start is None else start
-    memory = jnp.zeros(genome.node.shape[-1] + genome.outputs) if genome.recurrent else None
+    memory = jnp.zeros(genome.node.shape[-1] + genome.outputs, jnp.float32) if genome.recurrent else None
 
     def go(carry):
         state, memory, t, trace = carry
@@ -180,8 +180,8 @@ def cart_pole(poles: int = 2, *, velocities: bool = True, random: bool = False, 
         def follow(last, state, t):
             return last.at[t % WINDOW].set(jnp.abs(state[:4]).sum())
 
-        t, last = episode(world, apply, genome, key, count, follow=follow, trace=jnp.zeros(WINDOW))
+        t, last = episode(world, apply, genome, key, count, follow=follow, trace=jnp.zeros(WINDOW, jnp.float32))
         quiet = jnp.where(t >= WINDOW, CALM / jnp.maximum(last.sum(), 1e-6), 0.0)
-        return 0.1 * t / count + 0.9 * quiet, {"steps": t, "solved": t >= count}
+        return 0.1 * t.astype(jnp.float32) / count + 0.9 * quiet, {"steps": t, "solved": t >= count}
 
     return Problem(world.name, world.inputs, world.outputs, held if velocities else calm, memory=not velocities)

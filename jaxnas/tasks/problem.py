@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
-from jaxnas.tasks.task import Task
+from jaxnas.tasks.task import Task, by_example
 
 
 class Problem(NamedTuple):
@@ -65,9 +66,11 @@ def supervised(task: Task, *, examples: int = 0, target: float = 1.0) -> Problem
       target: validation accuracy.
 
     Raises:
-      InputError: more examples than there are.
+      InputError: more examples than there are, or a loss or metric that is not of each example.
     """
     check.integer("examples", examples, least=0, most=task.train.size)
+    check.real("target", target)
+    task.judges(jax.ShapeDtypeStruct((1, task.outputs), jnp.float32))
     train = task.train.take(np.arange(examples or task.train.size))
     flat = lambda split: np.asarray(task.inputs(split.x)).reshape(split.size, -1)
     x, validation = flat(train), flat(task.validation)
@@ -77,16 +80,16 @@ def supervised(task: Task, *, examples: int = 0, target: float = 1.0) -> Problem
         return made[0] if genome.recurrent else made
 
     def loss(apply, genome, key):
-        return task.loss(outputs(apply, genome, x), train.y).mean()
+        return by_example("loss", task.loss, outputs(apply, genome, x), train.y).mean()
 
     def fitness(apply, genome, key):
         made = outputs(apply, genome, x)
-        accuracy = task.metric(outputs(apply, genome, validation), task.validation.y).mean()
+        accuracy = by_example("metric", task.metric, outputs(apply, genome, validation), task.validation.y).mean()
         metrics = {
-            "train_accuracy": task.metric(made, train.y).mean(),
+            "train_accuracy": by_example("metric", task.metric, made, train.y).mean(),
             "accuracy": accuracy,
             "solved": accuracy >= target,
         }
-        return -task.loss(made, train.y).mean(), metrics
+        return -by_example("loss", task.loss, made, train.y).mean(), metrics
 
     return Problem(task.name, x.shape[1], task.outputs, fitness, loss)

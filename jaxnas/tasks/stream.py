@@ -13,7 +13,7 @@ import chex
 import jax
 import numpy as np
 
-from jaxnas.tasks.task import Split
+from jaxnas.tasks.task import Split, narrowed
 
 AHEAD = 256
 """Batches that are kept at most before they are asked for."""
@@ -25,7 +25,7 @@ class Stream:
     Attributes:
       size: N.
       example: shape and type of one.
-      y: `[N, ...]` targets.
+      y: `[N, ...]` targets, of 32 bits as those of all tasks.
       read: `rows [n] -> x [n, ...]`, from several threads at once.
     """
 
@@ -37,7 +37,8 @@ class Stream:
         *,
         workers: int = 4,
     ):
-        self.read, self.y, self.example, self.size = read, np.asarray(y), example, len(y)
+        self.read, self.y, self.size = read, narrowed("stream", "targets", np.asarray(y)), len(y)
+        self.example = jax.ShapeDtypeStruct(example.shape, narrowed("", "", np.empty(0, example.dtype)).dtype)
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="stream")
         self._ahead: OrderedDict[bytes, Future] = OrderedDict()
         self._lock = threading.Lock()
@@ -46,7 +47,7 @@ class Stream:
         """The examples `rows` `[B]`, traced or not; `upcoming` `[B]` are those that will be asked for next."""
         shapes = Split(
             jax.ShapeDtypeStruct((*rows.shape, *self.example.shape), self.example.dtype),
-            jax.ShapeDtypeStruct((*rows.shape, *self.y.shape[1:]), jax.dtypes.canonicalize_dtype(self.y.dtype)),
+            jax.ShapeDtypeStruct((*rows.shape, *self.y.shape[1:]), self.y.dtype),
         )
         upcoming = rows[..., :0] if upcoming is None else upcoming
         return jax.pure_callback(self._fetch, shapes, rows, upcoming, vmap_method="broadcast_all")
@@ -70,7 +71,7 @@ class Stream:
             read = self._ahead.pop(flat.tobytes(), None)
         x = self.read(flat) if read is None else read.result()
         self._read_ahead(np.asarray(upcoming).reshape(-1))
-        y = self.y[flat].astype(jax.dtypes.canonicalize_dtype(self.y.dtype))
+        x, y = narrowed("stream", "examples", np.asarray(x)), self.y[flat]
         return Split(x.reshape(*rows.shape, *x.shape[1:]), y.reshape(*rows.shape, *y.shape[1:]))
 
     def _read_ahead(self, rows: np.ndarray) -> None:

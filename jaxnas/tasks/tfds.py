@@ -128,11 +128,20 @@ def _read(dataset: str, builder, split: str, image: str, label: str, stream: boo
         raise InputError(f"{where} has no examples.")
     decoded, undecoded = (Records(source, image, where, builder.data_dir) for source in sources)
     if stream:
-        return decoded, np.array([example[label] for example in undecoded.examples(range(len(undecoded)))])
-    x, y = np.empty(decoded.shape, decoded.dtype), np.zeros(len(decoded), np.int64)
+        return decoded, _labels(where, [example[label] for example in undecoded.examples(range(len(undecoded)))])
+    x, y = np.empty(decoded.shape, decoded.dtype), []
     for i, example in enumerate(decoded.examples(range(len(decoded)))):
-        x[i], y[i] = decoded.checked(i, example[image]), example[label]
-    return x, y
+        x[i] = decoded.checked(i, example[image])
+        y.append(example[label])
+    return x, _labels(where, y)
+
+
+def _labels(where: str, y: list) -> np.ndarray:
+    """As they are stored, whole numbers or not."""
+    try:
+        return np.array(y)
+    except ValueError:
+        raise InputError(f"{where}: expected a label for each example, got some of several numbers.") from None
 
 
 class Records:

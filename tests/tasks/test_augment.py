@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.tasks import chain, cutout, random_flip
+from jaxnas.tasks import chain, cutout, random_flip, random_shift
 
 X = jnp.asarray(np.random.default_rng(0).uniform(1, 2, (64, 6, 5, 2)))
 
@@ -48,3 +48,13 @@ def test_chain_gives_each_its_own_key():
 def test_cutout_of_no_pixels_is_refused(pixels):
     with pytest.raises(ValueError, match="pixels: expected"):
         cutout(pixels)
+
+
+@pytest.mark.parametrize(
+    "augment", [cutout(1), random_flip(), random_shift(1)], ids=["cutout", "random_flip", "random_shift"]
+)
+@pytest.mark.parametrize("shape", [(4, 3), (4, 5, 3), (4, 5, 5, 5, 3)])
+def test_what_is_no_image_is_refused(augment, shape, request):
+    name = request.node.callspec.id.rsplit("-")[-1]
+    with pytest.raises(ValueError, match=rf"augment: {name} is for images \[B, H, W, C\], got inputs of \(4, "):
+        augment(jax.random.key(0), jnp.zeros(shape))

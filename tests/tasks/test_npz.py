@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from jaxnas.tasks import npz
+from jaxnas.tasks.images import _moments
 
 
 def images(n, seed, *shape):
@@ -85,6 +86,47 @@ def test_same_seed_same_split(file):
     [
         ({"y_test": None}, {}, "images.npz has no y_test; it has x_train, y_train, x_test"),
         ({"y_train": np.zeros(7)}, {}, r"images.npz, train: expected images \[N, H, W, C\] and labels \[N\], got"),
+        (
+            {"y_train": np.full(50, 0.7)},
+            {},
+            "train: expected labels that are whole numbers, example 0 has 0.7; a regress",
+        ),
+        ({"y_train": np.full(50, np.nan)}, {}, "train: expected labels that are whole numbers, example 0 has nan"),
+        (
+            {"y_train": np.arange(50.0) % 7 + 20},
+            {},
+            r"10 different ones up to 26 .*\(3 does not occur\).* with classes",
+        ),
+        (
+            {"y_train": np.arange(50) + 30},
+            {},
+            r"53 different ones up to 79 for 50 training examples \(3 does not occur\)",
+        ),
+        ({"y_train": np.array(["cat"] * 50)}, {}, r"train: expected labels that are whole numbers, got <U3 \(cat\)"),
+        (
+            {"y_train": np.eye(3)[np.arange(50) % 3]},
+            {},
+            r"train: .*one-hot ones \(50, 3\); give whole numbers, y.argmax",
+        ),
+        ({"y_test": np.full(20, -1)}, {}, "test: expected labels from 0 on, .*, example 0 has -1"),
+        ({"y_test": np.full(20, 2**32 + 1)}, {"classes": 3}, r"test: .* \(32 bits\), example 0 has 4294967297"),
+        (
+            {"x_train": np.where(images(50, 0, 4, 4, 3)[0] == 7, np.nan, 0), "x_test": np.zeros((20, 4, 4, 3))},
+            {},
+            r"train: image \d+ holds NaN",
+        ),
+        ({"x_test": images(0, 0, 4, 4, 3)[0], "y_test": np.zeros(0)}, {}, "test: expected at least one image"),
+        ({"x_train": images(0, 0, 4, 4, 3)[0], "y_train": np.zeros(0)}, {}, "train: expected at least one image"),
+        ({"x_train": images(50, 0, 3, 8, 9)[0]}, {}, r"train: .*\(50, 3, 8, 9\), which looks like channels first"),
+        (
+            {"x_test": images(20, 0, 4, 4, 3)[0] / 255},
+            {},
+            "test: images of float64, but in train of uint8; expected one",
+        ),
+        ({"x_train": np.array([["a"]] * 50)[..., None]}, {}, "train: expected images that are numbers, got <U1"),
+        ({"x_train": images(1, 0, 4, 4, 3)[0], "y_train": [0]}, {}, "validation: a share of 0.2 of 1 .* leaves 1 to"),
+        ({}, {"seed": 2**32}, r"seed: expected at most 4294967295 \(32 bits\)"),
+        ({}, {"classes": 0}, "classes: expected at least 1"),
         ({}, {"train": 51}, "train: expected at most 50 .*a part of the images.*, got 51"),
         ({}, {"validation": 1.5}, r"validation: expected a number in \[0.001, 0.999\], got 1.5"),
         ({}, {"shrink": 3}, "shrink: expected a divisor of the images' 4 x 4 pixels, got 3"),
@@ -107,3 +149,37 @@ def test_a_file_of_another_format_is_named(tmp_path, name):
     np.save(tmp_path / "one.npy", np.zeros(3))
     with pytest.raises(ValueError, match=f"{name} cannot be read as an .npz of plain arrays"):
         npz(tmp_path / name)
+
+
+def test_floats_of_another_scale_are_refused(file):
+    x, _ = images(50, 0, 4, 4, 3)
+    with pytest.raises(ValueError, match=r"images in train are in \[0, 1\], but in test up to 255; expected one scale"):
+        npz(file(x_train=x / 255, x_test=images(20, 1, 4, 4, 3)[0].astype(float)))
+
+
+def test_whole_numbers_stored_as_floats_are_labels(file):
+    y = np.arange(50) % 3
+    whole, real = npz(file(y_train=y)), npz(file(y_train=y.astype(float)))
+    np.testing.assert_array_equal(whole.train.y, real.train.y)
+    assert real.outputs == 3 and npz(file(y_train=y * 8.0), classes=17).outputs == 17
+
+
+def test_channels_of_many_numbers_are_standardized_in_float64():
+    """A sum in float32 loses digits with each of many numbers, and stands still at 2^24."""
+    x = np.random.default_rng(0).uniform(size=(2**13, 16, 16, 2)).astype(np.float32)
+    mean, std = _moments(x)
+    assert mean.dtype == std.dtype == np.float32
+    np.testing.assert_allclose(mean, x.mean((0, 1, 2), float), rtol=2e-7)
+    np.testing.assert_allclose(std, x.std((0, 1, 2), float), rtol=2e-7)
+
+
+def test_what_else_a_file_holds_is_not_read(file):
+    assert npz(file(notes=np.array([{}], object))).outputs == 3
+
+
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.99])
+def test_a_truncated_file_is_named(file, at):
+    path = file()
+    path.write_bytes(path.read_bytes()[: int(at * path.stat().st_size)])
+    with pytest.raises(ValueError, match="images.npz cannot be read as an .npz of plain arrays"):
+        npz(path)

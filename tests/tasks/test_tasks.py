@@ -6,7 +6,7 @@ import pytest
 
 from jaxnas.evaluators import Recipe, trainer, training
 from jaxnas.spaces import categorical
-from jaxnas.tasks import arrays, correct, cross_entropy, digits, random_shift
+from jaxnas.tasks import Stream, arrays, correct, cross_entropy, digits, random_shift
 from jaxnas.types import propose
 
 
@@ -106,6 +106,15 @@ NAN = np.where(X == 3, np.nan, X)
         ({"test": (X, Y - 1)}, {}, r"expected labels in \[0, 3\), got -1 to 2"),
         ({"train": (X, Y.astype(float))}, {}, "cross-entropy needs integer labels"),
         ({"train": (X, Y[:, None])}, {}, "cross-entropy needs integer labels"),
+        ({"train": (X, np.eye(3)[Y])}, {}, r"splits\['train'\]: expected labels \[N\], got one-hot ones \(8, 3\)"),
+        (
+            {"train": (X, Y * 50)},
+            {},
+            "5 different ones up to 100 for 8 training examples .3 does not occur.*outputs how",
+        ),
+        ({"train": 3}, {}, r"splits\['train'\]: expected arrays \(x \[N, ...\], y \[N, ...\]\)"),
+        ({"test": (X * np.float64(1e38), Y)}, {}, r"splits\['test'\]: inputs hold numbers beyond float32"),
+        ({"train": (X, np.array(["cat"] * 8))}, {}, "expected targets that are numbers, got <U3"),
         ({}, {"loss": lambda outputs, y: outputs}, "outputs: expected the size of the network's output"),
         ({}, {"outputs": 0, "loss": lambda outputs, y: outputs}, "outputs: expected at least 1, got 0"),
     ],
@@ -113,6 +122,40 @@ NAN = np.where(X == 3, np.nan, X)
 def test_arrays_that_make_no_task_are_refused(replace, options, message):
     with pytest.raises(ValueError, match=message):
         arrays(splits(**replace), **options)
+
+
+def test_labels_with_gaps_are_classes_where_their_number_is_said():
+    assert arrays(splits(train=(X, Y * 50)), outputs=101).outputs == 101
+
+
+@pytest.mark.parametrize(
+    ("part", "numbers", "limits"),
+    [
+        ("inputs", np.full((8, 2), 2**31), r"\[-2147483648, 2147483647\], got 2147483648"),
+        ("inputs", np.full((8, 2), 2**32, np.uint64), r"\[0, 4294967295\], got 4294967296"),
+        ("targets", np.full(8, -(2**31) - 1), r"\[-2147483648, 2147483647\], got -2147483649"),
+    ],
+)
+def test_whole_numbers_beyond_32_bits_are_refused(part, numbers, limits):
+    pair = (np.zeros((8, 2), numbers.dtype), Y)
+    given = {**dict.fromkeys(("train", "validation", "test"), pair)}
+    given["validation"] = (numbers, Y) if part == "inputs" else (pair[0], numbers)
+    with pytest.raises(ValueError, match=rf"splits\['validation'\]: expected {part} of 32 bits, in {limits}"):
+        arrays(given)
+
+
+def test_whole_numbers_of_32_bits_stay_what_they_are():
+    x = np.array([[-(2**31)], [2**31 - 1]])
+    task = arrays(dict.fromkeys(("train", "validation", "test"), (x, np.array([0, 1]))))
+    np.testing.assert_array_equal(task.train.x, x)
+    hashed = np.array([[2**32 - 1], [0]], np.uint64)
+    task = arrays(dict.fromkeys(("train", "validation", "test"), (hashed, np.array([0, 1]))))
+    np.testing.assert_array_equal(task.train.x, hashed)
+
+
+def test_targets_of_a_stream_beyond_32_bits_are_refused():
+    with pytest.raises(ValueError, match="stream: expected targets of 32 bits, .* got 4294967296"):
+        Stream(lambda rows: rows, np.array([1, 2**32]), jax.ShapeDtypeStruct((), np.int32))
 
 
 def test_missing_split_is_refused():

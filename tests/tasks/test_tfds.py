@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxnas.tasks import tfds
+from jaxnas.tasks.tfds import _labels
 from launch import prepare
 from tests.launch.test_programs import ROOT
 
@@ -120,3 +121,9 @@ def test_what_streams_is_decoded_batch_by_batch(data_dir):
     for one, other in zip(whole.train.take(np.arange(5)), streamed.train.take(np.arange(5)), strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(whole.validation.x, streamed.validation.x)
+
+
+def test_labels_are_read_as_they_are_stored():
+    assert _labels("here", [np.float32(0.5), np.float32(1)]).tolist() == [0.5, 1.0]  # and so refused, not cut off
+    with pytest.raises(ValueError, match="here: expected a label for each example, got some of several numbers"):
+        _labels("here", [np.array([1, 2]), np.array([1])])
