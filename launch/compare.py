@@ -170,7 +170,6 @@ def _strategies(config: Mapping[str, Any], space: Space, column: tables.Column, 
         "tournament_size": config["tournament_size"],
         "min_budget": column.budgets[0],
         "max_budget": column.budgets[-1],
-        "budgets": column.budgets,
         "capacity": config["evaluations"],
     }
     chosen: dict[str, tuple[Strategy, int]] = {}

@@ -9,6 +9,7 @@
 Files of others are read as data: a pickle that asks for any type but plain ones is refused, and nothing of it runs.
 """
 
+import json
 import pathlib
 import sys
 from collections.abc import Mapping
@@ -69,21 +70,37 @@ def with_costs(table: tables.Table, path: str) -> tables.Table:
     """The table with the cost columns of another file, by architecture."""
     official = pathlib.Path(path).suffix in (".pickle", ".pkl")
     other = hwnasbench.read(path) if official else opened(path)
-    if other.space != table.space:
-        raise InputError(f"costs_from: {path} is a table of another space.")
-    rows, places = np.asarray(table.rows), np.flatnonzero(np.asarray(table.rows) >= 0)
+    at = _places_in(other, table, f"costs_from: {path}")
+    rows = np.asarray(table.rows)
+    measured = rows >= 0
     columns = dict(table.columns)
     for name, column in other.columns.items():
         if column.kind != "cost":
             continue
         if name in columns:
             raise InputError(f"costs_from: the table has a column {name!r} already.")
-        values = np.full((rows.max() + 1, *column.values.shape[1:]), np.nan, np.float32)
-        values[rows[places]] = other.by_genome(name)[places]
+        theirs = other.by_genome(name)
+        values = np.full((rows.max() + 1, *theirs.shape[1:]), np.nan, theirs.dtype)
+        values[rows[measured]] = np.where((at >= 0)[:, None, None], theirs[at], np.nan)[measured]
+        if np.isnan(values).all():
+            raise InputError(f"costs_from: {path} has {name!r} of none of the architectures of {table.name!r}.")
         columns[name] = column._replace(values=values)
     if len(columns) == len(table.columns):
         raise InputError(f"costs_from: {path} has no cost column.")
     return table._replace(columns=columns)
+
+
+def _places_in(other: tables.Table, table: tables.Table, where: str) -> np.ndarray:
+    """`[size of the space]` the index in `other` of each genome of `table`, -1 where it has none of it."""
+    expected, got = json.dumps(table.space), json.dumps(other.space)  # unlike dicts, texts differ where the order does
+    if got != expected:
+        raise InputError(f"{where} is a table of another space: expected {expected}, in this order, got {got}.")
+    if table.codes is None and other.codes is None and len(table.rows) == len(other.rows):
+        return np.arange(len(table.rows))
+    if table.codes is None or other.codes is None:
+        raise InputError(f"{where}: expected {len(table.rows)} genomes of the same codes, got {len(other.rows)}.")
+    place = {code: k for k, code in enumerate(np.asarray(other.codes).tolist())}
+    return np.array([place.get(code, -1) for code in np.asarray(table.codes).tolist()])
 
 
 def summary(table: tables.Table) -> str:
@@ -93,15 +110,25 @@ def summary(table: tables.Table) -> str:
     if (rows < 0).any():
         lines.append(f"  {(rows < 0).sum():,} combinations were never measured; searches see them as failures")
     for name, column in table.columns.items():
-        known = column.values[np.isfinite(column.values)]
+        finite = np.isfinite(column.values)
+        known = column.values[finite]
+        without = int((~finite.any((1, 2)))[rows[rows >= 0]].sum())
         span = f"{known.min():.6g} to {known.max():.6g}" if known.size else "nothing"
         missing = 1 - known.size / max(column.values.size, 1)
         parts = [f"  {name} ({column.kind}): {span}", f"{len(column.seeds)} seed(s)"]
         parts += [f"budgets {_listed(column.budgets)}"] * (column.budgets != (0,))
         parts += [f"{missing:.1%} missing"] * (missing > 0)
+        parts += [f"{without:,} architectures {_says_nothing(column)}"] * (without > 0)
         parts += ["less is better"] * (column.kind == "metric" and not column.higher_is_better)
         lines.append("; ".join(parts))
     return "\n".join(lines)
+
+
+def _says_nothing(column: tables.Column) -> str:
+    """What it means that an architecture has no number there; -1 stands for unknown where less is better."""
+    if column.kind == "metric":
+        return "failed" if column.higher_is_better else "failed or unknown"
+    return "unknown"
 
 
 def _listed(budgets: tuple[int, ...]) -> str:

@@ -364,7 +364,10 @@ def make_strategy(
 ) -> Strategy:
     """The strategy of those arguments, told the evaluator's costs; refuses `limits` that nobody in its table meets."""
     expected = None if cost is None else cost.model.expected_latency
-    strategy = make("strategy", arguments, space=space, costs=evaluator.cost_names, expected_cost=expected)
+    budgets = evaluator.budgets or None
+    strategy = make(
+        "strategy", arguments, space=space, costs=evaluator.cost_names, expected_cost=expected, budgets=budgets
+    )
     if strategy.cost_names == evaluator.cost_names:  # else the pair is refused
         evaluators.attainable("config.strategy.limits", evaluator, arguments.get("limits") or {})
     return strategy

@@ -1,12 +1,15 @@
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from configs import compare as default
 from jaxnas import tables
+from jaxnas.search import search_scan
 from jaxnas.spaces import categorical
 from launch import compare
+from launch.wiring import build
 
 DECISIONS = {name: [0, 1, 2] for name in "abcd"}
 SPACE = categorical(DECISIONS)
@@ -103,6 +106,17 @@ def test_a_hidden_metric_is_the_mean_of_the_seeds_that_are_there(tmp_path):
     chosen = config(tmp_path / "t.npz", metric="seen", test_metric="hidden", strategies="random_search")
     found = compare.run(chosen, tmp_path / "run")
     assert found["strategies"]["random_search"]["test"]["40"] == {"mean": 93.0, "stderr": 0.0}
+
+
+def test_hyperband_trains_for_budgets_that_the_table_has(tmp_path):
+    columns = {"accuracy": tables.Column(np.arange(8.0).reshape(4, 1, 2), budgets=(12, 200))}
+    space = {"name": "categorical", "decisions": {"a": [0, 1], "b": [0, 1]}}
+    tables.save(tables.Table("t", space, np.arange(4), columns), tmp_path / "t.npz")
+    config = {"space": space, "strategy": {"name": "hyperband", "max_budget": 200, "min_budget": 12}}
+    evaluator = {"name": "table", "path": str(tmp_path / "t.npz"), "fitness": "accuracy"}
+    parts = build({**config, "evaluator": evaluator})
+    asked = search_scan(parts.strategy, parts.evaluator, 40, record=lambda r: r.proposal.budget)(jax.random.key(0))[1]
+    assert set(np.asarray(asked).ravel().tolist()) == {12, 200}
 
 
 def test_what_is_left_of_a_strategy_is_its_random_start_is_said(file, tmp_path, capsys):
