@@ -5,7 +5,6 @@ trainings at each of four lengths. Both formats are read here, in a few lines ea
 """
 
 import base64
-import binascii
 import json
 import pathlib
 import struct
@@ -15,12 +14,15 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.spaces.nasbench101 import OPERATIONS, code, genome_of, published_hash
 from jaxnas.tables.table import Column, Table, TableError
 
 CELLS = 423_624
 CHUNK = 4096
+MALFORMED = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, struct.error)
+"""What a record that is not as published makes its readers raise."""
 SPLITS = ("train10k", "valid10k", "test10k")
 """All 10,000 images; those of `train10k` were trained on."""
 
@@ -52,9 +54,10 @@ def read(path: str | pathlib.Path, *, partial: bool = False, progress: bool = Fa
                 cells[module] = (len(genomes), {})
                 genomes.append(_genome(module, adjacency, names))
                 parameters.append(size / 1e6)
-        except (ValueError, KeyError, IndexError, TypeError, struct.error, binascii.Error) as error:
+            check.integer("epochs", epochs, least=0, most=2**31 - 1)
+        except MALFORMED as error:
             raise TableError(f"{path}: record {number}: {error}.") from None
-        cells[module][1].setdefault(int(epochs), []).append(last)
+        cells[module][1].setdefault(epochs, []).append(last)
     if not cells:
         raise TableError(f"{path}: no record.")
     if len(cells) != CELLS and not partial:

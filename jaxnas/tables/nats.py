@@ -76,7 +76,7 @@ def read(folder: str | pathlib.Path, *, partial: bool = False, curves: bool = Fa
             _collect(content, names[row], place, curves, numbers, about)
         except TableError as error:
             raise TableError(f"{paths[row]}: {error}") from None
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise TableError(f"{paths[row]}: not as published: {type(error).__name__} {error}.") from None
 
     rows = np.full(len(names), -1, np.int32)
@@ -113,7 +113,7 @@ def _collect(content: Any, name: str, place: int, curves: bool, numbers: dict, a
     """Adds one architecture's figures to `numbers[column][place, seed, budget]`."""
 
     def put(column, seed, budget, value, words, kind="metric"):
-        numbers.setdefault(column, {})[place, seed, budget] = float(value)
+        numbers.setdefault(column, {})[place, int(seed), budget] = float(value)
         about[column] = (words, kind)
 
     for length, group in content.items():

@@ -4,7 +4,8 @@ import bz2
 import collections
 import pathlib
 import pickle
-from typing import Any
+import pickletools
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -45,6 +46,13 @@ class _Restricted(pickle.Unpickler):
         return ALLOWED[module, name]
 
 
+def _check_memo(file: BinaryIO) -> None:
+    """Refuses to note anything beyond as many places as there are steps: the unpickler fills memory up to there."""
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if "PUT" in opcode.name and argument > count:
+            raise pickle.UnpicklingError(f"{opcode.name} {argument} at step {count}")
+
+
 def read(path: str | pathlib.Path) -> Any:
     """What the pickle at `path` holds (`.pbz2` and `.bz2` are decompressed): dicts, lists, text and numbers.
 
@@ -53,7 +61,12 @@ def read(path: str | pathlib.Path) -> Any:
     """
     path = pathlib.Path(path)
     try:
-        with (bz2.open if path.suffix in (".pbz2", ".bz2") else open)(path, "rb") as file:
+        if path.suffix in (".pbz2", ".bz2"):  # with checksums of its own
+            with bz2.open(path, "rb") as file:
+                return _Restricted(file).load()
+        with path.open("rb") as file:
+            _check_memo(file)
+            file.seek(0)
             return _Restricted(file).load()
     except FileNotFoundError:
         raise TableError(f"{path}: no such file.") from None

@@ -78,6 +78,45 @@ def test_unknown_operation_is_named(written):
         arrays.read(written(ops=GENOMES, op_names=np.array([*SPACE.options[0][:4], "nor_conv_5x5"])))
 
 
+def test_numbers_that_tie_in_float32_stay_apart(written):
+    flops = 1234567890 + np.arange(SPACE.size)
+    found = arrays.read(written(arch_str=STRINGS, flops=flops, accuracy=NUMBERS))
+    np.testing.assert_array_equal(found.by_genome("flops").ravel(), flops)
+    assert found.by_genome("accuracy").dtype == np.float32
+
+
+def test_negative_cost_is_named_by_row(written):
+    with pytest.raises(TableError, match=r"a\.npz, hw_fpga_latency: row 7: a cost is not negative, got -2"):
+        arrays.read(written(arch_str=STRINGS, hw_fpga_latency=np.where(NUMBERS == 7, -2, NUMBERS)))
+
+
+def test_column_that_a_table_cannot_have_is_refused(written):
+    with pytest.raises(TableError, match="a column cannot be called 'rows'"):
+        arrays.read(written(arch_str=STRINGS, rows=NUMBERS))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"arch_str": np.zeros(3)}, "arch_str: expected a list of texts, got float64"),
+        ({"arch_str": np.array("|nor_conv_3x3~0|")}, "arch_str: expected a list of texts"),
+        ({"arch_str": np.array([b"\xff"])}, "arch_str: not text"),
+        ({"ops": GENOMES * 1.0, "op_names": np.array(SPACE.options[0])}, "ops: expected integers .* got float"),
+        (
+            {"ops": GENOMES + 1, "op_names": np.array(SPACE.options[0])},
+            "ops: expected positions in op_names, got 1 to 5",
+        ),
+        ({"ops": GENOMES[:0], "op_names": np.array(SPACE.options[0])}, "ops: expected integers"),
+        ({"ops": GENOMES, "op_names": np.arange(5)}, "op_names: expected a list of texts"),
+        ({"ops": GENOMES, "op_names": np.array([["none"]])}, "op_names: expected a list of texts"),
+        ({"arch_str": STRINGS}, "no column"),
+    ],
+)
+def test_arrays_of_another_kind_are_named(written, given, message):
+    with pytest.raises(TableError, match=rf"a\.npz.*{message}"):
+        arrays.read(written(**given))
+
+
 def test_other_arrays_are_refused(written):
     with pytest.raises(TableError, match="neither a table of jaxnas nor arrays with `arch_str`"):
         arrays.read(written(accuracy=NUMBERS))

@@ -39,6 +39,39 @@ def test_repeated_architecture_is_named(written):
         hwnasbench.read(written([11, 0, 11], [1.0, 2.0, 3.0]))
 
 
+@pytest.mark.parametrize(
+    ("latency", "message"),
+    [
+        ([1.0, "2"], "row 1: expected a number, got str"),
+        ([1.0, [2.0]], "row 1: expected a number, got list"),
+        ([1.0, True], "row 1: expected a number, got bool"),
+        ([1.0, -2], "row 1: expected a cost, or -1 for unsupported, got -2"),
+        ([10**400, 1], "row 0: expected a cost"),
+        ("ab", "expected a list of numbers, got str"),
+    ],
+)
+def test_what_is_no_cost_is_named(written, latency, message):
+    with pytest.raises(TableError, match=rf"hw\.pickle, cifar10, edgegpu_latency: {message}"):
+        hwnasbench.read(written([0, 11], latency))
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({3: {"config": []}}, "3: expected a dict of named lists"),
+        ({"cifar10": []}, "'cifar10': expected a dict of named lists, got list"),
+        ({"cifar10": {"config": []}}, "no list `config`"),
+        ({"cifar10": {"config": [{"arch_str": 3}]}}, "row 0 has no `arch_str`"),
+        ({"cifar10": {"config": [{"arch_str": "|x~0|"}]}}, "row 0: space 'nasbench201': expected a string like"),
+        ({}, "no column"),
+    ],
+)
+def test_lists_of_another_kind_are_named(tmp_path, lists, message):
+    (tmp_path / "hw.pickle").write_bytes(pickle.dumps({"nasbench201": lists}))
+    with pytest.raises(TableError, match=rf"hw\.pickle.*{message}"):
+        hwnasbench.read(tmp_path / "hw.pickle")
+
+
 def test_other_pickle_is_refused(tmp_path):
     (tmp_path / "hw.pickle").write_bytes(pickle.dumps([1, 2]))
     with pytest.raises(TableError, match="expected a dict with 'nasbench201'"):

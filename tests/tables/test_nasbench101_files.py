@@ -105,6 +105,8 @@ def test_cells_that_are_not_in_the_table_are_invalid(written):
         ([record("two", 4, 0, operations="input,conv5x5,maxpool3x3,output")], "record 0: operations 'input,conv5x5"),
         ([record("two", 4, 0, adjacency="0110")], "record 0: adjacency '0110' of 4 vertices"),
         ([record("two", 4, 0, metrics="AAAA")], "record 0: "),
+        ([record("two", 4, 0, operations=3)], "record 0: "),
+        ([record("two", 4.5, 0)], "record 0: epochs: expected an integer, got 4.5"),
         ([record("two", 4, 0, metrics=base64.b64encode(metrics(float("nan"), 1.0)).decode())], "record 0: accuracies"),
     ],
 )

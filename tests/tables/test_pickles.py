@@ -62,6 +62,13 @@ def test_truncated_file_is_named(tmp_path, keep):
         pickles.read(tmp_path / "p.pickle.pbz2")
 
 
+@pytest.mark.parametrize("note", [b"r\xff\xff\xff\x7f", b"p2147483647\n"])
+def test_damage_that_would_fill_memory_is_refused(tmp_path, note):
+    (tmp_path / "p.pickle").write_bytes(b"\x80\x03]" + note + b".")
+    with pytest.raises(TableError, match=r"p\.pickle: refused or damaged.*PUT 2147483647"):
+        pickles.read(tmp_path / "p.pickle")
+
+
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(TableError, match=r"absent\.pickle: no such file"):
         pickles.read(tmp_path / "absent.pickle")
