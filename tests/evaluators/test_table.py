@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxnas.check import InputError
 from jaxnas.evaluators import table
 from jaxnas.search import check_pair
 from jaxnas.spaces import categorical
@@ -104,6 +105,134 @@ def test_what_is_known_of_every_genome():
     np.testing.assert_array_equal(known.cost[:, 0], ROWS + 1)
     np.testing.assert_array_equal(known.valid, ROWS != 3)
     np.testing.assert_array_equal(table(SPACE, BY_SEED, seeds=1).known().fitness, ROWS + 10)
+
+
+def test_member_whose_time_is_unknown_is_not_valid_and_takes_none():
+    seconds = np.where(ROWS == 2, np.nan, 10.0)
+    feedback, state = answer(table(SPACE, ROWS, seconds=seconds, limit_seconds=45))
+    np.testing.assert_array_equal(feedback.valid, [1, 1, 0, 1, 1, 1])
+    assert float(state) == 50
+
+
+def test_names_of_costs_and_metrics_are_their_own():
+    names = {"fitness": -ROWS, "seconds": ROWS + 3}
+    feedback, _ = answer(table(SPACE, ROWS, costs=names, metrics=names, seconds=np.ones(6)))
+    np.testing.assert_array_equal(feedback.fitness, ROWS)
+    np.testing.assert_array_equal(feedback.cost, np.stack(list(names.values()), 1))
+    np.testing.assert_array_equal(feedback.metrics["fitness"], -ROWS)
+    np.testing.assert_array_equal(feedback.metrics["training_seconds"], np.ones(6))
+
+
+def test_metric_named_as_what_simulated_time_records_is_refused():
+    with pytest.raises(ValueError, match="metrics: 'simulated_seconds' is the name"):
+        table(SPACE, ROWS, seconds=ROWS, metrics={"simulated_seconds": ROWS})
+
+
+def test_offset_that_eats_the_resolution_is_refused():
+    with pytest.raises(InputError, match=r"1234567890\.0 and 1234567900\.0 are one number in float32.* an offset"):
+        table(SPACE, 1234567890 + 2 * ROWS)
+    np.testing.assert_array_equal(answer(table(SPACE, 2 * ROWS))[0].fitness, 2 * ROWS)
+
+
+def test_only_seeds_that_are_looked_up_must_be_told_apart():
+    values = np.stack([1234567890 + ROWS, ROWS], 1)
+    table(SPACE, values, seeds=1)
+    with pytest.raises(InputError, match="one number in float32"):
+        table(SPACE, values, seeds=0)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array([7.8e7, 1.53e9, 1.53e9 + 1, 2.2e8, 5e8, 9e8]),  # parameters, or FLOPs
+        np.array([10.0, 91.6, 91.6 + 1e-7, 91.333333333, 90.123456789, 50]),  # percent
+        np.array([0.1, 0.1 + 1e-17, 0.3, 0.1 + 0.2, np.nan, -np.inf]),
+        np.full(6, 1234567891.0),
+        np.full(6, np.nan),
+        np.float32(16777216) + np.float32([0, 2, 4, 6, 8, 10]),
+    ],
+)
+def test_numbers_close_for_the_column_s_range_are_ties(column):
+    np.testing.assert_array_equal(answer(table(SPACE, column))[0].fitness, column.astype(np.float32))
+
+
+@pytest.mark.parametrize("given", [{"fitness": 1e39 * ROWS}, {"fitness": ROWS, "costs": {"ms": 1e39 * ROWS}}])
+def test_numbers_beyond_float32_are_refused(given):
+    with pytest.raises(InputError, match=r"(fitness|ms).*: 1e\+39 is beyond float32"):
+        table(SPACE, **given)
+
+
+def test_mean_over_seeds_is_of_what_float64_says():
+    values = np.stack([1234567890 + ROWS, -1234567890 + ROWS], 1)
+    np.testing.assert_array_equal(answer(table(SPACE, values))[0].fitness, ROWS)
+
+
+EVERYTHING = {
+    "budgets": (10, 30, 90),
+    "seeds": "random",
+    "seconds": np.linspace(1, 2, 36).reshape(6, 2, 3),
+    "limit_seconds": np.float64(11.3),
+    "costs": {"ms": ROWS / 3},
+    "metrics": {"test": BY_BUDGET / 7},
+}
+
+
+def scanned(**given):
+    """Feedback of every round, and the state at the end, of a scan over ten evaluations with budgets of all kinds."""
+    evaluator = table(SPACE, **given)
+
+    def body(state, key):
+        proposal = ALL.replace(budget=jax.random.randint(key, (6,), 0, 100, jnp.int32))
+        feedback, state = evaluator.evaluate(key, state, proposal)
+        return state, feedback
+
+    return jax.jit(lambda key: jax.lax.scan(body, evaluator.init(key), jax.random.split(key, 10)))(jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    "given", [{"fitness": BY_BUDGET / 3, **EVERYTHING}, {"fitness": BY_SEED / 3}, {"fitness": BY_SEED, "seeds": 1}]
+)
+def test_same_feedback_bit_for_bit_in_64_bit_mode(given):
+    single = scanned(**given)
+    with jax.enable_x64(True):
+        double = scanned(**given)
+    for a, b in zip(jax.tree.leaves(single), jax.tree.leaves(double), strict=True):
+        assert a.dtype == b.dtype and a.dtype in (bool, np.int32, np.float32)
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+@pytest.mark.parametrize("costs", [{}, {"ms": ROWS / 3}])
+def test_what_is_known_is_the_same_in_64_bit_mode(costs):
+    single = table(SPACE, BY_SEED / 3, costs=costs).known()
+    with jax.enable_x64(True):
+        double = table(SPACE, BY_SEED / 3, costs=costs).known()
+    for a, b in zip(jax.tree.leaves(single), jax.tree.leaves(double), strict=True):
+        assert a.dtype == b.dtype and a.dtype in (bool, np.float32)
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_no_number_is_refused():
+    with pytest.raises(InputError, match="fitness: expected numbers, got <U1"):
+        table(SPACE, np.array(list("abcdef")))
+
+
+def test_cost_by_seed_is_refused():
+    with pytest.raises(InputError, match=r"costs\['ms'\]: expected \[6\], one for each genome, got \(6, 2\)"):
+        table(SPACE, ROWS, costs={"ms": BY_SEED})
+
+
+@pytest.mark.parametrize("seeds", ["random", 1])
+def test_other_number_of_seeds_is_refused_where_one_is_looked_up(seeds):
+    three = np.stack([ROWS] * 3, 1)
+    with pytest.raises(InputError, match="seconds: expected 1 or 2 seeds, as fitness has them, got 3"):
+        table(SPACE, BY_SEED, seeds=seeds, seconds=three)
+    np.testing.assert_array_equal(answer(table(SPACE, BY_SEED, seconds=three))[0].metrics["training_seconds"], ROWS)
+
+
+@pytest.mark.parametrize("budgets", [(10, 3_000_000_000), (10, 20.5), (-1, 10)])
+def test_budgets_that_no_proposal_can_have_are_refused(budgets):
+    with pytest.raises(InputError, match="budgets: expected"):
+        table(SPACE, BY_BUDGET[:, :, :2], budgets=budgets)
 
 
 def test_wrong_number_of_rows_is_refused():
