@@ -12,6 +12,8 @@ def get_config() -> ConfigDict:
     config.seed = 0
     # A file (see launch.import_table), or the name of an embedded table.
     config.table = "nasbench201_digits"
+    # The space of a table of your own code, "package.module:function": nothing that a file alone names is run.
+    config.space = ""
     # The column that strategies see, averaged over its trainings ("mean") or one of them drawn each time ("random").
     config.metric = "validation_loss"
     config.noise = "mean"

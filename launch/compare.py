@@ -88,7 +88,7 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
     for name in ("seeds", "evaluations"):
         check.integer(f"config.{name}", config[name], least=2)
     table = opened(config["table"])
-    space = space_of(table)
+    space = space_of(table, config["space"])
     column = table.column(config["metric"])
     published = _published(config["published"])
     evaluator, measure = measured(table, space, config)

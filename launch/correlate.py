@@ -63,7 +63,10 @@ def run(config: dict, workdir: pathlib.Path, *, architectures: int, table: str =
     genomes = _distinct(parts, architectures, config["seed"])
     names = [parts.space.to_string(g) for g in np.asarray(genomes)]
     if table:
-        truth, higher = looked_up(parts.space, table, metric, genomes), higher_is_better(table, metric)
+        truth, higher = (
+            looked_up(parts.space, table, metric, genomes, config["space"]["name"]),
+            higher_is_better(table, metric),
+        )
         label = metric + ("" if higher else " (less is better)")
         fitness = _scores(workdir, genomes)
     else:

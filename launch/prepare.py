@@ -17,6 +17,7 @@ from absl import app, flags
 
 from jaxnas import check
 from jaxnas.check import InputError
+from jaxnas.tasks import labels
 from jaxnas.tasks.tfds import FORMAT, known, library
 
 
@@ -48,10 +49,12 @@ def _downloaded(dataset: str, data_dir: str | None):
 def _local(dataset: str, data_dir: str | None, npz: str):
     tfds = library()
     try:
-        with np.load(npz, allow_pickle=False) as file:
-            splits = {s: (file[f"x_{s}"], file[f"y_{s}"].reshape(-1)) for s in ("train", "test")}
+        with np.load(check.local_path("npz", npz), allow_pickle=False) as file:
+            splits = {s: (file[f"x_{s}"], file[f"y_{s}"]) for s in ("train", "test")}
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"npz: {npz} cannot be read for x_train, y_train, x_test and y_test ({error}).") from None
+    splits = {split: (x, labels.whole(f"npz: {npz}, {split}", y)) for split, (x, y) in splits.items()}
+
     for split, (x, y) in splits.items():
         if x.dtype != np.uint8 or x.ndim != 4 or len(x) != len(y) or x.shape[3] not in (1, 3):
             raise InputError(

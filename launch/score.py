@@ -68,7 +68,7 @@ def run(config: dict, workdir: pathlib.Path, *, save_seconds: float = 10.0) -> d
     network = make("network", config["network"], classes=task.outputs)
     fits(space, network, task, Recipe())
     genomes = _genomes(space, str(config["subset"]), config["seed"])
-    truth = _truth(space, config["table"], genomes)
+    truth = _truth(space, config, genomes)
     # The table may change from one call to the next; all else identifies the run.
     identity = {k: v for k, v in config.items() if k != "table"}
     if (workdir / "config.json").exists():
@@ -148,12 +148,13 @@ def _genomes(space: Space, subset: str, seed: int) -> np.ndarray:
     raise InputError(f"config.subset: expected at most {len(kept)} (different genomes found), got {n}.")
 
 
-def _truth(space: Space, table: Mapping[str, str], genomes: np.ndarray) -> dict[str, np.ndarray]:
+def _truth(space: Space, config: Mapping[str, Any], genomes: np.ndarray) -> dict[str, np.ndarray]:
     """metric -> `[n]` what the table says; empty without a table."""
+    table, named = config["table"], config["space"]["name"]
     if not table["path"]:
         return {}
     metrics = [metric.strip() for metric in table["metrics"].split(",") if metric.strip()]
-    return {metric: looked_up(space, table["path"], metric, genomes) for metric in metrics}
+    return {metric: looked_up(space, table["path"], metric, genomes, named) for metric in metrics}
 
 
 def _costs(scores: Scores, count: int) -> dict[str, dict[str, Any]]:

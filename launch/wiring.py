@@ -47,18 +47,24 @@ class Parts(NamedTuple):
 
 
 def table_file(
-    space: Space, path: str, fitness: str, seeds: str | int = "mean", costs: str | Sequence[str] = ""
+    space: Space,
+    path: str,
+    fitness: str,
+    seeds: str | int = "mean",
+    costs: str | Sequence[str] = "",
+    named: str = "",
 ) -> Evaluator:
     """A table evaluator from column `fitness` of a table's file, or of an embedded table by its name.
 
     `costs` are names of its cost columns, or of training seconds: a sequence, or text separated by commas. Decisions
-    and options of the space are found in the table's by name, in whatever order each has them.
+    and options of the space are found in the table's by name, in whatever order each has them. `named` is the config's
+    name of the space, see `space_of`.
     """
     table = opened(path)
     column = table.column(fitness)
-    rows = rows_of(table, space, f"config.evaluator.path: {path}")
+    rows = rows_of(table, space, f"config.evaluator.path: {path}", named)
     if space.from_index is None:  # too large to enumerate: what the table knows is all there is
-        space, places = space_of(table), np.arange(len(table.rows))
+        space, places = space_of(table, named), np.arange(len(table.rows))
     else:
         places = rows(jax.vmap(space.from_index)(np.arange(space.size)))
     values = table.by_genome(fitness)[places] * (1 if column.higher_is_better else -1)
@@ -67,7 +73,7 @@ def table_file(
     return evaluators.table(space, values, budgets=budgets, seeds=seeds, costs=given)
 
 
-def rows_of(table: tables.Table, space: Space, where: str) -> Callable[[Any], np.ndarray]:
+def rows_of(table: tables.Table, space: Space, where: str, named: str = "") -> Callable[[Any], np.ndarray]:
     """`genomes [n, D] of the space -> [n]`, their places in the table's enumeration.
 
     Decisions and options are matched by name (`16` and `16.0` are one), whatever order the two have them in; options
@@ -76,7 +82,7 @@ def rows_of(table: tables.Table, space: Space, where: str) -> Callable[[Any], np
     Raises:
       InputError: the table is of other decisions, or lacks an option, which it names; `where` begins the message.
     """
-    known = space_of(table)
+    known = space_of(table, named)
     others = sorted(set(space.decisions) ^ set(known.decisions))
     if others:
         raise InputError(
@@ -130,7 +136,8 @@ def mean_of_known(columns: np.ndarray) -> np.ndarray:
     """`[N]` the mean of each row of `[N, S]` over what is known of it, NaN where nothing is."""
     known = np.isfinite(columns)
     count, total = known.sum(1), np.where(known, columns, 0).sum(1, dtype=np.float64)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    # As precise as the column is: digits beyond would look like differences.
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(columns.dtype)
 
 
 def opened(name: str) -> tables.Table:
@@ -141,10 +148,13 @@ def opened(name: str) -> tables.Table:
     return tables.load(path) if tables.is_table(path) else tables.arrays.read(path)
 
 
-def looked_up(space: Space, path: str, metric: str, genomes) -> np.ndarray:
-    """`[n]` what a table says of `genomes` `[n, D]`: the mean over trainings of the largest budget, NaN for unknown."""
+def looked_up(space: Space, path: str, metric: str, genomes, named: str = "") -> np.ndarray:
+    """`[n]` what a table says of `genomes` `[n, D]`: the mean over trainings of the largest budget, NaN for unknown.
+
+    `named` is the config's name of the space, see `space_of`.
+    """
     table = opened(path)
-    rows = rows_of(table, space, f"table: {path}")(genomes)
+    rows = rows_of(table, space, f"table: {path}", named)(genomes)
     values = np.append(mean_of_known(table.by_genome(metric)[:, :, -1]), np.nan)  # the last for genomes without a row
     return values[np.minimum(rows, len(values) - 1)]
 
@@ -159,15 +169,26 @@ def known_of(space: Space, config: Mapping[str, Any], genome) -> dict[str, dict[
     table = config.get("table") or {}
     if not table.get("path"):
         return {}
-    return {"table": {table["metric"]: float(looked_up(space, table["path"], table["metric"], genome[None])[0])}}
+    named = (config.get("space") or {}).get("name", "")
+    value = looked_up(space, table["path"], table["metric"], genome[None], named)[0]
+    return {"table": {table["metric"]: float(value)}}
 
 
-def space_of(table: tables.Table) -> Space:
+def space_of(table: tables.Table, named: str = "") -> Space:
     """The space whose genomes the table knows.
 
+    A file is data: where it names a user's own space, `package.module:function`, that code is only run if the config
+    names it as well.
+
     Raises:
-      InputError: the table has not as many rows as that space has genomes.
+      InputError: a space of somebody's own that is not `named`; not as many rows as that space has genomes.
     """
+    name = table.space["name"]
+    if ":" in name and name != named:
+        raise InputError(
+            f"table {table.name!r} is of space {name!r}, which is code: if you know it, name it in config.space, got "
+            f"{named!r} there."
+        )
     space = make("space", {**table.space, **({} if table.codes is None else {"codes": table.codes})})
     genomes = space.size if table.codes is None else len(table.codes)
     if len(table.rows) != genomes:
@@ -307,7 +328,14 @@ def build(
     if tune is not None and config["fine_tune"].get("inherited", True):
         space, tune = networks.inherited(space, tune), None
     evaluator = make(
-        "evaluator", config["evaluator"], space=space, network=network, task=task, devices=devices, tune=tune
+        "evaluator",
+        config["evaluator"],
+        space=space,
+        network=network,
+        task=task,
+        devices=devices,
+        tune=tune,
+        named=config["space"]["name"],
     )
     if devices is not None and "shared" not in evaluator.gives:
         raise InputError(

@@ -130,7 +130,13 @@ def test_correlations_are_signed_and_leave_out_what_is_not_finite(done, config, 
     assert score._spearman(np.ones(6), np.arange(6.0)) == {"value": None, "low": None, "high": None, "n": 6}
     assert score._spearman(values[2:], np.arange(4.0))["value"] is None
     assert set(result["spearman_between_proxies"]["snip"]) == {"params", "synflow", "snip", "grad_norm"}
-    truth = looked_up(make("space", config["space"]), config["table"]["path"], "loss", scores(workdir)["genomes"])
+    truth = looked_up(
+        make("space", config["space"]),
+        config["table"]["path"],
+        "loss",
+        scores(workdir)["genomes"],
+        config["space"]["name"],
+    )
     assert score._spearman(scores(workdir)["snip"], -truth, seed=0) == result["spearman"]["snip"]["loss"]  # ranks right
     score.run(config, workdir)
     said = capsys.readouterr().out

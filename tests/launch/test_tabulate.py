@@ -83,6 +83,9 @@ def test_the_same_command_again_changes_nothing(done):
 
 def test_compare_reads_it(done, tmp_path):
     settings = {**compare_config(), "table": str(done[1] / "tiny.npz"), "strategies": "random_search,local_search"}
+    with pytest.raises(ValueError, match="which is code: if you know it, name it in config.space"):
+        compare.run(settings, tmp_path)
+    settings["space"] = f"{__name__}:my_space"
     result = compare.run(settings, tmp_path)
     assert result["strategies"]["local_search"]["hit_rate"] == 1
     assert tables.is_table(done[1] / "tiny.npz")
