@@ -1,12 +1,19 @@
 """Who is better at several things at once: domination, ranks, crowding and hypervolume, jittable.
 
 Everywhere `fitness` `[N]`, higher is better, and `cost` `[N, K]`, lower is better, are those of a `Feedback`; `valid`
-`[N]` says who counts (all by default), and what the others hold is never read.
+`[N]` says who counts (all by default), and what the others hold is never read. Who has a NaN never counts: what is not
+known is not good.
 """
 
 import chex
 import jax
 import jax.numpy as jnp
+
+
+def counted(fitness: chex.Array, cost: chex.Array, valid: chex.Array | None = None) -> chex.Array:
+    """`[N]` who is valid, and has a fitness and all costs."""
+    known = ~(jnp.isnan(fitness) | jnp.isnan(cost).any(-1))
+    return known if valid is None else known & valid
 
 
 def violation(cost: chex.Array, limits: chex.Array) -> chex.Array:
@@ -25,6 +32,7 @@ def dominates(
     With `violation` `[N]`, constraint domination (Deb, Pratap, Agarwal and Meyarivan, 2002, Definition 1): of two that
     are not both feasible, who violates less.
     """
+    there = counted(fitness, cost, valid)
     worse = jnp.concatenate([-fitness[:, None], cost], 1)
     no_worse = better = None
     for column in worse.T:  # one objective at a time, so that no [N, N, 1 + K] is held
@@ -35,7 +43,7 @@ def dominates(
     if violation is not None:
         feasible = violation <= 0
         found = jnp.where(feasible[:, None] & feasible[None], found, violation[:, None] < violation[None])
-    return found if valid is None else found & valid[:, None] & valid[None]
+    return found & there[:, None] & there[None]
 
 
 def front(
@@ -45,8 +53,7 @@ def front(
 
     Jit it for thousands: then the N^2 comparisons are not stored.
     """
-    there = jnp.ones(fitness.shape, bool) if valid is None else valid
-    return there & ~dominates(fitness, cost, valid, violation).any(0)
+    return counted(fitness, cost, valid) & ~dominates(fitness, cost, valid, violation).any(0)
 
 
 def ranks(
@@ -64,7 +71,7 @@ def ranks(
         first = left & ~(better & left[:, None]).any(0)
         return jnp.where(first, r, rank), left & ~first, r + 1
 
-    there = jnp.ones(N, bool) if valid is None else valid
+    there = counted(fitness, cost, valid)
     start = (jnp.full(N, N, jnp.int32), there, jnp.int32(0))
     return jax.lax.while_loop(lambda carry: carry[1].any(), peel, start)[0]
 
@@ -87,7 +94,7 @@ def crowding(fitness: chex.Array, cost: chex.Array, rank: chex.Array) -> chex.Ar
         width = high - low
         gap = jnp.append(value[1:], 0) - jnp.append(0, value[:-1])
         gap = jnp.where(first | last, jnp.inf, gap / jnp.where(width > 0, width, 1))
-        total = total.at[order].add(gap)
+        total = total.at[order].add(gap.astype(jnp.float32))
     return jnp.where(rank < N, total, 0)
 
 
@@ -99,12 +106,10 @@ def hypervolume(
     Who does not improve on every coordinate of the reference adds nothing. Members need not be a front. Two objectives
     are a sort and a sum; each further one takes N times as long (Zitzler and Thiele, 1999, by slicing).
     """
-    gain = jnp.maximum(fitness - reference[0], 0)
+    # In `room` who does not count may stay, if finite: a box without height has no volume.
+    gain = jnp.where(counted(fitness, cost, valid), jnp.maximum(fitness - reference[0], 0), 0)
     room = jnp.maximum(reference[1:] - cost, 0)
-    if valid is not None:
-        # In `room` they may stay, if finite: a box without height has no volume.
-        gain, room = jnp.where(valid, gain, 0), jnp.where(jnp.isfinite(room), room, 0)
-    return _union(gain, room)
+    return _union(gain, jnp.where(jnp.isfinite(room), room, 0))
 
 
 def hypervolumes(

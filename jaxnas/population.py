@@ -138,6 +138,11 @@ def _bucketed(fn: Callable) -> Population:
     paid = {"compiles": 0, "compile_seconds": 0.0}
 
     def run(genomes, active, *args, shared=()):
+        if len(jax.tree.leaves(genomes)) != 1:
+            raise InputError(
+                "plan 'bucket' compiles for genomes that are single arrays, and these have "
+                f"{len(jax.tree.leaves(genomes))}; take plan 'map' or 'vmap'."
+            )
         genomes = np.asarray(genomes)
         outputs = []
         for i in np.flatnonzero(active):

@@ -168,6 +168,7 @@ class Evaluator(NamedTuple):
       inherit: `(state, genome) -> variables` (host), what the stand-alone network inherits; None likewise.
       known: `() -> Feedback` (host) of every genome of the space, in the order of its index; None where it takes an
         evaluation to know.
+      budgets: the only ones whose fitness it knows, increasing; () where any can be trained.
     """
 
     name: str
@@ -181,6 +182,7 @@ class Evaluator(NamedTuple):
     loss: Callable | None = None
     inherit: Callable | None = None
     known: Callable[[], Feedback] | None = None
+    budgets: tuple[int, ...] = ()
 
 
 def population_of(proposal: Proposal) -> int:
@@ -219,7 +221,7 @@ def scored(
     P = fitness.shape[0]
     return Feedback(
         fitness=fitness,
-        cost=jnp.zeros((P, 0)) if cost is None else cost,
+        cost=jnp.zeros((P, 0), jnp.float32) if cost is None else cost,
         valid=jnp.ones(P, bool) if valid is None else valid,
         metrics=metrics or {},
     )
@@ -231,6 +233,23 @@ def usable(proposal: Proposal, feedback: Feedback) -> chex.Array:
     if feedback.gradient is not None:
         finite &= jnp.isfinite(feedback.gradient).all((1, 2))
     return proposal.active & feedback.valid & finite
+
+
+def narrow(feedback: Feedback) -> Feedback:
+    """The feedback in 32 bits, which strategies keep, whatever the evaluator computed in (see `jax_enable_x64`)."""
+    single = lambda array: jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), array)
+    fields = ("fitness", "cost", "gradient", "curvature")
+    return feedback.replace(**{name: single(getattr(feedback, name)) for name in fields})
+
+
+def in_32_bits(fn: Callable) -> Callable:
+    """`fn` of 32-bit arguments, in 32-bit mode: for a library's code that computes as widely as the mode allows."""
+
+    def run(*args):
+        with jax.enable_x64(False):
+            return fn(*args)
+
+    return run
 
 
 def take(genomes: Genome, index: chex.Array) -> Genome:

@@ -1,6 +1,6 @@
 """Every test sees eight CPU devices, so that sharding over devices is tested on any machine.
 
-Programs are compiled with fewer optimizations, as `launch` does: most of the suite's time is spent in the compiler.
+Programs are compiled without optimizations: most of the suite's time is spent in the compiler.
 """
 
 import os
@@ -12,7 +12,7 @@ import pytest
 from tests.support.costs import Costs
 
 if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):  # the programs that tests start inherit it
-    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=2"
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     jax.config.update("jax_num_cpu_devices", 8)
 

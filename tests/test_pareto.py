@@ -116,3 +116,12 @@ def test_hypervolumes_are_those_of_each_beginning():
 def test_who_is_not_better_than_the_reference_adds_nothing():
     fitness, cost = jnp.array([5.0, 1.0, 0.5]), jnp.array([[9.0], [1.0], [0.0]])
     assert pareto.hypervolume(fitness, cost, jnp.array([0.5, 4.0])) == 0.5 * 3
+
+
+def test_what_is_not_known_is_never_best():
+    fitness, cost = jnp.array([9.0, 1.0, jnp.nan, 0.5]), jnp.array([[jnp.nan], [5.0], [0.1], [6.0]])
+    assert pareto.front(fitness, cost).tolist() == [False, True, False, False]
+    assert pareto.ranks(fitness, cost).tolist() == [4, 0, 4, 1]
+    assert not pareto.dominates(fitness, cost)[jnp.array([0, 2])].any()
+    assert pareto.hypervolume(fitness, cost, jnp.array([0.0, 7.0])) == 1 * 2 + 0  # of the second, which has the last
+    np.testing.assert_array_equal(pareto.hypervolumes(fitness, cost, jnp.array([0.0, 7.0])), [0, 2, 2, 2])

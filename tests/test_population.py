@@ -174,3 +174,10 @@ def test_more_processes_than_have_devices_are_refused(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 3)
     with pytest.raises(ValueError, match="some of each of the 3 processes, got 2 devices, none of process 1, 2"):
         over_population(lambda genome: genome, devices=jax.devices()[:2])
+
+
+def test_buckets_refuse_genomes_of_several_arrays():
+    population = over_population(lambda genome: genome["a"].sum(), plan="bucket")
+    genomes = {"a": np.zeros((2, 3)), "b": np.zeros((2, 3))}
+    with pytest.raises(ValueError, match="plan 'bucket' compiles for genomes that are single arrays, and these have 2"):
+        population.run(genomes, np.ones(2, bool))

@@ -22,6 +22,7 @@ from jaxnas.check import InputError
 from jaxnas.costs.measure import environment
 from jaxnas.costs.operations import Operations, Tracer
 from jaxnas.costs.timing import Timing, noise_floor
+from jaxnas.spaces import needed
 from jaxnas.types import Genome, Space
 
 FORMAT = "jaxnas latency table 1"
@@ -259,8 +260,10 @@ def latency_model(space: Space, network: nn.Module, table: LatencyTable, *, seed
       seed: of these genomes.
 
     Raises:
-      InputError: a table of another space, or an operation that it does not have, with the nearest that it has.
+      InputError: a space that is not categorical, a table of another one, or an operation that it does not have, with
+        the nearest that it has.
     """
+    needed.categorical("latency_model", space)
     if _named(space) != {name: list(options) for name, options in table.space.items()}:
         raise InputError(
             f"latency table: it is of a space that decides {', '.join(table.space)}, not of {space.name!r} with "
@@ -296,11 +299,21 @@ def latency_model(space: Space, network: nn.Module, table: LatencyTable, *, seed
 
 
 def fastest(space: Space, latency: Callable, *, samples: int = 256, seed: int = 0) -> tuple[np.ndarray, float]:
-    """A genome of least latency, by descent over neighbors from the fastest of random ones; and its latency."""
-    of, neighbors = jax.jit(jax.vmap(latency)), jax.jit(space.neighbors)
+    """A genome of least latency, by descent over neighbors from the fastest of random ones; and its latency.
+
+    Raises:
+      InputError: a space without neighbors, or whose genomes are no single arrays; a latency that is known of none of
+        the samples.
+    """
+    needed.one_array("fastest", space)
+    needed.functions("fastest", space, "neighbors")
+    known = lambda ms: jnp.where(jnp.isnan(ms), jnp.inf, ms)
+    of, neighbors = jax.jit(lambda genomes: known(jax.vmap(latency)(genomes))), jax.jit(space.neighbors)
     start = jax.vmap(space.sample)(jax.random.split(jax.random.key(seed), samples))
     best = start[jnp.argmin(of(start))]
     value = float(of(best[None])[0])
+    if value == float("inf"):
+        raise InputError(f"latency: it is not known of any of {samples} samples of space {space.name!r}.")
     while True:
         genomes, mask = neighbors(best)
         near = jnp.where(mask, of(genomes), jnp.inf)

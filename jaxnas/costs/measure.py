@@ -19,6 +19,7 @@ from flax.core import unfreeze
 from jaxnas.costs.operations import Operation
 from jaxnas.costs.timing import Timing, interleaved, repeated
 from jaxnas.networks.inference import for_inference
+from jaxnas.spaces import needed
 from jaxnas.types import Genome, Space
 
 IRRELEVANT_FLAGS = ("xla_cpu_collective", "xla_force_host_platform_device_count", "xla_dump")
@@ -53,7 +54,11 @@ def compile_networks(
       genomes: as they are; for what a prediction is of, `space.pruned` first.
       x: shape and dtype of a batch.
       seed: of weights and images.
+
+    Raises:
+      InputError: a space without decisions.
     """
+    needed.functions("compile_networks", space, "unpack")
     images = _images(x, seed)
 
     def compiled(genome):

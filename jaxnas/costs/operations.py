@@ -16,6 +16,7 @@ from jax import lax
 from jaxnas.check import InputError
 from jaxnas.networks.choice import Choice, Options
 from jaxnas.networks.ops import Zero
+from jaxnas.spaces import needed
 from jaxnas.types import Genome, Space
 
 
@@ -252,14 +253,16 @@ def all_operations(space: Space, network: nn.Module, x: jax.ShapeDtypeStruct, *,
     makes too many decisions depend on each other, each reader of an array counts as if it were the only one.
 
     Args:
-      space: of array genomes.
+      space: categorical.
       network: called with the decisions that `space.unpack` gives.
       x: shape and dtype of a batch.
       seed: of the random genomes.
 
     Raises:
-      InputError: a place that depends on too many decisions together, or on more than could be found.
+      InputError: a space that is not categorical, a place that depends on too many decisions together, or on more than
+        could be found.
     """
+    needed.categorical("all_operations", space)
     try:
         return _all_operations(_Probe(space, network, x, seed, sharing=True))
     except TooManyCasesError:

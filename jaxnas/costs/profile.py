@@ -13,6 +13,7 @@ from jaxnas.costs.latency import LatencyTable, latency_table, most_telling
 from jaxnas.costs.measure import Network, compile_networks, measure_networks, measure_operations
 from jaxnas.costs.operations import all_operations
 from jaxnas.costs.timing import noise_floor
+from jaxnas.spaces import needed
 from jaxnas.statistics import rank_correlation
 from jaxnas.types import Space
 
@@ -83,7 +84,7 @@ def profile(
     """Measures all operations of a space, calibrates on whole networks, and validates on others.
 
     Args:
-      space: of array genomes.
+      space: categorical.
       network: called with `(decisions, x, train)`.
       x: shape and dtype of a batch.
       held_out: random networks to validate on.
@@ -93,8 +94,9 @@ def profile(
       say: is told how it goes.
 
     Raises:
-      InputError: too few networks in the space, and what `all_operations` refuses.
+      InputError: a space that is not categorical, too few networks in it, and what `all_operations` refuses.
     """
+    needed.categorical("profile", space)
     check.integer("held_out", held_out, least=0)
     check.integer("calibration", calibration, least=1)
     drawn = held_out + SPARE if held_out else 0

@@ -6,6 +6,7 @@ from flax import struct
 
 from jaxnas import check
 from jaxnas.check import InputError
+from jaxnas.spaces import needed
 from jaxnas.types import Evaluator, Feedback, Space, population_of, propose
 
 
@@ -33,8 +34,10 @@ def cached(evaluator: Evaluator, space: Space, *, capacity: int = 4096) -> Evalu
       capacity: evaluations to remember.
 
     Raises:
-      InputError: the evaluator runs on the host, or learns (has a state or gives gradients).
+      InputError: the evaluator runs on the host, or learns (has a state or gives gradients); the space's genomes are no
+        single arrays.
     """
+    needed.one_array("evaluator 'cached'", space)
     check.integer("capacity", capacity, least=1)
     if not evaluator.jittable:
         raise InputError(f"evaluator: {evaluator.name!r} runs on the host, where a dict of its own remembers as well.")
@@ -47,7 +50,7 @@ def cached(evaluator: Evaluator, space: Space, *, capacity: int = 4096) -> Evalu
         one = propose(genome[None], jnp.int32(0))
         example = jax.eval_shape(evaluator.evaluate, key, inner, one)[0]
         return State(
-            genomes=jnp.full((capacity, *genome.shape), -1, genome.dtype),
+            genomes=jnp.zeros((capacity, *genome.shape), genome.dtype),  # of budget -1, which nobody asks for
             budget=jnp.full(capacity, -1, jnp.int32),
             feedback=jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape[1:]), leaf.dtype), example),
             used=jnp.int32(0),
@@ -77,7 +80,7 @@ def cached(evaluator: Evaluator, space: Space, *, capacity: int = 4096) -> Evalu
             return memory.at[slot].set(new, mode="drop")
 
         answered = jax.tree.map(answer, feedback, state.feedback)
-        slot = jnp.where(fresh, state.used + jnp.cumsum(fresh) - 1, capacity)
+        slot = jnp.where(fresh, state.used + jnp.cumsum(fresh, dtype=jnp.int32) - 1, capacity)
         state = State(
             genomes=keep(state.genomes, genomes),
             budget=keep(state.budget, proposal.budget),

@@ -62,6 +62,8 @@ def attainable(argument: str, evaluator: Evaluator, limits: Mapping[str, float])
     known = evaluator.known()
     columns = {name: np.asarray(known.cost)[known.valid, evaluator.cost_names.index(name)] for name in limits}
     met = np.all([columns[name] <= limit for name, limit in limits.items()], axis=0)
+    if not known.valid.any():
+        raise InputError(f"{argument}: of no architecture in {evaluator.name!r} is {' and '.join(limits)} known.")
     if not met.any():
         asked = " and ".join(f"{name} of at most {limit:g}" for name, limit in limits.items())
         least = ", ".join(f"{column.min():.6g} ({name})" if len(limits) > 1 else f"{column.min():.6g}"

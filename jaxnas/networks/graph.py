@@ -16,7 +16,7 @@ from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.lanes import members_last
 from jaxnas.spaces import Graph
-from jaxnas.types import Space
+from jaxnas.types import Space, in_32_bits
 
 ACTIVATIONS: dict[str, Callable] = {
     "sigmoid": lambda x: nn.sigmoid(4.9 * x),  # the paper's, section 4.1
@@ -72,17 +72,24 @@ class GraphNetwork:
         exists = genome.node != 0
         place = jnp.where(exists, genome.position, jnp.iinfo(jnp.int32).max)
         earlier = (place[None] < place[:, None]) | ((place[None] == place[:, None]) & np.tri(H, k=-1, dtype=bool))
-        rank = earlier.sum(1)
-        row = jnp.concatenate([np.zeros(I, np.int32), H + np.arange(O), rank])
+        rank = earlier.sum(1, dtype=jnp.int32)
+        row = jnp.concatenate([np.zeros(I, np.int32), H + np.arange(O, dtype=np.int32), rank])
         weight = jnp.where(genome.enabled & (genome.innovation != 0), genome.weight, 0.0)
         source, target = genome.source[first:], row[genome.target[first:]]
         late, backward = np.zeros(source.shape, bool), None
         if genome.recurrent:
             positions = genome.positions
             late = positions[source] >= positions[genome.target[first:]]
-            backward = jnp.zeros((R, R)).at[target, jnp.where(late, row[source], R)].add(weight[first:], mode="drop")
-        column = jnp.concatenate([np.arange(I), np.full(O, I + H), I + rank])  # of outputs, past the end
-        both = jnp.zeros((R, I + H)).at[target, jnp.where(late, I + H, column[source])].add(weight[first:], mode="drop")
+            backward = (
+                jnp.zeros((R, R), jnp.float32)
+                .at[target, jnp.where(late, row[source], R)]
+                .add(weight[first:], mode="drop")
+            )
+        column = jnp.concatenate(
+            [np.arange(I, dtype=np.int32), np.full(O, I + H, np.int32), I + rank]
+        )  # of outputs, past the end
+        both = jnp.zeros((R, I + H), jnp.float32)
+        both = both.at[target, jnp.where(late, I + H, column[source])].add(weight[first:], mode="drop")
         both = both.at[H:, :I].set(weight[:first].reshape(I, O).T)
         inward, forward = both[:, :I].T, both[:, I:]
         return Wired(inward, forward, backward, genome.hidden)
@@ -97,11 +104,11 @@ class GraphNetwork:
             raise InputError("graph: a state is for recurrent graphs only.")
         one = inputs.ndim == 1
         x = jnp.atleast_2d(inputs)
-        x = jnp.concatenate([x, jnp.ones((x.shape[0], 1))], 1)
+        x = jnp.concatenate([x, jnp.ones((x.shape[0], 1), x.dtype)], 1)
         if wired.backward is None:
             y = self._run(wired, x, None)
             return y[0] if one else y
-        before = jnp.zeros((x.shape[0], R)) if state is None else jnp.atleast_2d(state)
+        before = jnp.zeros((x.shape[0], R), x.dtype) if state is None else jnp.atleast_2d(state)
         values = self._run(wired, x, before)
         y = values[:, wired.forward.shape[1] :]
         return (y[0], values[0]) if one else (y, values)
@@ -159,15 +166,16 @@ class StaticGraph(nn.Module):
 
     @nn.compact
     def __call__(self, inputs, state=None):
-        x = jnp.concatenate([inputs, jnp.ones((*inputs.shape[:-1], 1))], -1)
+        inputs = jnp.asarray(inputs, jnp.float32)
+        x = jnp.concatenate([inputs, jnp.ones((*inputs.shape[:-1], 1), jnp.float32)], -1)
         values = {f"x{i}": x[..., i] for i in range(x.shape[-1])}
         names = [name for name, _ in self.nodes]
         if state is None:
-            state = jnp.zeros((*inputs.shape[:-1], len(names)))
+            state = jnp.zeros((*inputs.shape[:-1], len(names)), jnp.float32)
         before = {name: state[..., i] for i, name in enumerate(names)}
         for i, (name, links) in enumerate(self.nodes):
             terms = [before[source] if late else values[source] for source, late in links]
-            total = jnp.zeros(inputs.shape[:-1])
+            total = jnp.zeros(inputs.shape[:-1], jnp.float32)
             if terms:
                 total = _Weighted(name=name)(jnp.stack(terms, -1))
             is_output = i >= len(names) - self.outputs
@@ -194,12 +202,13 @@ def gradient_descent(loss: Callable, *, network: GraphNetwork, steps: int, learn
     check.integer("steps", steps, least=1)
     check.real("learning_rate", learning_rate, least=0)
     optimizer = optax.adam(learning_rate)
+    update = in_32_bits(optimizer.update)
 
     def tune(key, genome):
         def down(carry, i):
             weight, state = carry
             one = lambda w: loss(network.apply, genome.replace(weight=w), jax.random.fold_in(key, i))
-            updates, state = optimizer.update(jax.grad(one)(weight), state, weight)
+            updates, state = update(jax.grad(one)(weight), state, weight)
             return (optax.apply_updates(weight, updates), state), None
 
         carry, _ = jax.lax.scan(down, (genome.weight, optimizer.init(genome.weight)), jnp.arange(steps))
@@ -260,7 +269,7 @@ def _computed(hidden_activation, output_activation, static: bool, wired: Wired, 
     def row(r, h):
         return h.at[:, r].set(hidden_activation(total[:, r] + (h * wired.forward[r]).sum(1)))
 
-    h = jax.lax.fori_loop(0, H if static else wired.hidden.max(), row, jnp.zeros((B, H, L)))
+    h = jax.lax.fori_loop(0, H if static else wired.hidden.max(), row, jnp.zeros((B, H, L), jnp.float32))
     y = output_activation(total[:, H:] + (h[:, None] * wired.forward[H:]).sum(2))
     return y if before is None else jnp.concatenate([h, y], 1)
 

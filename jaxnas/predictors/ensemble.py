@@ -8,6 +8,7 @@ from flax import struct
 
 from jaxnas import check
 from jaxnas.predictors.predictor import Predictor
+from jaxnas.types import in_32_bits
 
 FLOOR = -3.0
 """Targets below are taken for this: networks that failed must not stretch the scale on which the good ones differ."""
@@ -55,17 +56,20 @@ def mlp_ensemble(
     check.real("learning_rate", learning_rate, least=0)
     E, W = members, width
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
+    update = in_32_bits(optimizer.update)
 
     def init(key, inputs, y, mask):
         keys = jax.random.split(key, hidden + 1)
-        normal = lambda k, *shape: jax.random.normal(k, shape) * jnp.sqrt(2 / shape[-2])
+        normal = lambda k, *shape: jax.random.normal(k, shape, jnp.float32) * jnp.sqrt(jnp.float32(2 / shape[-2]))
         known = jnp.where(mask, y, jnp.nan)
-        center = jnp.nan_to_num(jnp.nanmedian(known))
-        spread = jnp.nan_to_num(jnp.nanquantile(known, 0.9)) - center
+        center = jnp.nan_to_num(in_32_bits(jnp.nanmedian)(known))
+        spread = jnp.nan_to_num(in_32_bits(jnp.nanquantile)(known, 0.9)) - center
         outputs = [W] * (hidden - 1) + [1]
         return Params(
-            first=(normal(keys[0], inputs, E * W), jnp.zeros(E * W)),
-            layers=tuple((normal(k, E, W, n), jnp.zeros((E, 1, n))) for k, n in zip(keys[1:], outputs, strict=False)),
+            first=(normal(keys[0], inputs, E * W), jnp.zeros(E * W, jnp.float32)),
+            layers=tuple(
+                (normal(k, E, W, n), jnp.zeros((E, 1, n), jnp.float32)) for k, n in zip(keys[1:], outputs, strict=False)
+            ),
             center=center,
             scale=jnp.where(spread > 0, spread, 1),
         )
@@ -77,12 +81,13 @@ def mlp_ensemble(
         return h[..., 0]
 
     def fit(key, x, y, mask):
+        x, y = jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)
         N, F = x.shape
         init_key, batch_key = jax.random.split(key)
         params = init(init_key, F, y, mask)
         target = jnp.where(mask, jnp.clip((y - params.center) / params.scale, FLOOR, None), 0)
         order = jnp.argsort(~mask)  # rows that count, first
-        count = mask.sum()
+        count = mask.sum(dtype=jnp.int32)
 
         def loss(weights, rows):
             params_ = params.replace(first=weights[0], layers=weights[1])
@@ -92,9 +97,9 @@ def mlp_ensemble(
 
         def step(t, carry):
             weights, state = carry
-            u = jax.random.uniform(jax.random.fold_in(batch_key, t), (min(batch_size, N),))
+            u = jax.random.uniform(jax.random.fold_in(batch_key, t), (min(batch_size, N),), jnp.float32)
             rows = order[jnp.minimum((u * count).astype(jnp.int32), jnp.maximum(count - 1, 0))]
-            updates, state = optimizer.update(jax.grad(loss)(weights, rows), state)
+            updates, state = update(jax.grad(loss)(weights, rows), state)
             return optax.apply_updates(weights, updates), state
 
         weights = (params.first, params.layers)
@@ -102,7 +107,7 @@ def mlp_ensemble(
         return params.replace(first=weights[0], layers=weights[1])
 
     def predict(params, x):
-        h = (x @ params.first[0] + params.first[1]).reshape(-1, E, W).transpose(1, 0, 2)
+        h = (jnp.asarray(x, jnp.float32) @ params.first[0] + params.first[1]).reshape(-1, E, W).transpose(1, 0, 2)
         y = deeper(params, h) * params.scale + params.center
         return y.mean(0), y.std(0)
 

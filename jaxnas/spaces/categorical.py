@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxnas import check, draw
 from jaxnas.check import InputError
+from jaxnas.spaces.needed import positions
 from jaxnas.types import Space
 
 
@@ -54,9 +55,11 @@ def categorical(decisions: Mapping[str, Sequence[Any]], *, name: str = "categori
     small = max(D, C) <= draw.MOST
     enumerable = size <= np.iinfo(np.int32).max
 
+    @positions
     def sample(key):
         return draw.below(draw.halves(key, D), counts) if small else jax.random.randint(key, (D,), 0, counts, jnp.int32)
 
+    @positions
     def mutate(key, genome):
         if small:
             which, change = draw.halves(key, 2)
@@ -65,23 +68,23 @@ def categorical(decisions: Mapping[str, Sequence[Any]], *, name: str = "categori
             step = 1 + draw.below(change, n - 1)
         else:
             which, change = jax.random.split(key)
-            d = jax.random.randint(which, (), 0, D)
+            d = jax.random.randint(which, (), 0, D, jnp.int32)
             n = jnp.asarray(counts)[d]
-            step = jax.random.randint(change, (), 1, n)
+            step = jax.random.randint(change, (), 1, n, jnp.int32)
         return jnp.where(jnp.arange(D) == d, (genome + step) % n, genome)
 
     def crossover(key, a, b):
-        return jnp.where(jax.random.bernoulli(key, 0.5, (D,)), a, b)
+        return jnp.where(jax.random.bernoulli(key, jnp.float32(0.5), (D,)), a, b)
 
     def neighbors(genome):
-        d, step = np.divmod(np.arange(D * (C - 1)), C - 1)
+        d, step = np.divmod(np.arange(D * (C - 1), dtype=np.int32), np.int32(C - 1))
         changed = (genome[d] + 1 + step) % counts[d]
         genomes = jnp.where(np.arange(D) == d[:, None], changed[:, None], genome)
         return genomes, jnp.asarray(step < counts[d] - 1)
 
     def features(genome):
-        offsets = np.cumsum(counts) - counts
-        return jnp.zeros(counts.sum()).at[genome + offsets].set(1.0)
+        offsets = np.cumsum(counts, dtype=np.int32) - counts
+        return jnp.zeros(counts.sum(), jnp.float32).at[genome + offsets].set(1.0)
 
     def derive(weights):
         return jnp.argmax(jnp.where(mask, weights, -jnp.inf), -1).astype(jnp.int32)

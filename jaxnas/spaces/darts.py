@@ -9,6 +9,7 @@ import numpy as np
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.spaces.categorical import categorical
+from jaxnas.spaces.needed import positions
 from jaxnas.types import Space
 
 CELLS = ("normal", "reduce")
@@ -40,7 +41,7 @@ def darts() -> Space:
     names = [f"{cell}_{j}->{i}" for cell in CELLS for j, i in EDGES]
     space = categorical(dict.fromkeys(names, OPERATIONS), name="darts")
     D, C = space.mask.shape
-    node = np.array([4 * c + i for c in range(len(CELLS)) for _, i in EDGES])  # which node an edge leads to
+    node = np.array([4 * c + i for c in range(len(CELLS)) for _, i in EDGES], np.int32)  # which node an edge leads to
     siblings = node[:, None] == node[None]
     earlier = np.arange(D)[None] < np.arange(D)[:, None]
     first_node = np.array([i == 2 for _ in CELLS for _, i in EDGES])
@@ -50,33 +51,35 @@ def darts() -> Space:
         above = (strength[None] > strength[:, None]) | (strength[None] == strength[:, None]) & earlier
         return (siblings & above).sum(1) < INPUTS
 
+    @positions
     def sample(key):
         edge_key, op_key = jax.random.split(key)
         op = jax.random.randint(op_key, (D,), 1, C, jnp.int32)
-        return jnp.where(strongest(jax.random.uniform(edge_key, (D,))), op, 0)
+        return jnp.where(strongest(jax.random.uniform(edge_key, (D,), jnp.float32)), op, 0)
 
     def derive(weights):
         return jnp.where(strongest(weights[:, 1:].max(1)), 1 + jnp.argmax(weights[:, 1:], 1), 0).astype(jnp.int32)
 
+    @positions
     def mutate(key, genome):
         """Another operation on an edge, or the edge moved to another input, each half of the time where both can be."""
         edge_key, kind_key, op_key, to_key = jax.random.split(key, 4)
         kept = genome > 0
-        edge = jnp.argmax(jnp.where(kept, jax.random.uniform(edge_key, (D,)), -1))
-        op = 1 + (genome[edge] - 1 + jax.random.randint(op_key, (), 1, C - 1)) % (C - 1)
+        edge = jnp.argmax(jnp.where(kept, jax.random.uniform(edge_key, (D,), jnp.float32), -1))
+        op = 1 + (genome[edge] - 1 + jax.random.randint(op_key, (), 1, C - 1, jnp.int32)) % (C - 1)
         free = jnp.asarray(siblings)[edge] & ~kept
-        to = jnp.argmax(jnp.where(free, jax.random.uniform(to_key, (D,)), -1))
+        to = jnp.argmax(jnp.where(free, jax.random.uniform(to_key, (D,), jnp.float32), -1))
         moved = genome.at[to].set(genome[edge]).at[edge].set(0)
-        moves = jax.random.bernoulli(kind_key) & ~jnp.asarray(first_node)[edge]
+        moves = jax.random.bernoulli(kind_key, jnp.float32(0.5)) & ~jnp.asarray(first_node)[edge]
         return jnp.where(moves, moved, genome.at[edge].set(op))
 
     def crossover(key, a, b):
         """Each node with all of its inputs from either parent."""
-        return jnp.where(jax.random.bernoulli(key, 0.5, (node.max() + 1,))[node], a, b)
+        return jnp.where(jax.random.bernoulli(key, jnp.float32(0.5), (node.max() + 1,))[node], a, b)
 
-    edges, ops = np.meshgrid(np.arange(D), np.arange(1, C), indexing="ij")
+    edges, ops = np.meshgrid(np.arange(D, dtype=np.int32), np.arange(1, C, dtype=np.int32), indexing="ij")
     edges, ops = edges.ravel(), ops.ravel()
-    here, there = np.nonzero(siblings & ~np.eye(D, dtype=bool))
+    here, there = np.argwhere(siblings & ~np.eye(D, dtype=bool)).T.astype(np.int32)
 
     def neighbors(genome):
         other = jax.vmap(lambda e, o: genome.at[e].set(o))(edges, ops)
@@ -88,8 +91,8 @@ def darts() -> Space:
 
     def allowed(genome, d):
         before = jnp.asarray(siblings & earlier)[d]
-        kept = (before & (genome > 0)).sum()
-        left = jnp.asarray((siblings & earlier.T).sum(1))[d]  # edges of the node that are still to come
+        kept = (before & (genome > 0)).sum(dtype=jnp.int32)
+        left = jnp.asarray((siblings & earlier.T).sum(1, dtype=np.int32))[d]  # edges of the node that are still to come
         option = jnp.arange(C)
         return jnp.where(option == 0, kept + left >= INPUTS, kept < INPUTS)
 

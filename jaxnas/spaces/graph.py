@@ -11,7 +11,6 @@ apart here (all its experiments weight the two alike).
 """
 
 import re
-from typing import NoReturn
 
 import chex
 import jax
@@ -22,6 +21,7 @@ from flax import struct
 from jaxnas import check, draw
 from jaxnas.check import InputError
 from jaxnas.lanes import members_last
+from jaxnas.spaces.needed import Missing
 from jaxnas.types import Space
 
 TRIES = 16
@@ -75,12 +75,12 @@ class Graph:
     @property
     def hidden(self) -> chex.Array:
         """Number of hidden nodes that exist."""
-        return (self.node != 0).sum(-1)
+        return (self.node != 0).sum(-1, dtype=jnp.int32)
 
     @property
     def connections(self) -> chex.Array:
         """Number of connections that exist, enabled or not."""
-        return (self.innovation != 0).sum(-1)
+        return (self.innovation != 0).sum(-1, dtype=jnp.int32)
 
     @property
     def positions(self) -> chex.Array:
@@ -182,7 +182,7 @@ def graph(
             innovation=padded(seeds, jnp.uint32),
             source=padded(start[0], jnp.int32),
             target=padded(start[1], jnp.int32),
-            weight=padded(jax.random.uniform(key, (first,), minval=-weight_range, maxval=weight_range), jnp.float32),
+            weight=padded(jax.random.uniform(key, (first,), jnp.float32, -weight_range, weight_range), jnp.float32),
             enabled=padded(np.ones(first), bool),
             refused=jnp.int32(0),
             inputs=I,
@@ -192,7 +192,7 @@ def graph(
 
     def mutate(key, genome):
         # What grows keeps its weights: they would be moved before anybody saw what the new part is good for.
-        words = jax.random.bits(key, (4,))
+        words = jax.random.bits(key, (4,), jnp.uint32)
         lucky = lambda word, rate: word < np.uint32(rate * (2**32 - 1))
         splits, joins = lucky(words[0], add_node_rate), lucky(words[1], add_connection_rate)
         moves = lucky(words[2], weight_rate) & ~splits & ~joins
@@ -203,7 +203,7 @@ def graph(
         return divided(halves[1], genome, splits)
 
     def moved(key, genome):
-        words = jax.random.bits(key, (E,))
+        words = jax.random.bits(key, (E,), jnp.uint32)
         by = (words >> 8).astype(jnp.float32) * np.float32(2**-23) - 1  # [-1, 1)
         anew = (words & 0xFF) < round(replace_rate * 2**8)
         weight = jnp.where(anew, weight_range * by, genome.weight + weight_step * by)
@@ -230,7 +230,7 @@ def graph(
         def look(e, found):
             return found | ((genome.source[e] == source) & (genome.target[e] == target))
 
-        return jax.lax.fori_loop(0, (genome.innovation != 0).sum(0).max(), look, source < 0)
+        return jax.lax.fori_loop(0, (genome.innovation != 0).sum(0, dtype=jnp.int32).max(), look, source < 0)
 
     def toggled(half, genome, wanted):
         i = draw.below(half, genome.connections)
@@ -239,7 +239,7 @@ def graph(
     def divided(half, genome, wanted):
         hidden, count = genome.hidden, genome.connections
         among = genome.enabled & (genome.innovation != 0)
-        old = nth(among, count, draw.below(half, among.sum()))
+        old = nth(among, count, draw.below(half, among.sum(dtype=jnp.int32)))
         source, target, weight = genome.source[old], genome.target[old], genome.weight[old]
         names = _splits(genome.innovation[old])
         fresh = ~(genome.node[:, None] == names).any(0)
@@ -299,12 +299,12 @@ def graph(
                 return jnp.where(here, b.weight[first + j], weight), enabled & (b.enabled[first + j] | ~here)
 
             part = jnp.full((rows, L), MISSING), jnp.ones((rows, L), bool)
-            part = jax.lax.fori_loop(0, (theirs != 0).sum(0).max(), look, part)
+            part = jax.lax.fori_loop(0, (theirs != 0).sum(0, dtype=jnp.int32).max(), look, part)
             return tuple(jax.lax.dynamic_update_slice_in_dim(*pair, at, 0) for pair in zip(found, part, strict=True))
 
         grown = jnp.full((connections, L), MISSING), jnp.ones((connections, L), bool)
         if connections:
-            grown = jax.lax.fori_loop(0, -(-(mine != 0).sum(0).max() // rows), some, grown)
+            grown = jax.lax.fori_loop(0, -(-(mine != 0).sum(0, dtype=jnp.int32).max() // rows), some, grown)
         initial = b.weight[:first], b.enabled[:first]
         every = lambda x, y: jnp.concatenate([jnp.broadcast_to(x, (first, L)), y])
         return tuple(map(every, initial, grown))
@@ -312,7 +312,9 @@ def graph(
     def apart(a, b):
         weight, _ = matched(a, b)
         shared = weight != MISSING
-        count, mine, theirs = shared.sum(0), (a.innovation != 0).sum(0), (b.innovation != 0).sum(0)
+        count, mine, theirs = (
+            there.sum(0, dtype=jnp.float32) for there in (shared, a.innovation != 0, b.innovation != 0)
+        )
         largest = jnp.maximum(mine, theirs)
         size = jnp.where(largest < SMALL, 1, largest)
         weights = jnp.where(shared, jnp.abs(a.weight - weight), 0.0).sum(0) / count
@@ -396,19 +398,16 @@ def graph(
         )
 
     def without(what):
-        def refuse(*_) -> NoReturn:
-            raise InputError(
-                f"space {name!r}: has no {what}, its genomes are no list of decisions. Strategies that sample, mutate "
-                "and cross genomes work on it: neat, regularized_evolution, random_search, nsga2, hyperband."
-            )
-
-        return refuse
+        return Missing(
+            f"space {name!r}: has no {what}, its genomes are no list of decisions. Strategies that sample, mutate and "
+            "cross genomes work on it: neat, regularized_evolution, random_search, nsga2, hyperband."
+        )
 
     return Space(
         name=name,
         decisions=(),
         options=(),
-        mask=np.zeros((0, 2**31), bool),  # no decisions, of more options than would fit a small integer
+        mask=np.zeros((0, 0), bool),
         sample=sample,
         mutate=mutate,
         crossover=crossover,

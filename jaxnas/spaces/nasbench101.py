@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxnas.check import InputError
 from jaxnas.spaces.categorical import categorical
+from jaxnas.spaces.needed import positions
 from jaxnas.types import Space
 
 OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
@@ -53,8 +54,8 @@ def nasbench101(codes: np.ndarray | None = None) -> Space:
         return genomes, mask & jax.vmap(valid)(genomes)
 
     space = loose._replace(
-        sample=lambda key: until_valid(key, loose.sample),
-        mutate=lambda key, genome: until_valid(key, lambda k: loose.mutate(k, genome)),
+        sample=positions(lambda key: until_valid(key, loose.sample)),
+        mutate=positions(lambda key, genome: until_valid(key, lambda k: loose.mutate(k, genome))),
         crossover=lambda key, a, b: until_valid(key, lambda k: loose.crossover(k, a, b)),
         neighbors=neighbors,
         canonical=lambda genome: loose.from_index(code(genome)),
@@ -95,7 +96,7 @@ def genome_of(matrix: np.ndarray, operations: Sequence[int]) -> np.ndarray:
 
 def pruned(genome) -> tuple[jax.Array, jax.Array]:
     """`[7, 7]` bool edges that lie on some path from input to output, `[7]` bool vertices that do."""
-    i, j = np.array(EDGES).T
+    i, j = np.array(EDGES, np.int32).T
     matrix = jnp.zeros((V, V), bool).at[i, j].set(genome[: len(EDGES)].astype(bool))
     closure = matrix | jnp.eye(V, dtype=bool)
     for _ in range(3):  # paths of up to 8 edges
@@ -114,10 +115,10 @@ def code(genome) -> jax.Array:
     """int32, the same for two cells if and only if they are isomorphic: the smallest code of all orders of vertices."""
     matrix, alive = pruned(genome)
     operations = jnp.where(alive[1:-1], genome[len(EDGES) :], 0)
-    orders = np.array([(0, *order, V - 1) for order in itertools.permutations(INNER)])
+    orders = np.array([(0, *order, V - 1) for order in itertools.permutations(INNER)], np.int32)
     permuted = matrix[orders[:, :, None], orders[:, None, :]]
     forward = ~(permuted & np.tril(np.ones((V, V), bool))).any((1, 2))
-    i, j = np.array(EDGES).T
+    i, j = np.array(EDGES, np.int32).T
     edges = permuted[:, i, j] @ (1 << np.arange(len(EDGES))[::-1]).astype(np.int32)
     kinds = operations[orders[:, 1:-1] - 1] @ (len(OPERATIONS) ** np.arange(len(INNER))[::-1]).astype(np.int32)
     return jnp.where(forward, edges * len(OPERATIONS) ** len(INNER) + kinds, UNKNOWN).min().astype(jnp.int32)

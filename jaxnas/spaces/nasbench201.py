@@ -67,10 +67,10 @@ def path_encoding(genome) -> jax.Array:
     """
     kinds = len(OPERATIONS) - 1
     offsets = {length: sum(kinds**n for n in range(1, length)) for length in (1, 2, 3)}
-    encoding = jnp.zeros(offsets[3] + kinds**3)
+    encoding = jnp.zeros(offsets[3] + kinds**3, jnp.float32)
     for path in PATHS:
-        operations = genome[np.array(path)]
-        code = jnp.sum((operations - 1) * kinds ** np.arange(len(path) - 1, -1, -1))
+        operations = genome[np.array(path, np.int32)]
+        code = jnp.sum((operations - 1) * kinds ** np.arange(len(path) - 1, -1, -1, dtype=np.int32), dtype=jnp.int32)
         exists = (operations > 0).all()
         encoding = encoding.at[offsets[len(path)] + jnp.maximum(code, 0)].max(exists.astype(encoding.dtype))
     return encoding

@@ -9,6 +9,7 @@ from flax import struct
 
 from jaxnas import check
 from jaxnas.predictors import Predictor, mlp_ensemble
+from jaxnas.spaces import needed
 from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.types import Genome, Space, Strategy, propose, take, usable
 
@@ -52,7 +53,7 @@ def bananas(
     `ask` fits, from scratch, so that P answers pay for one fit.
 
     Args:
-      space: genomes must be single arrays.
+      space: genomes must be single arrays `[D]`.
       capacity: N, evaluations to learn from; later ones take the place of the oldest.
       initial: random architectures before the first fit.
       proposals: P, architectures in each ask.
@@ -64,8 +65,10 @@ def bananas(
       budget: training steps for each.
 
     Raises:
-      InputError: a size out of its range.
+      InputError: a size out of its range, a space without features or whose genomes are no such arrays.
     """
+    needed.one_array("strategy 'bananas'", space, flat=True)
+    needed.functions("strategy 'bananas'", space, "mutate", *["features"] * (features is None))
     N, P, C = capacity, proposals, candidates
     check.integer("proposals", P, least=1)
     check.integer("initial", initial, least=1)
@@ -79,7 +82,7 @@ def bananas(
     def init(key):
         return State(
             genomes=jax.vmap(space.sample)(jax.random.split(key, N)),
-            fitness=jnp.full(N, -jnp.inf),
+            fitness=jnp.full(N, -jnp.inf, jnp.float32),
             used=jnp.int32(0),
             asked=jnp.int32(0),
             best=unknown(space, key),
@@ -95,15 +98,16 @@ def bananas(
 
         # While little is known, the ring still holds the random genomes of `init`, which serve as parents too.
         _, top = jax.lax.top_k(state.fitness, parents)
-        parent = top[jax.random.randint(keys[1], (C,), 0, jnp.clip(known.sum(), 1, parents))]
+        count = known.sum(dtype=jnp.int32)
+        parent = top[jax.random.randint(keys[1], (C,), 0, jnp.clip(count, 1, parents), jnp.int32)]
         mutants = jax.vmap(space.mutate)(jax.random.split(keys[2], C), take(state.genomes, parent))
         again = jax.vmap(space.mutate)(jax.random.split(keys[3], C), mutants)
-        pool = jnp.where(jax.random.bernoulli(keys[4], 0.5, (C, 1)), again, mutants)
+        pool = jnp.where(jax.random.bernoulli(keys[4], jnp.float32(0.5), (C, 1)), again, mutants)
         anywhere = jax.vmap(space.sample)(jax.random.split(keys[5], C))
         pool = jnp.where((jnp.arange(C) % 2 == 1)[:, None], anywhere, pool)
 
         mean, std = predictor.predict(params, encode(pool))
-        score = mean + exploration * std * jax.random.normal(keys[6], (C,))
+        score = mean + exploration * std * jax.random.normal(keys[6], (C,), jnp.float32)
         same = lambda a, b: (a[:, None] == b[None]).all(-1)
         earlier = jnp.arange(C)[None] < jnp.arange(C)[:, None]
         stale = (same(pool, state.genomes) & known).any(1) | (same(pool, pool) & earlier).any(1)
@@ -117,7 +121,7 @@ def bananas(
 
     def tell(key, state, proposal, feedback):
         enters = usable(proposal, feedback)
-        used = state.used + jnp.cumsum(enters)
+        used = state.used + jnp.cumsum(enters, dtype=jnp.int32)
         slot = jnp.where(enters, (used - 1) % N, N)
         return state.replace(
             genomes=state.genomes.at[slot].set(proposal.genome, mode="drop"),

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
-from jaxnas.types import Feedback, Genome, Proposal, Space, Strategy, take, usable
+from jaxnas.types import Feedback, Genome, Proposal, Space, Strategy, narrow, take, usable
 
 
 @struct.dataclass
@@ -33,7 +33,11 @@ def unknown(space: Space, key: chex.PRNGKey) -> Best:
 
 
 def black_box(name: str, init: Callable, ask: Callable, tell: Callable, *, budget: int) -> Strategy:
-    """A strategy that reads fitness alone and recommends `state.best`; a budget of 0 trains nobody."""
+    """A strategy that reads fitness alone and recommends `state.best`; a budget of 0 trains nobody.
+
+    `tell` is handed feedback of 32 bits.
+    """
     check.integer("budget", budget, least=0)
     gives = frozenset({"budget"} if budget else ())
-    return Strategy(name, init, ask, tell, recommend=lambda state: state.best.genome, gives=gives)
+    told = lambda key, state, proposal, feedback: tell(key, state, proposal, narrow(feedback))
+    return Strategy(name, init, ask, told, recommend=lambda state: state.best.genome, gives=gives)

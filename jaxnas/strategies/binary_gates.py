@@ -10,8 +10,9 @@ import optax
 from flax import struct
 
 from jaxnas import check
+from jaxnas.spaces import needed
 from jaxnas.strategies import relaxed
-from jaxnas.types import Space, Strategy, propose, usable
+from jaxnas.types import Space, Strategy, narrow, propose, usable
 
 
 @struct.dataclass
@@ -49,11 +50,12 @@ def binary_gates(
       cost_weight: loss that a unit of cost is worth; K costs are summed before.
 
     Raises:
-      InputError: a number out of its range.
+      InputError: a number out of its range, a space that is not categorical.
     """
+    needed.categorical("strategy 'binary_gates'", space, "derive")
     adam = relaxed.adam(learning_rate, weight_decay, 0.0)
     check.integer("weight_rounds", weight_rounds, least=1)
-    cost_gradient = relaxed.priced(expected_cost, cost_weight)
+    cost_gradient = relaxed.priced(space, expected_cost, cost_weight)
     C = space.mask.shape[1]
 
     def init(key):
@@ -62,12 +64,13 @@ def binary_gates(
 
     def ask(key, state):
         draw_key, key = jax.random.split(key)
-        noisy = relaxed.masked(space, state.logits) + jax.random.gumbel(draw_key, space.mask.shape)
+        noisy = relaxed.masked(space, state.logits) + jax.random.gumbel(draw_key, space.mask.shape, jnp.float32)
         order = jnp.argsort(-noisy, -1)  # Gumbel: a draw without replacement
-        pair = jax.nn.one_hot(order[:, 0], C) + jax.nn.one_hot(order[:, 1], C) > 0
+        hot = lambda chosen: jax.nn.one_hot(chosen, C, dtype=jnp.float32)
+        pair = hot(order[:, 0]) + hot(order[:, 1]) > 0
         within = jnp.where(pair, state.logits, -jnp.inf)
-        output = jax.nn.one_hot(jax.random.categorical(key, within), C)
-        path = jax.nn.one_hot(order[:, 0], C)
+        output = hot(jax.random.categorical(key, within))
+        path = hot(order[:, 0])
         learns = state.asked % (weight_rounds + 1) == weight_rounds
         weights = jnp.where(learns, output, path)
         proposal = propose(
@@ -80,6 +83,7 @@ def binary_gates(
         return proposal, state.replace(asked=state.asked + 1)
 
     def tell(key, state, proposal, feedback):
+        feedback = narrow(feedback)
         learns = usable(proposal, feedback) & (proposal.budget == 0)
         pair = proposal.gates[0]
         p = jax.nn.softmax(jnp.where(pair, state.logits, -jnp.inf), -1)

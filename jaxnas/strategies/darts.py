@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
+from jaxnas.spaces import needed
 from jaxnas.strategies import relaxed
-from jaxnas.types import Space, Strategy, propose, usable
+from jaxnas.types import Space, Strategy, narrow, propose, usable
 
 
 @struct.dataclass
@@ -48,11 +49,12 @@ def darts(
       cost_weight: loss that a unit of cost is worth; K costs are summed before.
 
     Raises:
-      InputError: a number out of its range.
+      InputError: a number out of its range, a space that is not categorical.
     """
+    needed.categorical("strategy 'darts'", space, "derive")
     adam = relaxed.adam(learning_rate, weight_decay, momentum)
     check.integer("warm_up", warm_up, least=0)
-    cost_gradient = relaxed.priced(expected_cost, cost_weight)
+    cost_gradient = relaxed.priced(space, expected_cost, cost_weight)
 
     def init(key):
         logits = relaxed.initial(space, key)
@@ -65,6 +67,7 @@ def darts(
         return proposal, state.replace(asked=state.asked + 1)
 
     def tell(key, state, proposal, feedback):
+        feedback = narrow(feedback)
         weights, pull = jax.vjp(lambda logits: relaxed.softmax(space, logits), state.logits)
         (gradient,) = pull(relaxed.member_gradient(proposal, feedback).sum(0) + cost_gradient(weights))
         learns = usable(proposal, feedback).any() & (state.told >= warm_up)

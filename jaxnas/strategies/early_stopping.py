@@ -9,7 +9,7 @@ from flax import struct
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.types import Strategy, take
+from jaxnas.types import Strategy, narrow, take
 
 
 @struct.dataclass
@@ -54,7 +54,7 @@ def early_stopping(strategy: Strategy, *, window: int = 5, ratio: float = 0.75, 
         inner = strategy.init(key)
         genome = strategy.recommend(inner)
         genomes = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], window + 1, 0), genome)
-        blank = jnp.full(window, jnp.nan), jnp.full(window + 1, jnp.nan)
+        blank = jnp.full(window, jnp.nan, jnp.float32), jnp.full(window + 1, jnp.nan, jnp.float32)
         return State(inner, jnp.int32(0), *blank, genomes, jnp.array(False))
 
     def ask(key, state):
@@ -62,6 +62,7 @@ def early_stopping(strategy: Strategy, *, window: int = 5, ratio: float = 0.75, 
         return proposal.replace(active=proposal.active & ~state.stopped), state.replace(inner=inner)
 
     def tell(key, state, proposal, feedback):
+        feedback = narrow(feedback)
         inner = strategy.tell(key, state.inner, proposal, feedback)
         measured = jnp.where(proposal.active & feedback.valid, feedback.curvature, jnp.nan)
         new = jnp.nanmean(measured)

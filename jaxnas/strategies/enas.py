@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
+from jaxnas.spaces import needed
 from jaxnas.strategies.best import Best, unknown
 from jaxnas.strategies.policy import Policy
 from jaxnas.strategies.policy_gradient import reinforce
-from jaxnas.types import Space, Strategy
+from jaxnas.types import Space, Strategy, narrow
 
 
 @struct.dataclass
@@ -43,14 +44,15 @@ def enas(
     are of other weights.
 
     Args:
-      space: genomes must be single integer arrays.
+      space: categorical.
       rounds: of learning; those of the search beyond are final scores.
       weight_rounds: before each policy round.
       proposals, learning_rate, baseline_decay, entropy_weight, hidden, policy: as in `reinforce`.
 
     Raises:
-      InputError: a number out of its range.
+      InputError: a number out of its range, a space that is not categorical.
     """
+    needed.categorical("strategy 'enas'", space)
     check.integer("rounds", rounds, least=1)
     check.integer("weight_rounds", weight_rounds, least=1)
     controller = reinforce(
@@ -76,6 +78,7 @@ def enas(
         return proposal, state.replace(controller=inner, rounds=state.rounds + 1)
 
     def tell(key, state, proposal, feedback):
+        feedback = narrow(feedback)
         # By the proposal, not by the counter, so that late answers are read right.
         final, scored = proposal.extra["final"], proposal.budget == 0
         alone = lambda members: proposal.replace(active=proposal.active & members, extra=proposal.extra["controller"])

@@ -7,7 +7,7 @@ import numpy as np
 from flax import struct
 
 from jaxnas import check
-from jaxnas.check import InputError
+from jaxnas.spaces import needed
 from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.types import Space, Strategy, propose
 
@@ -30,8 +30,7 @@ def exhaustive(space: Space, *, distinct: bool = False, proposals: int = 1, budg
     Raises:
       InputError: the space has no enumeration.
     """
-    if space.from_index is None:
-        raise InputError(f"space {space.name!r} of {space.size} genomes has no enumeration to go through.")
+    needed.functions("strategy 'exhaustive'", space, "from_index")
     every = distinct_genomes(space) if distinct else None
     check.integer("proposals", proposals, least=1)
     count = len(every) if distinct else space.size

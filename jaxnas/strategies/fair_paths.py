@@ -2,9 +2,11 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
+from jaxnas.spaces import needed
 from jaxnas.strategies.best import black_box, unknown
 from jaxnas.strategies.random_search import State
 from jaxnas.types import Space, Strategy, propose
@@ -22,25 +24,29 @@ def fair_paths(space: Space, *, budget: int = 1) -> Strategy:
       budget: weight steps on each path.
 
     Raises:
-      InputError: the space restricts combinations of options, so that no such paths exist.
+      InputError: a space that is not categorical, or that restricts combinations of options, so that no such paths
+        exist.
     """
     check.integer("budget", budget, least=1)
+    mask = needed.categorical("strategy 'fair_paths'", space)
     if space.allowed is not None:
         raise InputError(
             f"space {space.name!r} restricts combinations of options; use random_search(budget=…) instead."
         )
-    counts = jnp.asarray(space.choices)
-    D, C = space.mask.shape
+    counts = mask.sum(1, dtype=np.int32)
+    D, C = mask.shape
 
     def init(key):
         return State(jnp.int32(0), unknown(space, key))
 
     def ask(key, state):
-        mixed = jax.vmap(lambda k: jax.random.permutation(k, C))(jax.random.split(key, D))  # [D, P]
+        mixed = jax.vmap(lambda k: jax.random.permutation(k, jnp.arange(C, dtype=jnp.int32)))(
+            jax.random.split(key, D)
+        )  # [D, P]
         turn = state.asked // C
         # A decision of fewer options goes on in the next round where this one left off.
         genomes = (mixed + turn * C) % counts[:, None]
-        proposal = propose(genomes.T.astype(jnp.int32), state.asked, budget=budget)
+        proposal = propose(genomes.T, state.asked, budget=budget)
         return proposal, state.replace(asked=state.asked + C)
 
     def tell(key, state, proposal, feedback):

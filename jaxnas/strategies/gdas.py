@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
+from jaxnas.spaces import needed
 from jaxnas.strategies import relaxed
-from jaxnas.types import Space, Strategy, propose, usable
+from jaxnas.types import Space, Strategy, narrow, propose, usable
 
 
 @struct.dataclass
@@ -51,11 +52,12 @@ def gdas(
       cost_weight: loss that a unit of cost is worth; K costs are summed before.
 
     Raises:
-      InputError: a number out of its range.
+      InputError: a number out of its range, a space that is not categorical.
     """
+    needed.categorical("strategy 'gdas'", space, "derive")
     adam = relaxed.adam(learning_rate, weight_decay, momentum)
     check.integer("rounds", rounds, least=1)
-    cost_gradient = relaxed.priced(expected_cost, cost_weight)
+    cost_gradient = relaxed.priced(space, expected_cost, cost_weight)
     for name, value in {"temperature": temperature, "final_temperature": final_temperature}.items():
         check.real(name, value, least=1e-6)
 
@@ -67,10 +69,12 @@ def gdas(
         return State(logits, adam.init(logits), jnp.int32(0))
 
     def ask(key, state):
-        noise = jax.random.gumbel(key, space.mask.shape)
-        heat = temperature + (final_temperature - temperature) * jnp.minimum(state.asked / rounds, 1)
+        noise = jax.random.gumbel(key, space.mask.shape, jnp.float32)
+        heat = temperature + (final_temperature - temperature) * jnp.minimum(
+            state.asked.astype(jnp.float32) / rounds, 1
+        )
         sample = soft(state.logits, noise, heat)
-        hard = jax.nn.one_hot(jnp.argmax(sample, -1), space.mask.shape[1])
+        hard = jax.nn.one_hot(jnp.argmax(sample, -1), space.mask.shape[1], dtype=jnp.float32)
         proposal = propose(
             space.derive(relaxed.softmax(space, state.logits))[None],
             state.asked,
@@ -82,6 +86,8 @@ def gdas(
         return proposal, state.replace(asked=state.asked + 1)
 
     def tell(key, state, proposal, feedback):
+        feedback = narrow(feedback)
+
         def pulled(gradient, extra):
             sample, pull = jax.vjp(lambda a: soft(a, extra["noise"], extra["temperature"]), state.logits)
             return pull(gradient + cost_gradient(sample))[0]

@@ -4,16 +4,19 @@ Many members are trained a little, the better ones more: rungs of (members, budg
 again from scratch with the larger budget, so that each rung has a whole learning-rate schedule.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from jaxnas import check
+from jaxnas.check import InputError
 from jaxnas.strategies.best import Best, unknown
-from jaxnas.types import Genome, Space, Strategy, propose, take, usable
+from jaxnas.types import Genome, Space, Strategy, narrow, propose, take, usable
 
 Rung = tuple[int, int]
 """(members, budget of each)."""
@@ -72,6 +75,22 @@ def halving(members: int, min_budget: int, max_budget: int, reduction: int = 3) 
     return tuple((members // reduction**i, max_budget // reduction ** (rungs - 1 - i)) for i in range(rungs))
 
 
+def within(rungs: Sequence[Rung], budgets: Sequence[int]) -> tuple[Rung, ...]:
+    """The rungs of a bracket as they are where only some budgets can be trained, none of them above the first rung's.
+
+    Each rung gets the largest of `budgets` within its own. Of rungs that come to the same budget the first stays, with
+    all of its members: nobody would learn anything from the others. `(9, 22), (3, 66), (1, 200)` within 12 and 200 is
+    `(9, 12), (1, 200)`.
+    """
+    known = np.asarray(budgets)
+    kept: list[Rung] = []
+    for members, budget in rungs:
+        real = int(known[known <= budget].max())
+        if not kept or kept[-1][1] < real:
+            kept.append((members, real))
+    return tuple(kept)
+
+
 def successive_halving(
     space: Space,
     *,
@@ -79,6 +98,7 @@ def successive_halving(
     max_budget: int,
     members: int = 27,
     reduction: int = 3,
+    budgets: Sequence[int] = (),
     proposals: int = 1,
 ) -> Strategy:
     """Successive halving (Jamieson and Talwalkar, 2016): `members` random genomes, the best 1/`reduction` promoted.
@@ -91,36 +111,55 @@ def successive_halving(
       max_budget: training steps of the last.
       members: of the first rung.
       reduction: eta, how many times fewer members and larger budgets from rung to rung.
+      budgets: the only ones that can be trained, increasing (those of a table); none for any. Then no rung is planned
+        below the smallest, each asks for the largest within its plan, and rungs of the same are one (see `within`).
       proposals: P, members in each ask; the end of a rung is padded with inactive ones.
 
     Raises:
-      InputError: a size out of its range, too few members to reach the last rung.
+      InputError: a size out of its range, too few members to reach the last rung, budgets that do not increase.
     """
-    rungs = halving(members, min_budget, max_budget, reduction)
-    return _strategy("successive_halving", space, (rungs,), proposals)
+    _check(min_budget, max_budget, reduction)
+    least = _least(min_budget, max_budget, budgets)
+    return _strategy("successive_halving", space, (halving(members, least, max_budget, reduction),), budgets, proposals)
 
 
 def hyperband(
-    space: Space, *, max_budget: int, min_budget: int = 1, reduction: int = 3, proposals: int = 1
+    space: Space,
+    *,
+    max_budget: int,
+    min_budget: int = 1,
+    reduction: int = 3,
+    budgets: Sequence[int] = (),
+    proposals: int = 1,
 ) -> Strategy:
     """Hyperband: brackets of successive halving, from many members of little budget to few of the whole one.
 
     `brackets` says what one pass trains; after it, the next begins. Recommends the best of the largest budget told.
 
     Args:
-      space: see `successive_halving`, as `proposals`.
+      space: see `successive_halving`, as `budgets` and `proposals`.
       max_budget: R, training steps of each bracket's last rung.
       min_budget: training steps that are worth asking for.
       reduction: eta.
 
     Raises:
-      InputError: a size out of its range.
+      InputError: a size out of its range, budgets that do not increase.
     """
-    return _strategy("hyperband", space, brackets(max_budget, reduction, min_budget), proposals)
+    _check(min_budget, max_budget, reduction)
+    schedule = brackets(max_budget, reduction, _least(min_budget, max_budget, budgets))
+    return _strategy("hyperband", space, schedule, budgets, proposals)
 
 
-def _strategy(name: str, space: Space, schedule: Sequence[Sequence[Rung]], P: int) -> Strategy:  # noqa: N803
+def _strategy(
+    name: str,
+    space: Space,
+    schedule: Sequence[Sequence[Rung]],
+    budgets: Sequence[int],
+    P: int,  # noqa: N803
+) -> Strategy:
     check.integer("proposals", P, least=1)
+    if len(budgets):
+        schedule = [within(bracket, budgets) for bracket in schedule]
     rungs = [(b, r, *rung) for b, bracket in enumerate(schedule) for r, rung in enumerate(bracket)]
     bracket_of, rung_of, members_of, budget_of = (jnp.asarray(column, jnp.int32) for column in zip(*rungs, strict=True))
     K, M = len(rungs), max(rung[2] for rung in rungs)
@@ -135,7 +174,7 @@ def _strategy(name: str, space: Space, schedule: Sequence[Sequence[Rung]], P: in
             told=zero,
             genomes=genomes,
             parent=none,
-            fitness=jnp.full(M, -jnp.inf),
+            fitness=jnp.full(M, -jnp.inf, jnp.float32),
             id=none,
             asked=zero,
             reached=jnp.int32(-1),
@@ -144,7 +183,7 @@ def _strategy(name: str, space: Space, schedule: Sequence[Sequence[Rung]], P: in
 
     def ask(key, state):
         k = state.turn % K
-        slot = state.proposed + jnp.arange(P)
+        slot = state.proposed + jnp.arange(P, dtype=jnp.int32)
         active = slot < members_of[k]  # all are asked for: nobody, until the last answer promotes
         at = jnp.minimum(slot, M - 1)
         first = rung_of[k] == 0
@@ -163,6 +202,7 @@ def _strategy(name: str, space: Space, schedule: Sequence[Sequence[Rung]], P: in
         return proposal, state.replace(asked=state.asked + count, proposed=state.proposed + count)
 
     def tell(key, state, proposal, feedback):
+        feedback = narrow(feedback)
         k = state.turn % K
         ok = usable(proposal, feedback)
         mine = proposal.active & (proposal.extra["turn"] == state.turn)
@@ -187,7 +227,7 @@ def _strategy(name: str, space: Space, schedule: Sequence[Sequence[Rung]], P: in
             told=keep(zero, told),
             genomes=jax.tree.map(lambda leaf: keep(leaf[order], leaf), genomes),
             parent=keep(ids[order], state.parent),
-            fitness=keep(jnp.full(M, -jnp.inf), fitness),
+            fitness=keep(jnp.full(M, -jnp.inf, jnp.float32), fitness),
             id=keep(jnp.full(M, -1, jnp.int32), ids),
             asked=state.asked,
             reached=jnp.maximum(state.reached, budget),
@@ -209,3 +249,16 @@ def _check(min_budget: int, max_budget: int, reduction: int) -> None:
     check.integer("min_budget", min_budget, least=1)
     check.integer("max_budget", max_budget, least=min_budget, because="the min_budget")
     check.integer("reduction", reduction, least=2)
+
+
+def _least(min_budget: int, max_budget: int, budgets: Sequence[int]) -> int:
+    """The smallest budget to plan for, where only some can be trained."""
+    if not len(budgets):
+        return min_budget
+    for budget in budgets:
+        check.integer("budgets", budget, least=1)
+    if any(b <= a for a, b in itertools.pairwise(budgets)):
+        raise InputError(f"budgets: expected increasing integers, got {list(budgets)}.")
+    least = max(min_budget, int(budgets[0]))
+    check.integer("max_budget", max_budget, least=least, because="the smallest of budgets")
+    return least

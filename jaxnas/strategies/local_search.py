@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
+from jaxnas.spaces import needed
 from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.types import Genome, Space, Strategy, propose, take, usable
 
@@ -33,8 +34,12 @@ def local_search(space: Space, *, proposals: int = 1, budget: int = 0) -> Strate
       space: must have `neighbors`.
       proposals: P, architectures in each ask.
       budget: training steps for each.
+
+    Raises:
+      InputError: a space without neighbors, a number out of its range.
     """
     P = proposals
+    needed.functions("strategy 'local_search'", space, "neighbors")
     check.integer("proposals", P, least=1)
 
     def init(key):
@@ -55,7 +60,7 @@ def local_search(space: Space, *, proposals: int = 1, budget: int = 0) -> Strate
         restart = state.left == 0
         fresh = jax.vmap(space.sample)(jax.random.split(key, P))
         neighbors, mask = space.neighbors(state.center)
-        begin = mask.sum() - state.left
+        begin = mask.sum(dtype=jnp.int32) - state.left
         near = take(neighbors, state.order[jnp.clip(begin + jnp.arange(P), 0, N - 1)])
         center_id = jnp.where(restart, -1, state.center_id)
         proposal = propose(
@@ -80,7 +85,9 @@ def local_search(space: Space, *, proposals: int = 1, budget: int = 0) -> Strate
         moves = fitness[i] > state.fitness
         center = jax.tree.map(lambda new, old: jnp.where(moves, new[i], old), proposal.genome, state.center)
         mask = space.neighbors(center)[1]
-        order = jnp.argsort(jnp.where(mask, jax.random.uniform(key, mask.shape), jnp.inf)).astype(jnp.int32)
+        order = jnp.argsort(jnp.where(mask, jax.random.uniform(key, mask.shape, jnp.float32), jnp.inf)).astype(
+            jnp.int32
+        )
         return State(
             center=center,
             fitness=jnp.where(moves, fitness[i], state.fitness),

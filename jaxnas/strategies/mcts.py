@@ -13,11 +13,10 @@ import math
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from jaxnas import check
-from jaxnas.check import InputError
+from jaxnas.spaces import needed
 from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.types import Space, Strategy, propose, usable
 
@@ -98,13 +97,13 @@ def mcts(
     check.real("exploration", exploration, least=0.0, most=1e3)
     check.integer("proposals", proposals, least=1)
     check.integer("capacity", capacity, least=1)
-    mask = _categorical_mask(space)
+    mask = needed.categorical("strategy 'mcts'", space)
     D, C = mask.shape
     choices = mask.sum(1)
     whole = sum(math.prod(choices[:d].tolist()) for d in range(D + 1))
     P, M, W = proposals, min(whole, 1 + capacity * D), max(WINDOW, proposals)
     # A node is closed when all its options are: a whole genome, which has none, from the start.
-    options_at = np.append(choices, 0).astype(np.int32)
+    options_at = jnp.asarray([*choices.tolist(), 0], jnp.int32)
 
     def init(key):
         zeros = jnp.zeros(M, jnp.int32)
@@ -115,9 +114,9 @@ def mcts(
             tries=zeros,
             pending=zeros,
             visits=zeros,
-            values=jnp.zeros(M),
+            values=jnp.zeros(M, jnp.float32),
             size=jnp.int32(1),
-            seen=jnp.full(W, jnp.nan),
+            seen=jnp.full(W, jnp.nan, jnp.float32),
             told=jnp.int32(0),
             asked=jnp.int32(0),
             best=unknown(space, key),
@@ -148,17 +147,17 @@ def mcts(
             child = jnp.where(new, size, child)
             return (child, size + new), (option, child, new, bound.max() > -jnp.inf)
 
-        levels = jnp.asarray(mask), jnp.asarray(options_at[1:]), jax.random.uniform(key, (D, C))
+        levels = jnp.asarray(mask), options_at[1:], jax.random.uniform(key, (D, C), jnp.float32)
         (_, size), (genome, below, new, any_open) = jax.lax.scan(choose, (jnp.int32(0), state.size), levels)
         path = jnp.append(0, below)  # [D + 1], M from where it leaves a tree that is full
-        leaf = path[jnp.sum(below < M)]
+        leaf = path[jnp.sum(below < M, dtype=jnp.int32)]
         active = any_open[0]
         path, new = jnp.where(active, path, M), new & active
         created = jnp.where(new, below, M)
 
         # The new genome is closed, and so is each node above of which it was the last open option.
         last = at(state.closed, path[:-1], 0) + 1 == options_at[:-1]
-        closes = jnp.cumprod(jnp.append(last, path[-1] < M)[::-1])[::-1]
+        closes = jnp.cumprod(jnp.append(last, path[-1] < M)[::-1], dtype=jnp.int32)[::-1]
         state = state.replace(
             children=state.children.at[jnp.where(new, path[:-1], M), genome].set(below, mode="drop"),
             parent=state.parent.at[created].set(path[:-1], mode="drop"),
@@ -176,7 +175,7 @@ def mcts(
 
     def tell(key, state, proposal, feedback):
         ok = usable(proposal, feedback)
-        slot = jnp.where(ok, (state.told + jnp.cumsum(ok) - 1) % W, W)
+        slot = jnp.where(ok, (state.told + jnp.cumsum(ok, dtype=jnp.int32) - 1) % W, W)
         seen = state.seen.at[slot].set(feedback.fitness, mode="drop")
         reward = jnp.where(ok, percentile(feedback.fitness, seen), 0.0)
 
@@ -213,25 +212,13 @@ def upper_confidence_bound(
       exploration: c.
     """
     mean = values / jnp.maximum(visits, 1)
+    total = jnp.asarray(total, jnp.float32)
     bonus = exploration * jnp.sqrt(jnp.log(jnp.maximum(total, 1)) / jnp.maximum(tries, 1))
     return jnp.where(tries > 0, mean + bonus, jnp.inf)
 
 
 def percentile(fitness: chex.Array, seen: chex.Array) -> chex.Array:
     """`[P]` share of `seen` `[W]` (NaN for none) below each fitness `[P]`; those that are equal count half."""
-    below = (seen < fitness[:, None]).sum(1) + 0.5 * (seen == fitness[:, None]).sum(1)
-    return below / jnp.maximum((~jnp.isnan(seen)).sum(), 1)
-
-
-def _categorical_mask(space: Space) -> np.ndarray:
-    """`[D, C]` options of each decision; raises `InputError` unless genomes are one integer array `[D]`."""
-    mask, genome = np.asarray(space.mask), jax.eval_shape(space.sample, jax.random.key(0))
-    leaves = jax.tree.leaves(genome)
-    flat = leaves == [genome] and mask.ndim == 2 and genome.shape == mask.shape[:1]
-    if not flat or not jnp.issubdtype(genome.dtype, jnp.integer):
-        got = ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in leaves)
-        raise InputError(
-            f"space {space.name!r}: expected a categorical space, whose genome is one integer array [D] with a mask "
-            f"[D, C] of options, got a genome of {got} and a mask {list(mask.shape)}."
-        )
-    return mask
+    count = lambda those: those.sum(-1, dtype=jnp.float32)
+    below = count(seen < fitness[:, None]) + 0.5 * count(seen == fitness[:, None])
+    return below / jnp.maximum(count(~jnp.isnan(seen)), 1)

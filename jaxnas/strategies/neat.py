@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
-from jaxnas.check import InputError
+from jaxnas.spaces import needed
 from jaxnas.strategies.best import Best, black_box, unknown
-from jaxnas.types import Genome, Space, Strategy, propose, take, usable
+from jaxnas.types import Genome, Space, Strategy, in_32_bits, propose, take, usable
 
 NOBODY = jnp.iinfo(jnp.int32).max
 
@@ -85,9 +85,10 @@ def neat(
 
     Each ask is a whole generation: children of the last generation told, by species. A species has children in
     proportion to its members' mean fitness, which is what sharing fitness among them comes to (section 3.3); where some
-    fitness is negative, the lowest counts as 0. Parents are drawn from the fittest of a species. Children belong to the
-    oldest species whose representative, a member of the last generation at random, is within the threshold, else they
-    found one. Recommends the best ever seen.
+    fitness is negative, the lowest counts as 0, and so does what lies three times as far below the median as the best
+    lies above it: a penalty of -100 among 0 … 4 must not make all others alike. Parents are drawn from the fittest of a
+    species. Children belong to the oldest species whose representative, a member of the last generation at random, is
+    within the threshold, else they found one. Recommends the best ever seen.
 
     Where the paper says nothing: a species that stagnates has no children, unless it has the fittest of all; of equally
     fit parents the older counts as the fitter.
@@ -111,11 +112,7 @@ def neat(
     Raises:
       InputError: a space without a distance, a number out of its range.
     """
-    if space.distance is None:
-        raise InputError(
-            f"strategy 'neat' needs a space with a distance between genomes, which {space.name!r} has not; "
-            "spaces.graph has one."
-        )
+    needed.functions("strategy 'neat'", space, "mutate", "crossover", "distance")
     check.integer("proposals", proposals, least=2)
     check.integer("max_species", max_species, least=1)
     check.integer("target_species", target_species, least=1, most=max_species, because="max_species")
@@ -132,13 +129,13 @@ def neat(
         genomes = jax.vmap(space.sample)(jax.random.split(key, P))
         return State(
             genomes=genomes,
-            fitness=jnp.full(P, -jnp.inf),
+            fitness=jnp.full(P, -jnp.inf, jnp.float32),
             id=jnp.full(P, -1, jnp.int32),
             member_of=jnp.full(P, -1, jnp.int32),
             species=Species(
                 number=jnp.full(S, -1, jnp.int32),
                 representative=take(genomes, jnp.zeros(S, jnp.int32)),
-                best=jnp.full(S, -jnp.inf),
+                best=jnp.full(S, -jnp.inf, jnp.float32),
                 improved=jnp.zeros(S, jnp.int32),
             ),
             founded=jnp.int32(0),
@@ -169,37 +166,42 @@ def neat(
         """`[P]` children and the ids of their parents, in order of the places of their species."""
         species, alive = state.species, state.species.number >= 0
         of = alive & (state.member_of[:, None] == species.number) & jnp.isfinite(state.fitness)[:, None]  # [P, S]
-        sizes = of.sum(0)
+        sizes = of.sum(0, dtype=jnp.int32)
         best = jnp.max(jnp.where(of, state.fitness[:, None], -jnp.inf), 0)
         ahead = jnp.argmax(best)
         stale = state.generation - species.improved > stagnation
         may = (sizes > 0) & (~stale | (jnp.arange(S) == ahead))
-        rank = (best[:, None] < best).sum(1)
+        rank = (best[:, None] < best).sum(1, dtype=jnp.int32)
         gap = state.generation - state.improved
         may &= (rank < 2) | (gap == 0) | (gap % (refocus + 1) > 0)  # the others come anew from those two
         usable_fitness = jnp.where(jnp.isfinite(state.fitness), state.fitness, jnp.inf)
-        shared = jnp.where(of, (state.fitness - jnp.minimum(usable_fitness.min(), 0.0))[:, None], 0.0).sum(0)
+        middle = in_32_bits(jnp.nanmedian)(jnp.where(jnp.isfinite(state.fitness), state.fitness, jnp.nan))
+        above = best.max() - middle
+        fence = jnp.where(above > 0, middle - 3 * above, -jnp.inf)
+        lowest = jnp.minimum(jnp.maximum(usable_fitness.min(), fence), 0.0)
+        shared = jnp.where(of, jnp.maximum(state.fitness - lowest, 0.0)[:, None], 0.0).sum(0)
         share = jnp.where(may, shared / jnp.maximum(sizes, 1), 0.0)
-        share = jnp.where(share.sum() > 0, share, may)  # all of fitness 0
+        share = jnp.where(share.sum() > 0, share, may.astype(jnp.float32))  # all of fitness 0
         ends = jnp.round(jnp.cumsum(share) / share.sum() * P).astype(jnp.int32)
         begins = jnp.concatenate([jnp.zeros(1, jnp.int32), ends[:-1]])
 
         # Members by species, the fittest first; those without come last.
         place = jnp.where(of.any(1), jnp.argmax(of, 1), S)
         order = jnp.lexsort((-usable_fitness, place))
-        first = jnp.cumsum(sizes) - sizes
-        parents = jnp.maximum(1, jnp.ceil(survival * sizes)).astype(jnp.int32)
+        first = jnp.cumsum(sizes, dtype=jnp.int32) - sizes
+        parents = jnp.maximum(1, jnp.ceil(survival * sizes.astype(jnp.float32))).astype(jnp.int32)
         i = jnp.arange(P)
-        own = (i[:, None] >= ends).sum(1)
+        own = (i[:, None] >= ends).sum(1, dtype=jnp.int32)
         own = jnp.minimum(own, S - 1)
         keys = jax.vmap(partial(jax.random.fold_in, key))(i)
-        words = jax.vmap(lambda k: jax.random.uniform(k, (5,)))(keys)
-        other = jnp.argmax(jnp.cumsum(may) > (words[:, 4] * may.sum()).astype(jnp.int32)[:, None], 1)
+        words = jax.vmap(lambda k: jax.random.uniform(k, (5,), jnp.float32))(keys)
+        among = jnp.cumsum(may, dtype=jnp.int32)
+        other = jnp.argmax(among > (words[:, 4] * among[-1]).astype(jnp.int32)[:, None], 1)
         other = jnp.where(words[:, 1] < interspecies_rate, other, own)
 
         def chosen(word, of_species):
             return order[
-                first[of_species] + jnp.minimum(word * parents[of_species], parents[of_species] - 1).astype(int)
+                first[of_species] + jnp.minimum(word * parents[of_species], parents[of_species] - 1).astype(jnp.int32)
             ]
 
         a, b = chosen(words[:, 2], own), chosen(words[:, 3], other)
@@ -224,7 +226,7 @@ def neat(
         """The state with the species that those genomes make up, and the number of each genome's."""
         species = state.species
         # A representative of each old species, at random among those of the last generation.
-        lots = jax.random.uniform(key, (P,))
+        lots = jax.random.uniform(key, (P,), jnp.float32)
         of = (state.member_of[:, None] == species.number) & (species.number >= 0)
         drawn = jnp.argmax(jnp.where(of, lots[:, None], -1.0), 0)
         there = of.any(0)
@@ -253,7 +255,7 @@ def neat(
                 lambda old, new: jnp.where(is_old, old[slot], new[founder]), species.representative, genomes
             )
             number = jnp.where(is_old, queue[slot], founded)
-            apart = jax.vmap(space.distance, (-1, None))(members, representative)
+            apart = jax.vmap(space.distance, (-1, None))(members, representative).astype(jnp.float32)
             joins = pending & (member_of < 0) & ((apart < state.threshold) | (~is_old & (jnp.arange(P) == founder)))
             closer = pending & (apart < near[0])
             near = jnp.where(closer, apart, near[0]), jnp.where(closer, number, near[1])
@@ -271,18 +273,18 @@ def neat(
             return species, queue, jnp.where(joins, number, member_of), near, founded + founds, pending
 
         nobody = jnp.full(P, -1, jnp.int32)
-        carry = (species, before, nobody, (jnp.full(P, jnp.inf), nobody), state.founded, jnp.bool_(True))
+        carry = (species, before, nobody, (jnp.full(P, jnp.inf, jnp.float32), nobody), state.founded, jnp.bool_(True))
         species, _, member_of, (_, nearest), founded, _ = jax.lax.while_loop(goes_on, one, carry)
         lost = member_of < 0
         member_of = jnp.where(lost, nearest, member_of)
         lives = (member_of[:, None] == species.number).any(0)
-        count = (lives & (species.number >= 0)).sum()
+        count = (lives & (species.number >= 0)).sum(dtype=jnp.float32)
         moved = state.threshold * (1 + threshold_step * jnp.sign(count - target_species))
         return state.replace(
             species=species.replace(number=jnp.where(lives, species.number, -1)),
             founded=founded,
             threshold=moved,
-            misplaced=state.misplaced + lost.sum(),
+            misplaced=state.misplaced + lost.sum(dtype=jnp.int32),
         ), member_of
 
     def tell(key, state, proposal, feedback):

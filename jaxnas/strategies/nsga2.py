@@ -10,15 +10,16 @@ from flax import struct
 
 from jaxnas import check, pareto
 from jaxnas.check import InputError
-from jaxnas.types import Genome, Space, Strategy, propose, take, usable
+from jaxnas.spaces import needed
+from jaxnas.types import Genome, Space, Strategy, narrow, propose, take, usable
 
 
 @struct.dataclass
 class State:
-    """The population of N, by rank and crowding, best first; `id` is -1 in places not yet taken.
+    """The population of N, by rank and crowding, best first, copies last; `id` is -1 in places not yet taken.
 
-    `rank` and `crowding` are those of the merged population that it was selected from. `violation` is 0 where all
-    limits are met.
+    `rank` (N + P - 1 for copies) and `crowding` are those of the merged population that it was selected from.
+    `violation` is 0 where all limits are met.
     """
 
     genomes: Genome
@@ -54,6 +55,10 @@ def nsga2(
     each round. Tournaments are drawn with replacement. The first N proposals are random; so are later ones until one
     usable is told.
 
+    Of members that build the same network (equal `canonical` genomes) the oldest counts; the others take only places
+    that nobody else wants, so that a small front is not crowded out by its copies. A child that is a copy is mutated in
+    another way, once.
+
     With `limits`, the feasible dominate all others, and of two that are not, who violates less (Definition 1).
     `State.front` says who in the population is on the front; at most N can be, and where more are, the most crowded
     are dropped. Recommends the front's best fitness, or who violates least while nobody is feasible.
@@ -70,8 +75,10 @@ def nsga2(
       budget: training steps for each.
 
     Raises:
-      InputError: no cost, a limit on an unknown one, a size or probability out of its range.
+      InputError: no cost, a limit on an unknown one, a size or probability out of its range, a space without mutation
+        or crossover.
     """
+    needed.functions("strategy 'nsga2'", space, "mutate", "crossover")
     names = tuple(costs.split(",") if isinstance(costs, str) and costs else costs)
     if not names:
         raise InputError("costs: expected the names of one or more costs that the evaluator gives, got none.")
@@ -93,12 +100,12 @@ def nsga2(
     def init(key):
         return State(
             genomes=jax.vmap(space.sample)(jax.random.split(key, N)),
-            fitness=jnp.full(N, -jnp.inf),
-            cost=jnp.zeros((N, K)),
+            fitness=jnp.full(N, -jnp.inf, jnp.float32),
+            cost=jnp.zeros((N, K), jnp.float32),
             id=jnp.full(N, -1, jnp.int32),
             rank=jnp.full(N, N + P, jnp.int32),
-            crowding=jnp.zeros(N),
-            violation=jnp.zeros(N),
+            crowding=jnp.zeros(N, jnp.float32),
+            violation=jnp.zeros(N, jnp.float32),
             asked=jnp.int32(0),
         )
 
@@ -106,19 +113,23 @@ def nsga2(
         keys = jax.random.split(key, 6)
         # While nobody is alive, the places hold the random genomes of `init`, whose children are as random.
         alive = (state.id >= 0).sum(dtype=jnp.int32)
-        drawn = jax.random.randint(keys[0], (2, P, 2), 0, jnp.where(alive > 0, alive, N))
+        drawn = jax.random.randint(keys[0], (2, P, 2), 0, jnp.where(alive > 0, alive, N), jnp.int32)
         a, b = drawn[..., 0], drawn[..., 1]
         wins = (state.rank[b] < state.rank[a]) | (
             (state.rank[b] == state.rank[a]) & (state.crowding[b] > state.crowding[a])
         )
         mother, father = jnp.where(wins, b, a)
-        two = jax.random.bernoulli(keys[1], crossover, (P,))
+        two = jax.random.bernoulli(keys[1], jnp.float32(crossover), (P,))
         crossed = jax.vmap(space.crossover)(
             jax.random.split(keys[2], P), take(state.genomes, mother), take(state.genomes, father)
         )
-        children = _where(two, crossed, take(state.genomes, mother))
-        mutants = jax.vmap(space.mutate)(jax.random.split(keys[3], P), children)
-        children = _where(jax.random.bernoulli(keys[4], mutation, (P,)), mutants, children)
+        unchanged = _where(two, crossed, take(state.genomes, mother))
+        mutants = lambda key: jax.vmap(space.mutate)(jax.random.split(key, P), unchanged)
+        children = _where(jax.random.bernoulli(keys[4], jnp.float32(mutation), (P,)), mutants(keys[3]), unchanged)
+        if mutation > 0:
+            both = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), state.genomes, children)
+            copy = _copies(jax.vmap(space.canonical)(both), jnp.append(state.id >= 0, jnp.ones(P, bool)))[N:]
+            children = _where(copy, mutants(jax.random.fold_in(keys[3], 1)), children)
         initial = state.asked + jnp.arange(P) < N
 
         def begin(children):
@@ -133,6 +144,7 @@ def nsga2(
     def tell(key, state, proposal, feedback):
         if feedback.cost.shape[1:] != (K,):
             raise InputError(f"nsga2: expected {K} costs ({', '.join(names)}), got {feedback.cost.shape[1]}.")
+        feedback = narrow(feedback)
         ok = usable(proposal, feedback)
         both = lambda old, new: jnp.concatenate([old, new])
         # The old come first, and stay so among equals.
@@ -141,8 +153,10 @@ def nsga2(
         cost = both(state.cost, jnp.where(ok[:, None], feedback.cost, 0))
         ids = both(state.id, jnp.where(ok, proposal.id, -1))
         violation = pareto.violation(cost, most)
-        rank = pareto.ranks(fitness, cost, ids >= 0, violation)
+        copy = _copies(jax.vmap(space.canonical)(genomes), ids >= 0)
+        rank = pareto.ranks(fitness, cost, (ids >= 0) & ~copy, violation)
         crowding = pareto.crowding(fitness, cost, rank)
+        rank = jnp.where(copy, len(ids) - 1, rank)
         best = jnp.lexsort((-crowding, rank))[:N]
         return state.replace(
             genomes=take(genomes, best),
@@ -162,6 +176,16 @@ def nsga2(
     gives = frozenset({"budget"} if budget else ())
     needs = frozenset({"fitness", "cost"})
     return Strategy("nsga2", init, ask, tell, recommend, needs=needs, gives=gives, cost_names=names)
+
+
+def _copies(genomes: Genome, there: chex.Array) -> chex.Array:
+    """`[N]` members that are `there` and equal an earlier one that is."""
+    (N,) = there.shape
+    same = there[:, None] & there[None] & (jnp.arange(N)[None] < jnp.arange(N)[:, None])
+    for leaf in jax.tree.leaves(genomes):
+        flat = leaf.reshape(N, -1)
+        same &= (flat[:, None] == flat[None]).all(-1)
+    return same.any(1)
 
 
 def _where(chosen: chex.Array, a: Genome, b: Genome) -> Genome:

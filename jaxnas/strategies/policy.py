@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas import check
+from jaxnas.spaces import needed
 from jaxnas.types import Space
 
 
@@ -40,8 +41,12 @@ def entropy(logits: chex.Array) -> chex.Array:
 
 
 def independent_policy(space: Space) -> Policy:
-    """Each decision has logits of its own, uniform at first (over what earlier decisions allow)."""
-    D, C = space.mask.shape
+    """Each decision has logits of its own, uniform at first (over what earlier decisions allow).
+
+    Raises:
+      InputError: a space that is not categorical.
+    """
+    D, C = needed.categorical("independent_policy", space).shape
 
     def logits(params, genome):
         return _normalized(params, _existing(space, genome))
@@ -55,10 +60,10 @@ def independent_policy(space: Space) -> Policy:
             choice = jnp.argmax(_normalized(params[d], space.allowed(genome, d)) + noise)
             return genome.at[d].set(choice.astype(jnp.int32)), None
 
-        noise = jax.random.gumbel(key, (D, C))
+        noise = jax.random.gumbel(key, (D, C), jnp.float32)
         return jax.lax.scan(body, jnp.zeros(D, jnp.int32), (jnp.arange(D), noise))[0]
 
-    return Policy(lambda key: jnp.zeros((D, C)), sample, logits)
+    return Policy(lambda key: jnp.zeros((D, C), jnp.float32), sample, logits)
 
 
 def lstm_policy(space: Space, *, hidden: int = 100) -> Policy:
@@ -68,13 +73,16 @@ def lstm_policy(space: Space, *, hidden: int = 100) -> Policy:
     so the first samples are nearly uniform.
 
     Args:
-      space: genomes must be single integer arrays `[D]`.
+      space: categorical.
       hidden: units of the LSTM, and size of the embeddings.
+
+    Raises:
+      InputError: a number out of its range, a space that is not categorical.
     """
     check.integer("hidden", hidden, least=1)
-    D, C = space.mask.shape
+    D, C = needed.categorical("lstm_policy", space).shape
     module = _Step(D, C, hidden)
-    start = jnp.zeros(hidden), jnp.zeros(hidden)
+    start = jnp.zeros(hidden, jnp.float32), jnp.zeros(hidden, jnp.float32)
 
     def sample(key, params):
         # The genome so far is carried along only where options depend on it.
@@ -87,7 +95,7 @@ def lstm_policy(space: Space, *, hidden: int = 100) -> Policy:
             genome = genome if space.allowed is None else genome.at[d].set(choice)
             return (memory, choice, genome), choice
 
-        noise = jax.random.gumbel(key, (D, C))
+        noise = jax.random.gumbel(key, (D, C), jnp.float32)
         unmade = None if space.allowed is None else jnp.zeros(D, jnp.int32)
         return jax.lax.scan(body, (start, jnp.int32(0), unmade), (jnp.arange(D), noise))[1]
 
@@ -113,7 +121,7 @@ class _Step(nn.Module):
         embedding = self.param("embedding", uniform, (self.D, self.C, self.hidden))
         kernel = self.param("kernel", uniform, (self.D, self.hidden, self.C))
         # A product with a one-hot vector: vmapped over seeds, its gradient is not a scatter.
-        x = jnp.where(d == 0, first, jax.nn.one_hot(choice, self.C) @ embedding[d - 1])
+        x = jnp.where(d == 0, first, jax.nn.one_hot(choice, self.C, dtype=jnp.float32) @ embedding[d - 1])
         carry, y = nn.OptimizedLSTMCell(self.hidden, kernel_init=uniform, recurrent_kernel_init=uniform)(carry, x)
         return carry, y @ kernel[d]
 

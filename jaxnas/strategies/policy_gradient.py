@@ -10,14 +10,19 @@ import optax
 from flax import struct
 
 from jaxnas import check
+from jaxnas.spaces import needed
 from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.strategies.policy import Policy, entropy, log_prob, lstm_policy
-from jaxnas.types import Space, Strategy, propose, usable
+from jaxnas.types import Space, Strategy, in_32_bits, propose, usable
+
+OUTLIER = 3.0
+"""Spreads from the baseline beyond which fitness counts as if it were there."""
 
 
 @struct.dataclass
 class State:
-    """`baseline` and `spread` are moving averages of fitness and of its squared distance from the baseline."""
+    """`baseline` and `spread` are moving averages of fitness and of its distance from the baseline (root mean square),
+    both of fitness without outliers."""
 
     params: Any
     optimizer: Any
@@ -46,12 +51,13 @@ def reinforce(
         mean_k advantage_k log pi(genome_k) + entropy_weight * mean_k entropy_k
 
     where the advantage is fitness minus its moving average (of earlier batches; the first is its own), divided by the
-    moving root mean square of that difference, so that neither setting depends on the unit of fitness. The entropy is
-    the sum over decisions of their conditional entropies along each sample. Members that are not usable count for
-    nothing; a batch without any changes nothing.
+    moving root mean square of that difference, so that neither setting depends on the unit of fitness. Fitness further
+    than `OUTLIER` times that from the baseline counts as if it were so far: a few networks of -100 among 0 … 4 must not
+    make all others alike. The entropy is the sum over decisions of their conditional entropies along each sample.
+    Members that are not usable count for nothing; a batch without any changes nothing.
 
     Args:
-      space: genomes must be single integer arrays.
+      space: categorical.
       proposals: P, samples for each step.
       learning_rate: of Adam.
       baseline_decay: weight of the past in the moving averages, in [0, 1).
@@ -61,7 +67,7 @@ def reinforce(
       budget: training steps for each.
 
     Raises:
-      InputError: a number out of its range.
+      InputError: a number out of its range, a space that is not categorical.
     """
     settings = (proposals, learning_rate, baseline_decay, entropy_weight, hidden, policy, budget)
     return _policy_gradient("reinforce", space, reinforce_surrogate, 1, *settings)
@@ -104,12 +110,14 @@ def ppo(
 def _policy_gradient(
     name, space, surrogate, epochs, proposals, learning_rate, baseline_decay, entropy_weight, hidden, policy, budget
 ) -> Strategy:
+    needed.categorical(f"strategy {name!r}", space)
     check.integer("proposals", proposals, least=1)
     check.real("learning_rate", learning_rate, least=0)
     check.real("baseline_decay", baseline_decay, least=0, most=1)
     check.real("entropy_weight", entropy_weight, least=0)
     pi = lstm_policy(space, hidden=hidden) if policy is None else policy(space)
     adam = optax.adam(learning_rate)
+    update = in_32_bits(adam.update)
 
     def init(key):
         params = pi.init(key)
@@ -124,34 +132,57 @@ def _policy_gradient(
 
     def tell(key, state, proposal, feedback):
         ok = usable(proposal, feedback)
-        count = jnp.maximum(ok.sum(), 1)
+        count = jnp.maximum(ok.sum(dtype=jnp.float32), 1)
         mean_of = lambda values: jnp.where(ok, values, 0).sum() / count
         fitness = jnp.where(ok, feedback.fitness, 0)
 
         first = state.told == 0
-        baseline = jnp.where(first, mean_of(fitness), state.baseline)
-        square = mean_of((fitness - baseline) ** 2)
-        spread = jnp.where(first, square, baseline_decay * state.spread + (1 - baseline_decay) * square)
-        advantage = (fitness - baseline) / jnp.maximum(jnp.sqrt(spread), 1e-8)
+        middle, own = typical(fitness, ok)
+        near = jnp.clip(fitness, middle - OUTLIER * own, middle + OUTLIER * own)
+        baseline = jnp.where(first, mean_of(near), state.baseline)
+        distance = fitness - baseline
+        # Of the first batch, and of one after which nobody had differed, there is only its own scale.
+        fresh = first | (state.spread == 0)
+        scale = jnp.where(fresh, jnp.where(first, own, typical(distance, ok, 0.0)[1]), state.spread)
+        unit = jnp.where(scale > 0, scale, 1)
+        units = jnp.clip(distance / unit, -OUTLIER, OUTLIER)
+        square = mean_of(units**2)
+        moving = jnp.sqrt(jnp.where(fresh, square, baseline_decay + (1 - baseline_decay) * square))
+        advantage = units / jnp.where(moving > 0, moving, 1)
 
         def epoch(_, carry):
             params, optimizer = carry
             gradient = jax.grad(policy_loss)(params, pi, surrogate, entropy_weight, proposal, advantage, ok)
-            updates, optimizer = adam.update(gradient, optimizer, params)
+            updates, optimizer = update(gradient, optimizer, params)
             return optax.apply_updates(params, updates), optimizer
 
         params, optimizer = jax.lax.fori_loop(0, epochs, epoch, (state.params, state.optimizer))
         learned = state.replace(
             params=params,
             optimizer=optimizer,
-            baseline=baseline_decay * baseline + (1 - baseline_decay) * mean_of(fitness),
-            spread=spread,
+            baseline=baseline + (1 - baseline_decay) * unit * mean_of(units),
+            spread=scale * moving,
             told=state.told + 1,
         )
         learned = jax.tree.map(lambda new, old: jnp.where(ok.any(), new, old), learned, state)
         return learned.replace(best=state.best.update(proposal, feedback))
 
     return black_box(name, init, ask, tell, budget=budget)
+
+
+def typical(values: chex.Array, ok: chex.Array, middle: chex.Array | None = None) -> tuple[chex.Array, chex.Array]:
+    """Middle and scale of those of `values` `[P]` that are `ok`, whatever a few of them are; 0 where there are none.
+
+    The median and 1.48 times the median distance from it (or from `middle`), which is the standard deviation of normal
+    values; the root mean square distance where more than half have none.
+    """
+    median = lambda those: jnp.nan_to_num(in_32_bits(jnp.nanmedian)(jnp.where(ok, those, jnp.nan)))
+    middle = median(values) if middle is None else middle
+    distance = jnp.abs(values - middle)
+    half, largest = 1.4826 * median(distance), jnp.where(ok, distance, 0).max()
+    parts = jnp.where(ok, distance / jnp.where(largest > 0, largest, 1), 0)  # squares of the distances may be too large
+    square = (parts**2).sum() / jnp.maximum(ok.sum(dtype=jnp.float32), 1)
+    return middle, jnp.where(half > 0, half, largest * jnp.sqrt(square))
 
 
 def policy_loss(params, pi: Policy, surrogate: Callable, entropy_weight: float, proposal, advantage, ok) -> chex.Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check, draw
+from jaxnas.spaces import needed
 from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.types import Genome, Space, Strategy, propose, take, usable
 
@@ -42,16 +43,17 @@ def regularized_evolution(
       budget: training steps for each.
 
     Raises:
-      InputError: a size out of its range.
+      InputError: a size out of its range, a space without mutation.
     """
     N, S, P = population_size, tournament_size, proposals
+    needed.functions("strategy 'regularized_evolution'", space, "mutate")
     check.integer("tournament_size", S, least=1)
     check.integer("population_size", N, least=S, because="the tournament_size")
     check.integer("proposals", P, least=1, most=N, because="the population_size")
 
-    # One byte a decision where that is enough: thousands of rings side by side must fit in the cache.
+    # One byte a decision where that is surely enough: thousands of rings side by side must fit in the cache.
     dtypes = jax.tree.map(lambda leaf: leaf.dtype, jax.eval_shape(space.sample, jax.random.key(0)))
-    small = space.mask.shape[1] <= 128
+    small = needed.gives_positions(space) and space.mask.shape[1] <= 128
 
     def packed(genomes):
         return genomes.astype(jnp.int8) if small else genomes
@@ -63,7 +65,7 @@ def regularized_evolution(
         genomes = jax.vmap(space.sample)(jax.random.split(key, N))
         return State(
             genomes=packed(genomes),
-            fitness=jnp.full(N, -jnp.inf),
+            fitness=jnp.full(N, -jnp.inf, jnp.float32),
             id=jnp.full(N, -1, jnp.int32),
             born=jnp.int32(0),
             asked=jnp.int32(0),
@@ -76,7 +78,7 @@ def regularized_evolution(
         if N <= draw.MOST:
             drawn = draw.below(draw.halves(key, P * S), alive).reshape(P, S)
         else:
-            drawn = jax.random.randint(key, (P, S), 0, alive)
+            drawn = jax.random.randint(key, (P, S), 0, alive, jnp.int32)
         winner = jnp.take_along_axis(drawn, jnp.argmax(state.fitness[drawn], 1, keepdims=True), 1)[:, 0]
         # Far from 0, 1, …, which count the words of `drawn`.
         member = jax.vmap(partial(jax.random.fold_in, key))(jnp.uint32(2**31) + jnp.arange(P, dtype=jnp.uint32))
@@ -95,7 +97,7 @@ def regularized_evolution(
 
     def tell(key, state, proposal, feedback):
         enters = usable(proposal, feedback)
-        born = state.born + jnp.cumsum(enters)
+        born = state.born + jnp.cumsum(enters, dtype=jnp.int32)
         slot = jnp.where(enters, (born - 1) % N, N)
 
         def put(ring, new):

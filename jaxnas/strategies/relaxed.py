@@ -5,16 +5,17 @@ from collections.abc import Callable
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.types import Feedback, Proposal, Space, usable
+from jaxnas.types import Feedback, Proposal, Space, in_32_bits, usable
 
 
 def initial(space: Space, key: chex.PRNGKey) -> chex.Array:
     """`[D, C]` logits, normal with standard deviation 0.001 as published."""
-    return 1e-3 * jax.random.normal(key, space.mask.shape)
+    return 1e-3 * jax.random.normal(key, space.mask.shape, jnp.float32)
 
 
 def masked(space: Space, logits: chex.Array) -> chex.Array:
@@ -35,24 +36,33 @@ def adam(learning_rate: float, weight_decay: float, momentum: float) -> optax.Gr
     """
     check.real("learning_rate", learning_rate, least=0)
     check.real("weight_decay", weight_decay, least=0)
-    return optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(learning_rate, b1=momentum))
+    chain = optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(learning_rate, b1=momentum))
+    return chain._replace(update=in_32_bits(chain.update))
 
 
-def priced(expected_cost: Callable | None, cost_weight: float) -> Callable:
+def priced(space: Space, expected_cost: Callable | None, cost_weight: float) -> Callable:
     """`probabilities [D, C] -> [D, C]`, the gradient of `cost_weight` times the sum of `expected_cost(probabilities)`.
 
     To be added to the loss's, so that what is descended on is loss + weight * expected cost (Cai, Zhu and Han, 2019,
     equation 6; Wu et al., 2019): wherever the loss's gradient is taken, at a mixture, a Gumbel sample or a pair.
 
     Raises:
-      InputError: a negative weight, or a weight without a cost.
+      InputError: a negative weight, a weight without a cost, or a cost that is not known of every option.
     """
     check.real("cost_weight", cost_weight, least=0)
     if expected_cost is None:
         if cost_weight > 0:
             raise InputError(f"cost_weight: {cost_weight!r} has nothing to weigh; give expected_cost, or 0.")
         return jnp.zeros_like
-    return jax.grad(lambda probabilities: cost_weight * jnp.sum(expected_cost(probabilities)))
+    total = lambda probabilities: jnp.asarray(cost_weight * jnp.sum(expected_cost(probabilities)), jnp.float32)
+    even = np.asarray(space.mask / space.mask.sum(1, keepdims=True), np.float32)
+    found = np.asarray(expected_cost(jnp.asarray(even)))
+    if not np.isfinite(found).all():
+        raise InputError(
+            f"expected_cost: of all options with equal probability it is {found}; the cost of every option must be "
+            "known."
+        )
+    return jax.grad(total)
 
 
 def descend(state, adam: optax.GradientTransformation, gradient: chex.Array, learns: chex.Array):

@@ -5,7 +5,7 @@ import pytest
 
 from jaxnas.evaluators import cached, direct
 from jaxnas.search import search
-from jaxnas.spaces import categorical, nasbench201
+from jaxnas.spaces import categorical, graph, nasbench201
 from jaxnas.strategies import random_search
 from jaxnas.types import propose
 
@@ -86,3 +86,10 @@ def test_memory_is_saved_and_resumed(tmp_path):
     parts = search(SPACE, random_search(SPACE), cached(direct(noisy), SPACE), rounds=12, workdir=tmp_path, **options)
     assert [h["fitness"] for h in parts.history] == [h["fitness"] for h in whole.history]
     assert len({h["fitness"] for h in whole.history}) == len({h["architecture"] for h in whole.history})
+
+
+def test_genomes_of_several_arrays_are_refused_by_name():
+    with pytest.raises(
+        ValueError, match="evaluator 'cached' needs a space whose genomes are single arrays; .* 'graph'"
+    ):
+        cached(direct(noisy), graph(2, 1))

@@ -22,7 +22,7 @@ def test_recommends_the_optimum():
 
 
 def test_space_too_large_to_enumerate_is_refused():
-    with pytest.raises(ValueError, match="has no enumeration"):
+    with pytest.raises(ValueError, match="needs a space with an enumeration"):
         exhaustive(categorical({str(i): range(10) for i in range(12)}))
 
 

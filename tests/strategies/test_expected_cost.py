@@ -93,3 +93,11 @@ def test_refusals(name):
         FACTORIES[name](SPACE, cost_weight=0.1)
     with pytest.raises(ValueError, match="cost_weight"):
         FACTORIES[name](SPACE, expected_cost=expected, cost_weight=-0.1)
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_an_option_of_unknown_cost_is_refused(name):
+    table = np.where(SPACE.mask, 1.0, 0.0)
+    table[0, 1] = np.nan
+    with pytest.raises(ValueError, match="expected_cost: .* it is nan; the cost of every option must be known"):
+        FACTORIES[name](SPACE, expected_cost=lambda p: (p * table).sum(), cost_weight=0.1)

@@ -1,4 +1,5 @@
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jaxnas.evaluators import direct, table
 from jaxnas.search import check_pair, search_scan
 from jaxnas.spaces import categorical
 from jaxnas.strategies import hyperband, successive_halving
-from jaxnas.strategies.hyperband import brackets, halving
+from jaxnas.strategies.hyperband import brackets, halving, within
 from jaxnas.types import Evaluator, scored
 
 SPACE = categorical({"a": range(8), "b": range(8)})
@@ -136,6 +137,13 @@ def test_seeds_are_vmapped():
     [
         (hyperband, {"max_budget": 0}, "max_budget: expected at least 1"),
         (hyperband, {"max_budget": 9, "min_budget": 10}, r"at least 10 \(the min_budget\)"),
+        (
+            hyperband,
+            {"max_budget": 9, "budgets": (12, 200)},
+            r"max_budget: expected at least 12 .the smallest of budgets",
+        ),
+        (hyperband, {"max_budget": 9, "budgets": (3, 3)}, r"budgets: expected increasing integers, got .3, 3."),
+        (hyperband, {"max_budget": 9, "budgets": (0, 3)}, "budgets: expected at least 1"),
         (hyperband, {"max_budget": 9, "reduction": 1}, "reduction: expected at least 2"),
         (successive_halving, {"max_budget": 27, "min_budget": 1, "members": 20}, "members: expected at least 27"),
         (successive_halving, {"max_budget": 27, "min_budget": 1, "proposals": 0}, "proposals: expected at least 1"),
@@ -144,3 +152,37 @@ def test_seeds_are_vmapped():
 def test_sizes_out_of_range_are_refused(factory, arguments, message):
     with pytest.raises(ValueError, match=message):
         factory(SPACE, **arguments)
+
+
+@pytest.mark.parametrize(
+    "factory", [partial(hyperband, max_budget=200), partial(successive_halving, min_budget=12, max_budget=200)]
+)
+def test_only_budgets_that_there_are_are_asked_for(factory):
+    two = table(SPACE, VALUES[..., :2], budgets=(12, 200))
+    _, (proposal, feedback) = run(factory(SPACE, budgets=(12, 200)), 60, two)
+    assert set(proposal.budget.tolist()) == {12, 200}
+    members = rungs(proposal)
+    first, second = members[0], members[1]
+    assert (proposal.budget[first] == 12).all() and (proposal.budget[second] == 200).all()
+    best = first[np.argsort(-feedback.fitness[first], kind="stable")[: len(second)]]
+    np.testing.assert_array_equal(proposal.parent[second, 0], proposal.id[best])
+
+
+def test_rungs_of_the_same_budget_are_one_with_the_members_of_the_first():
+    assert within(((9, 22), (3, 66), (1, 200)), (12, 200)) == ((9, 12), (1, 200))
+    assert within(((27, 11), (9, 33), (3, 99), (1, 300)), (10, 40, 120)) == ((27, 10), (3, 40), (1, 120))
+    assert within(((5, 66), (1, 200)), (50,)) == ((5, 50),)
+
+
+def test_a_pass_within_given_budgets():
+    """From 12, three brackets: 22, 66 and 200 steps; 66 and 200; 200."""
+    _, (proposal, _) = run(hyperband(SPACE, max_budget=200, budgets=[12, 200]), 20)
+    counted = [(len(rung), int(proposal.budget[rung[0]])) for rung in rungs(proposal)]
+    assert counted[:5] == [(9, 12), (1, 200), (5, 12), (1, 200), (3, 200)]
+
+
+def test_budgets_in_a_geometric_series_are_the_ones_planned():
+    pairs = [hyperband(SPACE, max_budget=27, **given) for given in ({}, {"budgets": BUDGETS})]
+    (_, (a, _)), (_, (b, _)) = (run(strategy, 50) for strategy in pairs)
+    np.testing.assert_array_equal(a.budget, b.budget)
+    np.testing.assert_array_equal(a.genome, b.genome)

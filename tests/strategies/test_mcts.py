@@ -89,5 +89,5 @@ def test_full_tree_still_steers():
 
 
 def test_space_must_be_categorical():
-    with pytest.raises(ValueError, match="expected a categorical space"):
+    with pytest.raises(ValueError, match="strategy .mcts. needs a categorical space"):
         mcts(SPACE._replace(sample=lambda key: {"a": jnp.zeros(3)}))

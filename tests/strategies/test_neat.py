@@ -37,7 +37,9 @@ def generations():
 
 
 def test_spaces_without_a_distance_are_refused_by_name():
-    with pytest.raises(ValueError, match="strategy 'neat' needs a space with a distance .* 'nasbench201' has not"):
+    with pytest.raises(
+        ValueError, match="strategy 'neat' needs a space with distance, which space 'nasbench201' has not"
+    ):
         neat(spaces.nasbench201())
 
 
@@ -209,3 +211,21 @@ def test_two_objectives_work_on_graphs():
 def test_numbers_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         neat(SPACE, **arguments)
+
+
+def test_a_penalty_does_not_make_all_species_alike(generations):
+    _, proposal, _ = generations[6]
+    species = proposal.extra["species"]
+    good, bad = collections.Counter(species.tolist()).most_common(2)
+    fitness = np.where(species == good[0], 40.0, 1.0).astype(np.float32)
+    fitness[np.flatnonzero(species == bad[0])[0]] = -1e6
+    state = STRATEGY.init(jax.random.key(0)).replace(species=generations[7][0].species)
+    state = TELL(jax.random.key(1), state, proposal, scored(jnp.asarray(fitness)))
+    children, _ = ASK(jax.random.key(2), state)
+    of = dict(zip(proposal.id.tolist(), species.tolist(), strict=True))
+    counted = collections.Counter(of[i] for i in children.parent[:, 0].tolist())
+    median = np.median(fitness)
+    lowest = median - 3 * (40 - median)
+    mean = {s: np.maximum(fitness[species == s] - lowest, 0).mean() for s in set(species.tolist())}
+    for s, share in mean.items():
+        assert abs(counted[s] - P * share / sum(mean.values())) <= 1

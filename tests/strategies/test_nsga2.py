@@ -167,3 +167,32 @@ def test_order_and_names_of_costs_are_checked_before_the_search():
 def test_bad_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         nsga2(SPACE, **{"costs": ("ms",), **arguments})
+
+
+def test_a_small_front_is_not_crowded_out_by_its_copies():
+    space = categorical({name: range(20) for name in "ab"})
+    genomes = np.asarray(space.from_index(np.arange(400)))
+    fitness, ms = genomes[:, 0] - 2.0 * genomes[:, 1], 1.0 + genomes.sum(1)  # the front: all with b=0
+    strategy = nsga2(space, costs="ms", population_size=20)
+    run = search_scan(strategy, table(space, fitness, costs={"ms": ms}), 60)
+    states = jax.jit(jax.vmap(lambda key: run(key)[0].strategy))(jax.random.split(jax.random.key(0), 5))
+    for members in np.asarray(states.genomes):
+        assert sorted(members.tolist()) == [[a, 0] for a in range(20)]
+
+
+def test_copies_come_last_by_what_they_build():
+    space = SPACE._replace(canonical=lambda genome: genome.at[3].set(0))
+    strategy = nsga2(space, costs=("ms",), population_size=4)
+    state = told(strategy, strategy.init(jax.random.key(0)), [(5, 1), (0, 9)])
+    twin = propose(jnp.array([[0, 0, 0, 3], [7, 0, 0, 0]]), jnp.int32(2))
+    state = strategy.tell(
+        jax.random.key(0), state, twin, scored(jnp.array([5.0, -1.0]), cost=jnp.array([[1.0], [9.5]]))
+    )
+    assert state.id.tolist() == [0, 1, 3, 2]
+    assert state.front.tolist() == [True, False, False, False]
+
+
+def test_a_cost_that_is_not_known_is_no_merit():
+    strategy = nsga2(SPACE, costs=("ms",), population_size=2)
+    state = told(strategy, strategy.init(jax.random.key(0)), [(9, jnp.nan), (1, 5), (8, jnp.nan)])
+    assert alive(state) == {1} and strategy.recommend(state)[0] == 1

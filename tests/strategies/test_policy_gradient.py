@@ -8,7 +8,7 @@ from jaxnas.search import search_scan
 from jaxnas.spaces import categorical
 from jaxnas.strategies import independent_policy, lstm_policy, ppo, reinforce
 from jaxnas.strategies.policy import log_prob
-from jaxnas.strategies.policy_gradient import policy_loss, ppo_surrogate, reinforce_surrogate
+from jaxnas.strategies.policy_gradient import policy_loss, ppo_surrogate, reinforce_surrogate, typical
 from jaxnas.types import propose, scored
 
 SPACE = categorical({"a": range(2), "b": range(3), "c": range(4)})
@@ -153,3 +153,35 @@ def test_unit_of_fitness_does_not_matter():
 def test_bad_settings_are_refused_by_name(factory, changes, message):
     with pytest.raises(ValueError, match=message):
         factory(SPACE, **changes)
+
+
+@pytest.mark.parametrize("factory", [reinforce, ppo])
+def test_a_few_networks_of_a_penalty_do_not_stop_it(factory):
+    """2 % of -100 among 0 ... 4; a spread of all fitness would make the others alike."""
+    space = categorical({name: range(5) for name in "abcd"})
+    fitness = np.asarray(space.from_index(jnp.arange(space.size))).sum(1) / 4
+    fitness = jnp.asarray(np.where(np.random.default_rng(0).random(space.size) < 0.02, -100, fitness), jnp.float32)
+    assert float(fitness.max()) == 4
+    strategy = factory(space, policy=independent_policy, learning_rate=0.05)
+    run = search_scan(strategy, direct(lambda key, genome: fitness[space.index(genome)]), 100)
+    fitness_seen = jax.jit(jax.vmap(lambda key: run(key)[1].feedback.fitness))(jax.random.split(jax.random.key(0), 10))
+    assert fitness_seen[:, -20:].mean() > 3.8
+
+
+def test_middle_and_scale_are_those_of_most():
+    values = jnp.array([1.0, 2.0, 3.0, 4.0, -1e30, jnp.nan])
+    middle, scale = typical(values, jnp.array([True, True, True, True, True, False]))
+    assert middle == 2 and scale == pytest.approx(1.4826)
+    assert typical(jnp.array([7.0, 7.0, 7.0, 9.0]), jnp.ones(4, bool)) == (7, 1)  # root mean square of 0, 0, 0, 2
+    assert typical(values, jnp.zeros(6, bool)) == (0, 0)
+
+
+@pytest.mark.parametrize("unit", [2.0**-70, 2.0**70])
+def test_a_tiny_or_huge_unit_of_fitness_does_not_matter(unit):
+    strategy = reinforce(SPACE, proposals=3, policy=independent_policy)
+    states = [strategy.init(jax.random.key(0))] * 2
+    for batch in ([1.0, 2.0, 4.0], [2.0, 2.0, 900.0], [3.0, -5.0, 3.0]):
+        genomes = [[0, 1, 2], [1, 2, 0], [1, 0, 3]]
+        states = [told(strategy, s, genomes, np.array(batch) * u) for s, u in zip(states, (1.0, unit), strict=True)]
+    for a, b in zip(jax.tree.leaves(states[0].params), jax.tree.leaves(states[1].params), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxnas import spaces
 from jaxnas.evaluators import direct
 from jaxnas.search import search_scan
 from jaxnas.spaces import categorical
@@ -116,3 +117,28 @@ def test_several_outstanding_asks():
 def test_sizes_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         regularized_evolution(SPACE, **arguments)
+
+
+@pytest.mark.parametrize("replaced", [("sample", "mutate"), ("sample",), ("mutate",)])
+def test_integers_of_the_users_own_stay_what_they_are(replaced):
+    """Values from 1 to 1,000, in a space whose mask speaks of two options."""
+    own = {
+        "sample": lambda key: jax.random.randint(key, (2,), 1, 1001),
+        "mutate": lambda key, genome: genome.at[0].set(jax.random.randint(key, (), 1, 1001)),
+    }
+    space = categorical({"a": range(2), "b": range(2)}, **{name: own[name] for name in replaced})
+    strategy = regularized_evolution(space, population_size=5, tournament_size=2)
+    evaluator = direct(lambda key, genome: jnp.sum(genome, dtype=jnp.float32))
+    state, records = jax.jit(search_scan(strategy, evaluator, 60))(jax.random.key(0))
+    genomes, parents = np.asarray(records.proposal.genome)[:, 0], np.asarray(records.proposal.parent)[:, 0, 0]
+    assert genomes.min() >= 0 and genomes.max() > 500
+    if "mutate" in replaced:
+        np.testing.assert_array_equal(genomes[5:, 1], genomes[parents[5:], 1])
+    living = np.asarray(state.strategy.genomes)
+    np.testing.assert_array_equal(living, genomes[np.asarray(state.strategy.id)])
+
+
+@pytest.mark.parametrize("space", [SPACE, spaces.darts(), spaces.nasbench101(), spaces.nasbench201()])
+def test_positions_in_the_options_take_a_byte_each(space):
+    strategy = regularized_evolution(space, population_size=3, tournament_size=1)
+    assert jax.eval_shape(strategy.init, jax.random.key(0)).genomes.dtype == jnp.int8
