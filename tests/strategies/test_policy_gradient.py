@@ -162,7 +162,7 @@ def test_a_few_networks_of_a_penalty_do_not_stop_it(factory):
     fitness = np.asarray(space.from_index(jnp.arange(space.size))).sum(1) / 4
     fitness = jnp.asarray(np.where(np.random.default_rng(0).random(space.size) < 0.02, -100, fitness), jnp.float32)
     assert float(fitness.max()) == 4
-    strategy = factory(space, policy=independent_policy, learning_rate=0.05)
+    strategy = factory(space, policy=independent_policy, proposals=8, learning_rate=0.1)
     run = search_scan(strategy, direct(lambda key, genome: fitness[space.index(genome)]), 100)
     fitness_seen = jax.jit(jax.vmap(lambda key: run(key)[1].feedback.fitness))(jax.random.split(jax.random.key(0), 10))
     assert fitness_seen[:, -20:].mean() > 3.8
