@@ -16,10 +16,10 @@ from jaxnas.types import Genome, Space, Strategy, narrow, propose, take, usable
 
 @struct.dataclass
 class State:
-    """The population of N, by rank and crowding, best first, copies last; `id` is -1 in places not yet taken.
+    """The population of N, by rank and crowding, best first; `id` is -1 in places not yet taken.
 
-    `rank` (N + P - 1 for copies) and `crowding` are those of the merged population that it was selected from.
-    `violation` is 0 where all limits are met.
+    `rank` and `crowding` (-1 for copies) are those of the merged population that it was selected from. `violation` is 0
+    where all limits are met.
     """
 
     genomes: Genome
@@ -55,9 +55,8 @@ def nsga2(
     each round. Tournaments are drawn with replacement. The first N proposals are random; so are later ones until one
     usable is told.
 
-    Of members that build the same network (equal `canonical` genomes) the oldest counts; the others take only places
-    that nobody else wants, so that a small front is not crowded out by its copies. A child that is a copy is mutated in
-    another way, once.
+    Of members that build the same network (equal `canonical` genomes) all but the oldest come last in their front, so
+    that it is not crowded out by its copies. A child that is a copy is mutated in another way, once.
 
     With `limits`, the feasible dominate all others, and of two that are not, who violates less (Definition 1).
     `State.front` says who in the population is on the front; at most N can be, and where more are, the most crowded
@@ -154,9 +153,10 @@ def nsga2(
         ids = both(state.id, jnp.where(ok, proposal.id, -1))
         violation = pareto.violation(cost, most)
         copy = _copies(jax.vmap(space.canonical)(genomes), ids >= 0)
-        rank = pareto.ranks(fitness, cost, (ids >= 0) & ~copy, violation)
-        crowding = pareto.crowding(fitness, cost, rank)
-        rank = jnp.where(copy, len(ids) - 1, rank)
+        rank = pareto.ranks(fitness, cost, ids >= 0, violation)
+        # Copies neither crowd those that they copy nor take a place from another member of their front. Behind all of
+        # the dominated they would cost more than they take: parents would be worse.
+        crowding = jnp.where(copy, -1, pareto.crowding(fitness, cost, jnp.where(copy, len(ids), rank)))
         best = jnp.lexsort((-crowding, rank))[:N]
         return state.replace(
             genomes=take(genomes, best),
