@@ -51,11 +51,14 @@ class Recipe(NamedTuple):
 
     @classmethod
     def of(cls, **fields) -> "Recipe":
-        """The recipe with these fields; raises `InputError` naming the nearest for a field that does not exist."""
+        """The recipe with these fields; raises `InputError` naming a field that does not exist or is out of its range."""
         for field in fields:
             check.one_of("recipe", field, cls._fields)
         # NumPy's numbers have a type, which would be that of all they are multiplied with.
-        return cls(**{name: value.item() if isinstance(value, np.generic) else value for name, value in fields.items()})
+        numbers = {name: value.item() if isinstance(value, np.generic) else value for name, value in fields.items()}
+        recipe = cls(**numbers)
+        recipe.check()
+        return recipe
 
     def check(self) -> None:
         """Raises `InputError` naming a field out of its range."""
