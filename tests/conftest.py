@@ -1,6 +1,7 @@
-"""Every test sees eight CPU devices, so that sharding over devices is tested on any machine.
+"""What every test runs under: eight CPU devices, programs compiled without optimizations, and kept between runs.
 
-Programs are compiled without optimizations: most of the suite's time is spent in the compiler.
+Most of the suite's time goes into compiling. The compilation cache is pytest's, so `--cache-clear` empties it. JAX
+reads what was compiled of the same program by the same version and options, and compiles what is absent or damaged.
 """
 
 import os
@@ -15,6 +16,15 @@ if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):  # t
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     jax.config.update("jax_num_cpu_devices", 8)
+CACHE = {
+    "JAX_COMPILATION_CACHE_DIR": pathlib.Path(__file__).parents[1] / ".pytest_cache" / "d" / "xla",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": 0,
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": -1,
+}
+for name, value in CACHE.items():
+    if name not in os.environ:
+        os.environ[name] = str(value)  # for the processes that tests start
+        jax.config.update(name.lower(), str(value) if isinstance(value, pathlib.Path) else value)
 
 
 def pytest_addoption(parser):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from jaxnas import preemption
-from tests.launch.test_programs import ROOT
+from tests.support.programs import ROOT
 
 LEFT = 128 + signal.SIGTERM
 SLOW = """

@@ -51,7 +51,7 @@ class Recipe(NamedTuple):
 
     @classmethod
     def of(cls, **fields) -> "Recipe":
-        """The recipe with these fields; raises `InputError` naming a field that does not exist or is out of its range."""
+        """The recipe with these fields; raises `InputError` for a field that does not exist or is out of range."""
         for field in fields:
             check.one_of("recipe", field, cls._fields)
         # NumPy's numbers have a type, which would be that of all they are multiplied with.

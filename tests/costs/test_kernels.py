@@ -4,12 +4,12 @@ import random
 import jax
 import jax.numpy as jnp
 import pytest
-import xplane
-from xplane import Ref
 
 from jaxnas import costs
 from jaxnas.costs import Kernel, kernels
 from jaxnas.networks import ops
+from tests.support import xplane
+from tests.support.xplane import Ref
 
 HLO = r"""HloModule jit_f, is_scheduled=true
 

@@ -10,7 +10,7 @@ import pytest
 from jaxnas.evaluators import retrain, supernet, training
 from jaxnas.tasks import Stream, classification
 from jaxnas.types import propose
-from tests.evaluators.conftest import Tiny
+from tests.support.parts import Tiny
 
 
 def images(n, seed):

@@ -1,21 +1,12 @@
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from jaxnas import tables
 from launch.import_table import summary, with_costs
+from tests.support.programs import run
 
-ROOT = pathlib.Path(__file__).parents[2]
+PROGRAM = "launch.import_table"
 CSV = "depth,pool,accuracy,ms\n2,max,81,3\n4,avg,85,5\n4,max,88,7\n"
-
-
-def launched(*arguments):
-    command = [sys.executable, "-m", "launch.import_table", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +14,7 @@ def imported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("import")
     (folder / "mine.csv").write_text(CSV)
     arguments = ("--from=csv", f"--path={folder / 'mine.csv'}", f"--output={folder / 'mine.npz'}", "--costs=ms")
-    return folder, arguments, *launched(*arguments, "--metrics=accuracy")
+    return folder, arguments, *run(PROGRAM, *arguments, "--metrics=accuracy")
 
 
 def test_says_what_it_found(imported):
@@ -37,7 +28,7 @@ def test_says_what_it_found(imported):
 def test_never_overwrites_unasked(imported):
     folder, arguments, *_ = imported
     before = (folder / "mine.npz").read_bytes()
-    code, said = launched(*arguments, "--metrics=accuracy")
+    code, said = run(PROGRAM, *arguments, "--metrics=accuracy")
     assert code != 0 and "exists; nothing was changed. Give --overwrite" in said
     assert (folder / "mine.npz").read_bytes() == before
 
@@ -45,7 +36,7 @@ def test_never_overwrites_unasked(imported):
 def test_options_of_another_format_are_refused(imported):
     folder, *_ = imported
     arguments = ("--from=arrays", f"--path={folder / 'mine.csv'}", f"--output={folder / 'x.npz'}", "--decisions=a")
-    code, said = launched(*arguments)
+    code, said = run(PROGRAM, *arguments)
     assert code != 0 and "decisions: only for --from=csv, not arrays" in said and "Traceback" not in said
 
 
@@ -129,6 +120,6 @@ YL = ["y", "loss"]
 def test_no_file_is_left_where_a_column_cannot_be_named(tmp_path):
     (tmp_path / "mine.csv").write_text("n,rows\n1,2\n2,3\n")
     arguments = ("--from=csv", f"--path={tmp_path / 'mine.csv'}", f"--output={tmp_path / 'out' / 'mine.npz'}")
-    code, said = launched(*arguments, "--metrics=rows")
+    code, said = run(PROGRAM, *arguments, "--metrics=rows")
     assert code != 0 and "mine.csv: line 1: a column cannot be called 'rows'" in said and "Traceback" not in said
     assert [path.name for path in tmp_path.iterdir()] == ["mine.csv"]

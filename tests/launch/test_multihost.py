@@ -13,15 +13,15 @@ import pytest
 
 from jaxnas.types import scored
 from launch.wiring import build
-from tests.launch import tiny_training
-from tests.launch.test_programs import ROOT, history, result, start
+from tests.support import tiny_training
+from tests.support.programs import history, result, run, start
 
 ENOUGH = 100
 """Seconds within which processes that lost each other have ended."""
 
 
-def searching(workdir, *more, config="tests/launch/tiny_training.py", devices=2):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests/launch"), "JAX_NUM_CPU_DEVICES": str(devices)}
+def searching(workdir, *more, config="tests/support/tiny_training.py", devices=2):
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)}
     environment.pop("XLA_FLAGS", None)
     arguments = [sys.executable, "-m", "launch.search", f"--config={config}", f"--workdir={workdir}"]
     return start([*arguments, "--checkpoint_seconds=0", *more], env=environment)
@@ -138,12 +138,13 @@ def test_processes_of_different_configs_are_told(tmp_path):
             ["--multihost", "--coordinator=localhost:1", "--process_count=2", "--process_index=2"],
             "process_index: expected less than the 2 processes, got 2",
         ),
-        (["--data_parallel=3"], "data_parallel: expected 1 to 2, the devices there are, got 3"),
+        (["--data_parallel=9"], "data_parallel: expected 1 to 8, the devices there are, got 9"),
         (["--data_parallel=2"], "data_parallel: evaluator 'training' splits its population over all devices"),
     ],
 )
 def test_bad_flags_are_answered_in_words(more, message, tmp_path):
-    (status, said) = ended([searching(tmp_path / "run", *more)])[0]
+    config = "--config=tests/support/tiny_training.py"
+    status, said = run("launch.search", config, f"--workdir={tmp_path / 'run'}", *more)
     assert status == 1 and message in said and not (tmp_path / "run").exists()
 
 
@@ -167,7 +168,7 @@ def test_ten_kills_of_two_processes(whole, tmp_path):
 @pytest.mark.slow
 def test_a_supernet_shares_batches_across_processes(tmp_path):
     more = ("--config.rounds=40", "--config.evaluator.curvature=0", "--config.evaluator.sync_batch_norm=True")
-    config = "tests/launch/tiny_supernet.py"
+    config = "tests/support/tiny_supernet.py"
     found = ended(pair(tmp_path / "two", *more, "--data_parallel=4", config=config))
     assert [status for status, _ in found] == [0, 0], found
     assert ended([searching(tmp_path / "one", *more, config=config)])[0][0] == 0

@@ -11,21 +11,25 @@ import pytest
 
 from configs import neat
 from launch.wiring import build
-from tests.launch.test_programs import history, result, start
+from tests.support import programs
+from tests.support.programs import history, result, start
 
 
-def command(workdir, *more, task=""):
-    arguments = [sys.executable, "-m", "launch.search", f"--config=configs/neat.py{task}", f"--workdir={workdir}"]
-    return [*arguments, "--checkpoint_seconds=0", "--config.strategy.proposals=50", *more]
+def arguments(workdir, *more):
+    given = ("--config=configs/neat.py", f"--workdir={workdir}", "--checkpoint_seconds=0")
+    return (*given, "--config.strategy.proposals=50", *more)
+
+
+def command(*given):
+    return [sys.executable, "-m", "launch.search", *arguments(*given)]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("neat") / "run"
     small = ("--config.rounds=25", "--config.space.hidden=2", "--config.space.connections=6")
-    process = start(command(workdir, *small))
-    said = process.communicate()[0]
-    assert process.returncode == 0, said
+    status, said = programs.run("launch.search", *arguments(workdir, *small))
+    assert status == 0, said
     return workdir, said, small
 
 

@@ -1,58 +1,35 @@
 """The programs as a user starts them, on a table so that they take seconds; the real quickstart is marked slow."""
 
-import json
 import os
-import pathlib
 import signal
-import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
 
-from jaxnas import spaces, tables
+from jaxnas import spaces
 from launch.wiring import KNOWN, make
+from tests.support.programs import history, result, run, start
 
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    path = tmp_path_factory.mktemp("table") / "table.npz"
-    accuracy = np.random.default_rng(0).normal(size=(15625, 1, 1))
-    rows = np.arange(15625)
-    tables.save(tables.Table("random", {"name": "nasbench201"}, rows, {"accuracy": tables.Column(accuracy)}), path)
-    return path
+ROUNDS = 150
 
 
-def command(table, workdir, rounds=30, *more):
+def arguments(table, workdir, rounds=30):
     return [
-        *(sys.executable, "-m", "launch.search", "--config=configs/nasbench201.py", f"--workdir={workdir}"),
+        *("--config=configs/nasbench201.py", f"--workdir={workdir}"),
         *(f"--config.evaluator.path={table}", "--config.evaluator.fitness=accuracy", f"--config.rounds={rounds}"),
-        *more,
     ]
 
 
-def start(arguments, **options):
-    options.setdefault("env", {**os.environ, "PYTHONPATH": str(ROOT / "tests/launch")})  # for a test's own space
-    return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
-
-
-def history(workdir):
-    lines = [json.loads(line) for line in (workdir / "history.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
-
-
-def result(workdir):
-    timing = ("wall_seconds", "compile_seconds", "xla_compiles")
-    return {k: v for k, v in json.loads((workdir / "result.json").read_text()).items() if k not in timing}
+def command(*given):
+    return [sys.executable, "-m", "launch.search", *arguments(*given)]
 
 
 @pytest.fixture(scope="module")
 def whole(table, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("whole")
-    process = start(command(table, workdir, 400))
+    process = start(command(table, workdir, ROUNDS))
     assert process.wait() == 0, process.stdout.read()
     return workdir
 
@@ -62,19 +39,18 @@ def test_what_a_run_leaves_behind(whole):
     assert {"config.json", "history.jsonl", "checkpoints", "result.json", "architecture.png", "anytime.png"} <= names
     promised = ("architecture", "genome", "fitness", "cost", "test_accuracy", "evaluations", "versions", "device")
     assert set(promised) <= set(result(whole))
-    assert result(whole)["evaluations"] == len(history(whole)) == 400
+    assert result(whole)["evaluations"] == len(history(whole)) == ROUNDS
 
 
 def test_killed_and_resumed_run_equals_the_uninterrupted_one(table, whole, tmp_path):
-    arguments = command(table, tmp_path, 400, "--checkpoint_seconds=0")
-    process = start(arguments)
+    process = start([*command(table, tmp_path, ROUNDS), "--checkpoint_seconds=0"])
     while process.poll() is None and not list(tmp_path.glob("checkpoints/[0-9]*/note")):
         time.sleep(0.01)
     time.sleep(0.3)
     process.kill()
     process.wait()
-    assert len(history(tmp_path) if (tmp_path / "history.jsonl").exists() else []) < 400
-    process = start(arguments)
+    assert len(history(tmp_path) if (tmp_path / "history.jsonl").exists() else []) < ROUNDS
+    process = start(command(table, tmp_path, ROUNDS))
     assert process.wait() == 0, process.stdout.read()
     assert history(tmp_path) == history(whole)
     assert result(tmp_path) == result(whole)
@@ -106,23 +82,20 @@ def test_ctrl_c_says_how_to_resume(table, tmp_path):
     ],
 )
 def test_bad_flags_are_answered_in_words(table, tmp_path, flag, message):
-    process = start([*command(table, tmp_path), flag])
-    said = process.communicate()[0]
-    assert process.returncode != 0 and message in said
+    status, said = run("launch.search", *arguments(table, tmp_path), flag)
+    assert status == 1 and message in said
     assert not (tmp_path / "config.json").exists()
 
 
 @pytest.mark.parametrize("program", ["search", "score", "compare"])
 def test_unknown_key_of_the_default_config_is_answered_in_words(program, tmp_path):
-    process = start([sys.executable, "-m", f"launch.{program}", f"--workdir={tmp_path / 'run'}", "--config.sed=1"])
-    said = process.communicate()[0]
-    assert process.returncode != 0 and said.startswith(f"launch.{program}: the config has no key 'sed' Did you mean")
+    status, said = run(f"launch.{program}", f"--workdir={tmp_path / 'run'}", "--config.sed=1")
+    assert status == 1 and said.startswith(f"launch.{program}: the config has no key 'sed' Did you mean")
 
 
 def test_workdir_of_another_config_is_refused(table, whole):
-    process = start([*command(table, whole, 400), "--config.seed=7"])
-    said = process.communicate()[0]
-    assert process.returncode != 0 and "holds a run of another config" in said and "seed: 0 there, 7 given" in said
+    status, said = run("launch.search", *arguments(table, whole, ROUNDS), "--config.seed=7")
+    assert status == 1 and "holds a run of another config" in said and "seed: 0 there, 7 given" in said
 
 
 @pytest.mark.slow
@@ -160,7 +133,7 @@ def test_each_strategy_killed_and_resumed_equals_the_uninterrupted_run(name, tmp
     strategy |= {"min_budget": 10} if name == "successive_halving" else {}
     strategy |= {"rounds": 250} if name in ("gdas", "enas") else {}
     shared = "shared" in make("strategy", strategy, space=spaces.nasbench201(), costs=("seconds",)).needs
-    config = "tests/launch/tiny_supernet.py" if shared else "configs/nasbench201.py"
+    config = "tests/support/tiny_supernet.py" if shared else "configs/nasbench201.py"
     config = "configs/hwnasbench.py:small" if name == "nsga2" else config  # which needs costs
 
     def searching(workdir):

@@ -1,24 +1,20 @@
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from launch import retrain
+from tests.support.programs import run
 
 CONFIG = {
     "seed": 0,
-    "space": {"name": "test_tabulate:my_space"},
+    "space": {"name": "tests.support.parts:mine"},
     "task": {"name": "digits"},
-    "network": {"name": "test_tabulate:MyNetwork"},
+    "network": {"name": "tests.support.parts:Mine"},
     "strategy": {"name": "regularized_evolution", "population_size": 4, "tournament_size": 2, "budget": 5},
     "evaluator": {"name": "training", "learning_rate": 0.1},
     "retrain": {"steps": 20, "seeds": 1},
     "residual": 1,
 }
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent)}  # for the space and the network
 FOUND = "layer=dense,power=2"
 
 
@@ -59,12 +55,11 @@ def test_results_of_another_config_are_not_overwritten(whole):
 @pytest.mark.parametrize("form", ["--workdir={}", "--workdir {}"])
 def test_config_of_the_search_is_found_and_can_be_changed(tmp_path, form):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    command = [sys.executable, "-m", "launch.retrain", *form.format(tmp_path).split(), "--config.retrain.steps=0"]
-    said = subprocess.run([*command, f"--architecture={FOUND}"], capture_output=True, text=True, env=ENVIRONMENT).stderr
-    assert "steps: expected at least 1, got 0" in said
+    given = (*form.format(tmp_path).split(), "--config.retrain.steps=0", f"--architecture={FOUND}")
+    status, said = run("launch.retrain", *given)
+    assert status == 1 and "steps: expected at least 1, got 0" in said
 
 
 def test_a_workdir_without_a_search_is_named(tmp_path):
-    command = [sys.executable, "-m", "launch.retrain", f"--workdir={tmp_path}"]
-    said = subprocess.run(command, capture_output=True, text=True).stderr
-    assert f"no config.json in {tmp_path}; finish a search there, or give --config" in said
+    status, said = run("launch.retrain", f"--workdir={tmp_path}")
+    assert status == 1 and f"no config.json in {tmp_path}; finish a search there, or give --config" in said

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from launch import sweep
-from tests.launch.test_programs import ROOT, table  # noqa: F401 a fixture
+from tests.support.programs import ROOT
 
 POD = ("launch/pod.sh", "--name=mine", "--zone=here", "--type=v5litepod-16", "--bucket=gs://bucket/mine")
 
@@ -108,7 +108,7 @@ def test_a_sweep_prints_its_searches(capsys):
     assert len(lines) == 4 and "darts-small/1" in lines[1] and "--config.seed=1 --config.rounds=3" in lines[1]
 
 
-def test_a_sweep_runs_its_searches_and_goes_on_where_it_stands(table, tmp_path, capsys):  # noqa: F811
+def test_a_sweep_runs_its_searches_and_goes_on_where_it_stands(table, tmp_path, capsys):
     options = [f"--config.evaluator.path={table}", "--config.evaluator.fitness=accuracy", "--config.rounds=5"]
     assert sweep.run(["configs/nasbench201.py"], 2, tmp_path, options, parallel=2) == 0
     found = json.loads((tmp_path / "sweep.json").read_text())["configs/nasbench201.py"]

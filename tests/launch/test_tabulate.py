@@ -1,47 +1,19 @@
 import json
 
-import flax.linen as nn
 import numpy as np
 import pytest
 
 from jaxnas import tables
-from jaxnas.networks import Choice, Identity
-from jaxnas.spaces import categorical
 from launch import compare, tabulate
-
-
-def my_space():
-    """Six genomes, four networks: with `skip` the width of the layer that is left out does not matter."""
-
-    def canonical(genome):
-        return genome.at[1].set((genome[0] == 1) * genome[1])
-
-    return categorical({"layer": ["skip", "dense"], "power": [1, 2, 3]}, name="mine", canonical=canonical)
-
-
-class Layer(nn.Module):
-    @nn.compact
-    def __call__(self, x, train):
-        return nn.relu(nn.Dense(x.shape[-1])(x))
-
-
-class MyNetwork(nn.Module):
-    classes: int = 10
-
-    @nn.compact
-    def __call__(self, decisions, x, train: bool):
-        x = x.reshape(len(x), -1)
-        x = Choice({"skip": Identity, "dense": Layer}, name="layer")(decisions["layer"], x, train)
-        return nn.Dense(self.classes)(x)
 
 
 def config():
     return {
         "name": "tiny",
         "seed": 0,
-        "space": {"name": f"{__name__}:my_space"},
+        "space": {"name": "tests.support.parts:mine"},
         "task": {"name": "digits", "augment": False},
-        "network": {"name": f"{__name__}:MyNetwork"},
+        "network": {"name": "tests.support.parts:Mine"},
         "evaluator": {"name": "training", "batch_size": 32, "learning_rate": 0.1},
         "budgets": (2, 8),
         "seeds": 2,
@@ -85,7 +57,7 @@ def test_compare_reads_it(done, tmp_path):
     settings = {**compare_config(), "table": str(done[1] / "tiny.npz"), "strategies": "random_search,local_search"}
     with pytest.raises(ValueError, match="which is code: if you know it, name it in config.space"):
         compare.run(settings, tmp_path)
-    settings["space"] = f"{__name__}:my_space"
+    settings["space"] = "tests.support.parts:mine"
     result = compare.run(settings, tmp_path)
     assert result["strategies"]["local_search"]["hit_rate"] == 1
     assert tables.is_table(done[1] / "tiny.npz")

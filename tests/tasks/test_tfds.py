@@ -10,7 +10,7 @@ import pytest
 from jaxnas.tasks import tfds
 from jaxnas.tasks.tfds import _labels
 from launch import prepare
-from tests.launch.test_programs import ROOT
+from tests.support.programs import ROOT
 
 pytest.importorskip("tensorflow_datasets")
 

@@ -7,9 +7,9 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.rounds = 30
-    config.space = {"name": "test_tabulate:my_space"}
+    config.space = {"name": "tests.support.parts:mine"}
     config.task = {"name": "digits"}
-    config.network = {"name": "test_tabulate:MyNetwork"}
+    config.network = {"name": "tests.support.parts:Mine"}
     config.strategy = {
         "name": "regularized_evolution",
         "population_size": 8,

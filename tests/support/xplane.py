@@ -1,6 +1,6 @@
 """Profiler traces for tests: `encode` writes them by hand; as a program, this records `fixtures/cpu.*`.
 
-    python tests/costs/xplane.py
+    python -m tests.support.xplane
 
 The fixture is the static network of NAS-Bench-201 with a cell in each stage, on 64 images of 32 x 32. What its trace
 keeps of a recording are the events but the thread pool's, and the program's text is without its source locations.
