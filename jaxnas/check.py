@@ -5,7 +5,9 @@ import numbers
 import os
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
 
 
 class InputError(ValueError):
@@ -41,6 +43,28 @@ def real(argument: str, value, *, least: float = -float("inf"), most: float = fl
     """Raises `InputError` unless `value` is a number in `[least, most]`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not least <= value <= most:
         raise InputError(f"{argument}: expected a number in [{least}, {most}], got {value!r}.")
+
+
+def sequence(argument: str, value, of: type = object) -> tuple:
+    """The values as a tuple; raises `InputError` unless they are in a list, tuple or array, each of the type `of`."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)):
+        raise InputError(f"{argument}: expected a list, got {value!r}.")
+    for item in value:
+        if not isinstance(item, of):
+            raise InputError(f"{argument}: expected a list of {of.__name__}, got {value!r}.")
+    return tuple(value)
+
+
+def mapping(argument: str, value) -> None:
+    """Raises `InputError` unless `value` is a dict or the like."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{argument}: expected a dict, got {value!r}.")
+
+
+def function(argument: str, value) -> None:
+    """Raises `InputError` unless `value` can be called."""
+    if not callable(value):
+        raise InputError(f"{argument}: expected a function, or its name as 'module:name', got {value!r}.")
 
 
 def seed(argument: str, value) -> None:

@@ -72,7 +72,7 @@ def over_population(
             raise InputError(f"chunk: only plan 'vmap' runs members side by side, and the plan is {plan!r}.")
     if plan == "bucket":
         return _bucketed(fn)
-    devices = list(jax.devices() if devices is None else devices)
+    devices = jax.devices() if devices is None else check.sequence("devices", devices, of=jax.Device)
     several = of_all_processes(devices)
     mesh = Mesh(np.array(devices), ("population",))
     axis, whole = PartitionSpec("population"), PartitionSpec()

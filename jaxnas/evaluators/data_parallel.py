@@ -9,6 +9,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
 
+from jaxnas import check
 from jaxnas.population import of_all_processes
 
 AXIS = "data"
@@ -38,7 +39,7 @@ def data_parallel(devices: Sequence[Any] | None) -> DataParallel:
     Raises:
       InputError: devices of some processes only.
     """
-    if devices is None or len(devices) == 1:
+    if devices is None or len(check.sequence("devices", devices, of=jax.Device)) == 1:
         same = lambda tree: tree
         return DataParallel(1, run=same, share=same, mean=same, each=jax.lax.map)
     n = len(devices)

@@ -58,7 +58,7 @@ class MobileNet(nn.Module):
         for field in ("stem", "features", "classes"):
             check.integer(field, getattr(self, field), least=1)
         for field in ("channels", "strides"):
-            for value in getattr(self, field):
+            for value in check.sequence(field, getattr(self, field)):
                 check.integer(field, value, least=1)
         for field in ("channels", "strides", *(f"{factor}s" for factor in self._options())):
             setattr(self, field, tuple(getattr(self, field)))  # a config's lists cannot be hashed

@@ -52,7 +52,7 @@ class NasNet(nn.Module):
     def __post_init__(self):
         for field, least in {"cells": 1, "filters": 2, "blocks": 1, "reductions": 0, "classes": 1}.items():
             check.integer(field, getattr(self, field), least=least)
-        for operation in self.operations:
+        for operation in check.sequence("operations", self.operations):
             check.one_of("operations", operation, OPERATIONS)
         super().__post_init__()
 

@@ -31,12 +31,11 @@ def categorical(decisions: Mapping[str, Sequence[Any]], *, name: str = "categori
     Raises:
       InputError: no decision, a decision with fewer than two options, or with the same option twice.
     """
+    check.mapping("decisions", decisions)
     if not decisions:
         raise InputError("decisions: expected at least one decision, got none.")
     for decision, options in decisions.items():
-        if isinstance(options, str) or not isinstance(options, Sequence):
-            raise InputError(f"decisions[{decision!r}]: expected a sequence of options, got {options!r}.")
-        if len(options) < 2:
+        if len(check.sequence(f"decisions[{decision!r}]", options)) < 2:
             raise InputError(
                 f"decisions[{decision!r}]: expected at least two options, got {len(options)} ({list(options)}). "
                 "What is fixed belongs in the network, not in the space."

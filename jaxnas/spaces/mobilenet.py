@@ -48,8 +48,8 @@ def factors(*, kernels, expansions, depths, widths) -> dict[str, tuple[Any, ...]
     """What is decided in each stage -> its options; raises `InputError` for those that cannot be built."""
     given = {"kernels": kernels, "expansions": expansions, "depths": depths, "widths": widths}
     for argument, options in given.items():
-        if isinstance(options, str) or not isinstance(options, Sequence) or not options:
-            raise InputError(f"{argument}: expected a sequence of at least one option, got {options!r}.")
+        if not check.sequence(argument, options):
+            raise InputError(f"{argument}: expected at least one option, got none.")
         for option in options:
             if argument == "widths":
                 check.real(argument, option, least=0)

@@ -64,9 +64,10 @@ def nasbench101(codes: np.ndarray | None = None) -> Space:
     )
     if codes is None:
         return space
-    codes = np.asarray(codes, np.int32)
-    if codes.ndim != 1 or (np.diff(codes) <= 0).any():
-        raise InputError(f"codes: expected increasing codes of cells [N], got {codes.shape}.")
+    codes = np.asarray(codes)
+    if codes.ndim != 1 or codes.dtype.kind not in "iu" or not codes.size or (np.diff(codes) <= 0).any():
+        raise InputError(f"codes: expected increasing codes of cells, integers [N], got {codes.dtype} {codes.shape}.")
+    codes = codes.astype(np.int32)
 
     def index(genome):
         wanted = code(genome)

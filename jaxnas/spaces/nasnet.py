@@ -50,7 +50,7 @@ def nasnet(*, blocks: int = 5, operations: Sequence[str] = OPERATIONS) -> Space:
       InputError: an unknown operation, or a number out of its range.
     """
     check.integer("blocks", blocks, least=1)
-    operations = tuple(operations)
+    operations = check.sequence("operations", operations)
     for operation in operations:
         check.one_of("operations", operation, OPERATIONS)
     decisions = {}

@@ -76,6 +76,8 @@ def bananas(
     check.integer("capacity", N, least=P, because="the proposals")
     check.real("exploration", exploration, least=0)
     check.integer("parents", parents, least=1, most=N, because="the capacity")
+    if features is not None:
+        check.function("features", features)
     predictor = mlp_ensemble() if predictor is None else predictor
     encode = jax.vmap(space.features if features is None else features)
 

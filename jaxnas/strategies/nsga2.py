@@ -78,7 +78,11 @@ def nsga2(
         or crossover.
     """
     needed.functions("strategy 'nsga2'", space, "mutate", "crossover")
-    names = tuple(costs.split(",") if isinstance(costs, str) and costs else costs)
+    names = (
+        tuple(costs.split(",")) if isinstance(costs, str) and costs else check.sequence("costs", costs or (), of=str)
+    )
+    limits = {} if limits is None else limits
+    check.mapping("limits", limits)
     if not names:
         raise InputError("costs: expected the names of one or more costs that the evaluator gives, got none.")
     if "" in names or len(set(names)) < len(names):
@@ -89,12 +93,12 @@ def nsga2(
     check.real("crossover", crossover, least=0, most=1)
     check.real("mutation", mutation, least=0, most=1)
     check.integer("budget", budget, least=0)
-    for name, limit in (limits or {}).items():
+    for name, limit in limits.items():
         check.one_of("limits", name, names)
         check.real(f"limits, {name}", limit)
         if limit <= 0:
             raise InputError(f"limits, {name}: expected a positive number, got {limit!r}.")
-    most = np.array([(limits or {}).get(name, np.inf) for name in names], np.float32)
+    most = np.array([limits.get(name, np.inf) for name in names], np.float32)
 
     def init(key):
         return State(

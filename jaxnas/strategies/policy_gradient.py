@@ -115,6 +115,8 @@ def _policy_gradient(
     check.real("learning_rate", learning_rate, least=0)
     check.real("baseline_decay", baseline_decay, least=0, most=1)
     check.real("entropy_weight", entropy_weight, least=0)
+    if policy is not None:
+        check.function("policy", policy)
     pi = lstm_policy(space, hidden=hidden) if policy is None else policy(space)
     adam = optax.adam(learning_rate)
     update = in_32_bits(adam.update)

@@ -54,6 +54,7 @@ def priced(space: Space, expected_cost: Callable | None, cost_weight: float) -> 
         if cost_weight > 0:
             raise InputError(f"cost_weight: {cost_weight!r} has nothing to weigh; give expected_cost, or 0.")
         return jnp.zeros_like
+    check.function("expected_cost", expected_cost)
     total = lambda probabilities: jnp.asarray(cost_weight * jnp.sum(expected_cost(probabilities)), jnp.float32)
     even = np.asarray(space.mask / space.mask.sum(1, keepdims=True), np.float32)
     found = np.asarray(expected_cost(jnp.asarray(even)))

@@ -1,14 +1,17 @@
 """Configs with any value anywhere are built, or refused in words before anything runs."""
 
+import contextlib
 import copy
+import inspect
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from configs import darts, hwnasbench, nasbench201, neat, quickstart, spos
+from jaxnas import spaces
 from jaxnas.check import InputError
-from launch.wiring import LATER_KEYS, PART_KEYS, SEARCH_KEYS, build, check_keys
+from launch.wiring import KNOWN, LATER_KEYS, PART_KEYS, SEARCH_KEYS, build, check_keys, make
 
 CONFIGS = {
     "quickstart": quickstart.get_config(),
@@ -43,9 +46,13 @@ def places(config, path=()):
             yield from places(value, (*path, key))
 
 
+CHEAP = ("nasbench201", "hwnasbench", "neat")
+"""Whose parts are built in milliseconds: on tables and without a network to trace."""
+
+
 @st.composite
-def configs(draw):
-    config = copy.deepcopy(CONFIGS[draw(st.sampled_from(sorted(CONFIGS)))].to_dict())
+def configs(draw, names=tuple(CONFIGS)):
+    config = copy.deepcopy(CONFIGS[draw(st.sampled_from(names))].to_dict())
     for _ in range(draw(st.integers(1, 2))):
         path = draw(st.sampled_from([p for p in places(config) if p]))
         inside = config
@@ -74,10 +81,25 @@ def built_or_refused(config):
 options = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=25, **options)
-@given(configs())
+@settings(max_examples=100, **options)
+@given(configs(CHEAP))
 def test_some_configs_are_built_or_refused_in_words(config):
     built_or_refused(config)
+
+
+WRONG = (None, True, -1, float("nan"), "a", [], [None], {})
+PARTS = {kind: sorted(KNOWN[kind]) for kind in ("space", "network", "strategy")}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in PARTS.items() for name in names])
+def test_every_option_of_every_part_is_taken_or_refused_in_words(kind, name):
+    here = {"space": spaces.nasbench201(), "costs": ("latency",), "classes": 10}
+    for option, parameter in inspect.signature(KNOWN[kind][name]).parameters.items():
+        if option in here or option in ("parent", "name") or parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            continue
+        for wrong in WRONG:
+            with contextlib.suppress(InputError):
+                make(kind, {"name": name, option: wrong}, **here)
 
 
 @pytest.mark.slow
