@@ -130,7 +130,7 @@ def test_a_space_too_large_to_enumerate_has_no_index():
         ({}, "at least one decision"),
         ({"kernel": (3,)}, r"decisions\['kernel'\]: expected at least two options, got 1"),
         ({"kernel": (3, 5, 3)}, r"decisions\['kernel'\]: expected options that differ"),
-        ({"kernel": "35"}, "expected a sequence of options, got '35'"),
+        ({"kernel": "35"}, "expected a list, got '35'"),
     ],
 )
 def test_refuses_a_space_without_choice(decisions, message):
