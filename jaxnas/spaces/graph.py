@@ -172,9 +172,10 @@ def graph(
     name = f"{'recurrent ' if recurrent else ''}graph"
 
     def padded(values, dtype):
-        return jnp.zeros(E, dtype).at[:first].set(jnp.asarray(values, dtype))
+        return jnp.asarray(np.concatenate([np.asarray(values, dtype), np.zeros(connections, dtype)]))
 
     def sample(key):
+        weight = jax.random.uniform(key, (first,), jnp.float32, -weight_range, weight_range)
         return Graph(
             node=jnp.zeros(H, jnp.uint32),
             position=jnp.zeros(H, jnp.int32),
@@ -182,7 +183,7 @@ def graph(
             innovation=padded(seeds, jnp.uint32),
             source=padded(start[0], jnp.int32),
             target=padded(start[1], jnp.int32),
-            weight=padded(jax.random.uniform(key, (first,), jnp.float32, -weight_range, weight_range), jnp.float32),
+            weight=jnp.concatenate([weight, jnp.zeros(connections, jnp.float32)]),
             enabled=padded(np.ones(first), bool),
             refused=jnp.int32(0),
             inputs=I,
@@ -196,10 +197,11 @@ def graph(
         lucky = lambda word, rate: word < np.uint32(rate * (2**32 - 1))
         splits, joins = lucky(words[0], add_node_rate), lucky(words[1], add_connection_rate)
         moves = lucky(words[2], weight_rate) & ~splits & ~joins
-        weight = jnp.where(moves, moved(jax.random.fold_in(key, 1), genome), genome.weight)
-        halves = draw.halves(jax.random.fold_in(key, 3), 2)
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(1, 4))
+        weight = jnp.where(moves, moved(keys[0], genome), genome.weight)
+        halves = draw.halves(keys[2], 2)
         genome = toggled(halves[0], genome.replace(weight=weight), lucky(words[3], toggle_rate))
-        genome = joined(jax.random.fold_in(key, 2), genome, joins)
+        genome = joined(keys[1], genome, joins)
         return divided(halves[1], genome, splits)
 
     def moved(key, genome):
@@ -251,11 +253,11 @@ def graph(
         wanted &= among.any()
         room = fresh.any() & between & (hidden < H) & (count + 2 <= E)
         does = wanted & room
-        h, at = jnp.where(does, hidden, H), jnp.where(does, count + jnp.arange(2), E)
+        here, at = does & (jnp.arange(H) == hidden), jnp.where(does, count + jnp.arange(2), E)
         genome = genome.replace(
-            node=genome.node.at[h].set(identity, mode="drop"),
-            position=genome.position.at[h].set(position, mode="drop"),
-            split=genome.split.at[h].set(jnp.stack([source, target]), mode="drop"),
+            node=jnp.where(here, identity, genome.node),
+            position=jnp.where(here, position, genome.position),
+            split=jnp.where(here[:, None], jnp.stack([source, target]), genome.split),
             enabled=genome.enabled & ~(does & (jnp.arange(E) == old)),
             refused=genome.refused + (wanted & ~room),
         )

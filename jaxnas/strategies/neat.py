@@ -148,7 +148,7 @@ def neat(
         )
 
     def ask(key, state):
-        breed_key, key = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
+        breed_key, key = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(2))
         some = jnp.isfinite(state.fitness).any()
         children, parent = bred(breed_key, state)
         genomes = jax.tree.map(
@@ -214,9 +214,10 @@ def neat(
         a = jnp.where(elite, order[first[own]], a)
 
         def child(key, mates, elite, mother, father):
-            crossed = space.crossover(jax.random.fold_in(key, 1), mother, father)
+            cross_key, mutate_key = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(1, 3))
+            crossed = space.crossover(cross_key, mother, father)
             made = jax.tree.map(lambda x, y: jnp.where(mates, x, y), crossed, mother)
-            mutant = space.mutate(jax.random.fold_in(key, 2), made)
+            mutant = space.mutate(mutate_key, made)
             return jax.tree.map(lambda x, y: jnp.where(elite, x, y), mother, mutant)
 
         children = jax.vmap(child)(keys, mates, elite, take(state.genomes, a), take(state.genomes, b))
@@ -251,25 +252,22 @@ def neat(
             pending = is_old | free.any()
             slot = jnp.where(is_old, jnp.argmin(queue), jnp.argmax(free))
             founder = jnp.argmax(member_of < 0)
-            representative = jax.tree.map(
-                lambda old, new: jnp.where(is_old, old[slot], new[founder]), species.representative, genomes
-            )
+            founds = pending & ~is_old
+            put = lambda leaf, new: jax.lax.dynamic_update_index_in_dim(leaf, new, slot, 0)
+            kept = lambda leaf, new: jnp.where(founds, new, leaf[slot])
+            representative = jax.tree.map(lambda old, new: kept(old, new[founder]), species.representative, genomes)
             number = jnp.where(is_old, queue[slot], founded)
             apart = jax.vmap(space.distance, (-1, None))(members, representative).astype(jnp.float32)
             joins = pending & (member_of < 0) & ((apart < state.threshold) | (~is_old & (jnp.arange(P) == founder)))
             closer = pending & (apart < near[0])
             near = jnp.where(closer, apart, near[0]), jnp.where(closer, number, near[1])
-            founds = pending & ~is_old
-            at = jnp.where(founds, slot, S)
             species = Species(
-                number=species.number.at[at].set(founded, mode="drop"),
-                representative=jax.tree.map(
-                    lambda leaf, new: leaf.at[at].set(new, mode="drop"), species.representative, representative
-                ),
-                best=species.best.at[at].set(-jnp.inf, mode="drop"),
-                improved=species.improved.at[at].set(state.generation, mode="drop"),
+                number=put(species.number, kept(species.number, founded)),
+                representative=jax.tree.map(put, species.representative, representative),
+                best=put(species.best, kept(species.best, -jnp.inf)),
+                improved=put(species.improved, kept(species.improved, state.generation)),
             )
-            queue = queue.at[jnp.where(is_old, slot, S)].set(NOBODY, mode="drop")
+            queue = put(queue, jnp.where(is_old, NOBODY, queue[slot]))
             return species, queue, jnp.where(joins, number, member_of), near, founded + founds, pending
 
         nobody = jnp.full(P, -1, jnp.int32)
