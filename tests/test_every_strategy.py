@@ -1,6 +1,7 @@
-"""What holds of every strategy: runs with every evaluator or is refused by name, resumes to the bit, keeps the rules.
+"""What holds of every strategy: fits an evaluator or is refused by name, resumes to the bit, keeps the rules.
 
-A new strategy or evaluator is in these tests once it is public; where a pair does not fit, it goes into `REFUSED`.
+A new strategy or evaluator is in these tests once it is public; where a pair does not fit, it goes into `REFUSED`. What
+proposals can be like is in `KINDS`, with a strategy of each that is really run with every evaluator.
 """
 
 import functools
@@ -15,10 +16,11 @@ import numpy as np
 import pytest
 
 from jaxnas import costs, evaluators, tasks
+from jaxnas.check import InputError
 from jaxnas.networks import Choice
-from jaxnas.search import search, search_many
+from jaxnas.search import check_pair, search, search_many, search_scan
 from jaxnas.spaces import categorical
-from jaxnas.types import Evaluator
+from jaxnas.types import Evaluator, Feedback
 from launch.wiring import KNOWN, make
 
 OPTIONS = {"first": [0, 1, 2], "second": [0, 1], "third": [0, 1, 2]}
@@ -34,6 +36,14 @@ RELAXED = ("binary_gates", "darts", "gdas")
 """Who descends on a gradient."""
 SHARED = (*RELAXED, "enas", "fair_paths")
 """Who needs weights that live on from one evaluation to the next."""
+KINDS = {
+    "a genome each, with a budget": "regularized_evolution",
+    "budgets of its own, and a part of them inactive": "hyperband",
+    "genomes that are told costs": "nsga2",
+    "weights": "darts",
+    "weights and gates": "gdas",
+    "genomes that share weights": "enas",
+}
 
 
 @functools.cache  # one object, so that all tests share its compiled functions
@@ -73,9 +83,30 @@ def training(**options):
     return evaluators.training(SPACE, Network(), tasks.digits(), devices=jax.devices()[:1], **options)
 
 
-def supernet(task=None):
+def supernet():
     options = {"steps": 20, "learning_rate": 0.05, "batch_size": 32, "examples": 32}
-    return evaluators.supernet(SPACE, Network(), task or tasks.digits(), **options)
+    return evaluators.supernet(SPACE, Network(), tasks.digits(), **options)
+
+
+@functools.cache
+def landscape(scale=1.0):
+    """Shared weights in closed form: the loss of a choice is its distance from one that the state drifts to."""
+    aim = jnp.asarray(np.random.default_rng(2).uniform(size=SPACE.mask.shape) * SPACE.mask, jnp.float32)
+
+    def loss(weights, state):
+        return scale * ((weights - aim / (1 + state)) ** 2).sum()
+
+    def evaluate(key, state, proposal):
+        paths = jax.nn.one_hot(proposal.genome, SPACE.mask.shape[1])
+        weights = paths if proposal.weights is None else proposal.weights
+        value, gradient = jax.vmap(jax.value_and_grad(loss), (0, None))(weights, state)
+        value = jnp.where(jnp.isfinite(value), value, jnp.nan)
+        curvature = jnp.ones_like(value)
+        feedback = Feedback(-value, jnp.zeros((*value.shape, 0)), jnp.isfinite(value), gradient, curvature)
+        return feedback, state + proposal.budget.sum().astype(jnp.float32)
+
+    gives = frozenset({"fitness", "gradient", "curvature", "shared"})
+    return Evaluator("landscape", lambda key: jnp.float32(0), evaluate, gives=gives)
 
 
 def zero_cost():
@@ -103,12 +134,11 @@ EVALUATORS = {
     "table of budgets and costs": lambda: TABLE,
     "scalarized": scalarized,
     "with_cost": with_cost,
-    "cached": lambda: evaluators.cached(by_table(), SPACE, capacity=8),
+    "cached": lambda: evaluators.cached(TABLE, SPACE, capacity=8),
     "training": training,
     "training on the host": lambda: training(plan="bucket"),
     "supernet": supernet,
     "zero_cost": zero_cost,
-    "cached training": lambda: evaluators.cached(training(), SPACE, capacity=8),
 }
 WITHOUT_BUDGETS = (
     "direct",
@@ -116,34 +146,31 @@ WITHOUT_BUDGETS = (
     "table",
     "scalarized",
     "with_cost",
-    "cached",
     "supernet",
     "zero_cost",
 )
 REFUSED = {
     *itertools.product(OWN_BUDGETS, WITHOUT_BUDGETS),
-    *itertools.product(("nsga2",), set(EVALUATORS) - {"table of budgets and costs", "scalarized", "with_cost"}),
+    *itertools.product(
+        ("nsga2",), set(EVALUATORS) - {"table of budgets and costs", "scalarized", "with_cost", "cached"}
+    ),
     *itertools.product(SHARED, set(EVALUATORS) - {"supernet"}),
 }
 
 
-@pytest.fixture(scope="module")
-def built():
-    """Evaluators, jitted here so that all strategies share one program of each."""
-
-    def shared(evaluator):
-        if not evaluator.jittable:
-            return evaluator
-        run = jax.jit(evaluator.evaluate)
-        # Without what only the strategy reads, which would make it another program.
-        return evaluator._replace(evaluate=lambda key, state, p: run(key, state, p.replace(extra=None)))
-
-    return {name: shared(build()) for name, build in EVALUATORS.items()}
+@functools.cache  # jitted here so that all strategies share one program of each
+def built(title):
+    evaluator = EVALUATORS[title]()
+    if not evaluator.jittable:
+        return evaluator
+    run = jax.jit(evaluator.evaluate)
+    # Without what only the strategy reads, which would make it another program.
+    return evaluator._replace(evaluate=lambda key, state, p: run(key, state, p.replace(extra=None)))
 
 
-def home(name, built):
+def home(name):
     """An evaluator that it works with."""
-    return built["supernet"] if name in SHARED else TABLE
+    return landscape() if name in SHARED else TABLE
 
 
 def test_no_public_evaluator_is_missing_here():
@@ -151,58 +178,74 @@ def test_no_public_evaluator_is_missing_here():
     assert public == {name.split()[0] for name in EVALUATORS}
 
 
-LIKE_ANOTHER = ("exhaustive", "ppo", "successive_halving")
-"""Who differs from a kin (random search, REINFORCE, Hyperband) in nothing that an evaluator sees."""
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LIKE_ANOTHER else name for name in NAMES]
-)
-def test_every_evaluator_works_with_it_or_is_refused_by_name(name, built):
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pair_fits_or_is_refused_by_name(name):
     refused = set()
-    for title, evaluator in built.items():
+    for title in EVALUATORS:
         try:
-            result = search(SPACE, strategy(name), evaluator, rounds=2, progress=False)
-        except ValueError as error:
-            assert repr(evaluator.name) in str(error) and repr(name) in str(error)
+            check_pair(strategy(name), built(title))
+        except InputError as error:
+            assert repr(built(title).name) in str(error) and repr(name) in str(error)
             refused.add((name, title))
-        else:
-            assert result.evaluations >= 2 and result.invalid == 0
-            assert (result.fitness is None) == (name in RELAXED)  # which recommend what was never evaluated alone
-            assert SPACE.from_string(result.architecture).tolist() == result.genome.tolist()
     assert refused == {pair for pair in REFUSED if pair[0] == name}
 
 
+@pytest.mark.parametrize("name", KINDS.values(), ids=KINDS)
+def test_every_evaluator_answers_every_kind_of_proposal(name):
+    for title in EVALUATORS:
+        if (name, title) in REFUSED or (name, title) == ("regularized_evolution", "training on the host"):
+            continue  # which compiles for each genome, and does for Hyperband
+        result = search(SPACE, strategy(name), built(title), rounds=2, progress=False)
+        assert result.evaluations >= 2 and result.invalid == 0
+        assert (result.fitness is None) == (name in RELAXED)  # which recommend what was never evaluated alone
+        assert SPACE.from_string(result.architecture).tolist() == result.genome.tolist()
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in (*OWN_BUDGETS, *SHARED)])
-def test_without_a_budget_training_refuses_it_and_says_what_to_give(name, built):
+def test_without_a_budget_training_refuses_it_and_says_what_to_give(name):
     message = re.escape(f"which strategy '{name}' does not give. Give the strategy budget=STEPS")
     one = make("strategy", {"name": name}, space=SPACE, costs=("size",))  # neat too, as the space has a distance
-    evaluator = evaluators.with_cost(built["training"], lambda genome: genome.sum(), "size")
-    with pytest.raises(ValueError, match=message):
-        search(SPACE, one, evaluator, rounds=1, progress=False)
+    evaluator = evaluators.with_cost(built("training"), lambda genome: genome.sum(), "size")
+    with pytest.raises(InputError, match=message):
+        check_pair(one, evaluator)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_resumed_it_equals_the_uninterrupted_run(name, tmp_path, built):
+def resumed(name, evaluator, folder):
+    """The same search at once and in two parts."""
+
     def run(workdir, rounds):
         options = {"seed": 3, "progress": False, "workdir": workdir, "config": {"strategy": name}}
-        return search(SPACE, strategy(name), home(name, built), rounds=rounds, **options)
+        return search(SPACE, strategy(name), evaluator, rounds=rounds, **options)
 
-    whole = run(tmp_path / "whole", 5)
-    run(tmp_path / "parts", 2)
-    parts = run(tmp_path / "parts", 5)
+    whole = run(folder / "whole", 5)
+    run(folder / "parts", 2)
+    parts = run(folder / "parts", 5)
     jax.tree.map(np.testing.assert_array_equal, parts.state, whole.state)
     strip = lambda history: [{k: v for k, v in line.items() if k != "seconds"} for line in history]
     assert strip(parts.history) == strip(whole.history) and parts.architecture == whole.architecture
+    return whole
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_many_seeds_are_one_program_and_ids_are_unique_and_in_order(name, built):
-    keep = lambda record: (record.proposal.id, record.proposal.active)
-    run = search_many(strategy(name), home(name, built), 6, seeds=3, record=keep, devices=jax.devices()[:1])
-    _, (ids, active) = jax.jit(run)(jax.random.key(0))
-    for one, there in zip(np.asarray(ids), np.asarray(active), strict=True):
-        assert (np.diff(one[there]) > 0).all() and there.any()
+def test_resumed_it_equals_the_uninterrupted_run_and_ids_are_unique_and_in_order(name, tmp_path):
+    whole = resumed(name, home(name), tmp_path)
+    ids = [line["id"] for line in whole.history]
+    assert (np.diff(ids) > 0).all()
+
+
+def test_with_a_supernet_resumed_it_equals_the_uninterrupted_run(tmp_path):
+    resumed("darts", built("supernet"), tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_many_seeds_are_one_program(name):
+    run = search_many(strategy(name), home(name), 3, seeds=2, record=lambda r: r.proposal.id, devices=jax.devices()[:1])
+    if name not in ("regularized_evolution", "hyperband", "darts"):
+        assert jax.eval_shape(run, jax.random.key(0))[1].shape[:2] == (2, 3)
+        return
+    keys = jax.random.split(jax.random.key(0), 2)
+    alone = search_scan(strategy(name), home(name), 3, record=lambda r: r.proposal.id)
+    np.testing.assert_array_equal(jax.jit(run)(jax.random.key(0))[1][1], jax.jit(alone)(keys[1])[1])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -212,15 +255,10 @@ def test_it_recommends_a_genome_before_anything_was_told(name):
     assert SPACE.from_string(SPACE.to_string(genome)).tolist() == genome.tolist()
 
 
-@functools.cache
-def FAILING():  # noqa: N802
-    return supernet(tasks.digits()._replace(loss=lambda outputs, y: jnp.full(y.shape, jnp.nan) * outputs.sum(1)))
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_of_failures_leaves_it_running(name):
     nothing = {"fitness": np.full((18, 1, 2), np.nan), "budgets": (1, STEPS), "costs": COSTS}
-    fails = FAILING() if name in SHARED else evaluators.table(SPACE, **nothing)
+    fails = landscape(np.inf) if name in SHARED else evaluators.table(SPACE, **nothing)
     result = search(SPACE, strategy(name), fails, rounds=4, progress=False)
     assert result.invalid == result.evaluations > 0
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(getattr(result.state.strategy, "params", ())))
