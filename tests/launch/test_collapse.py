@@ -31,9 +31,9 @@ class Network(nn.Module):
 CONFIG = {
     "seed": 0,
     "rounds": 6,
-    "space": {"name": "test_tabulate:my_space"},
+    "space": {"name": "tests.support.parts:mine"},
     "task": {"name": "digits"},
-    "network": {"name": "test_tabulate:MyNetwork"},
+    "network": {"name": "tests.support.parts:Mine"},
     "strategy": {"name": "darts"},
     "evaluator": {"name": "supernet", "steps": 6, "learning_rate": 0.1, "curvature": 2, "batch_size": 16},
 }

@@ -9,9 +9,9 @@ from launch import correlate, search
 CONFIG = {
     "seed": 0,
     "rounds": 4,
-    "space": {"name": "test_tabulate:my_space"},
+    "space": {"name": "tests.support.parts:mine"},
     "task": {"name": "digits"},
-    "network": {"name": "test_tabulate:MyNetwork"},
+    "network": {"name": "tests.support.parts:Mine"},
     "strategy": {"name": "random_search", "budget": 1, "proposals": 2},
     "evaluator": {"name": "supernet", "steps": 8, "learning_rate": 0.1},
     "retrain": {"steps": 5, "seeds": 1},

@@ -19,7 +19,7 @@ def table(tmp_path_factory):
     path = tmp_path_factory.mktemp("table") / "mine.npz"
     values = np.random.default_rng(0).normal(size=(2, 6, 1, 1))
     columns = {m: tables.Column(v, higher_is_better=m == "accuracy") for m, v in zip(METRICS, values, strict=True)}
-    tables.save(tables.Table("mine", {"name": "test_tabulate:my_space"}, np.arange(6), columns), path)
+    tables.save(tables.Table("mine", {"name": "tests.support.parts:mine"}, np.arange(6), columns), path)
     return str(path)
 
 
@@ -28,8 +28,8 @@ def config(table):
     """Six genomes of four networks."""
     return {
         **default.get_config().to_dict(),
-        "space": {"name": "test_tabulate:my_space"},
-        "network": {"name": "test_tabulate:MyNetwork"},
+        "space": {"name": "tests.support.parts:mine"},
+        "network": {"name": "tests.support.parts:Mine"},
         "proxies": "params,synflow,snip,grad_norm",
         "subset": "all",
         "batch_size": 8,

@@ -13,9 +13,9 @@ from launch import report, search
 TRAINED = {
     "seed": 0,
     "rounds": 2,
-    "space": {"name": "test_tabulate:my_space"},
+    "space": {"name": "tests.support.parts:mine"},
     "task": {"name": f"{__name__}:waves"},
-    "network": {"name": "test_tabulate:MyNetwork"},
+    "network": {"name": "tests.support.parts:Mine"},
     "strategy": {"name": "random_search", "budget": 2, "proposals": 2},
     "evaluator": {"name": "training", "batch_size": 8},
     "retrain": {"steps": 3, "seeds": 1},
