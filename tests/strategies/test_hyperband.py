@@ -1,5 +1,5 @@
 import itertools
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -16,15 +16,45 @@ from jaxnas.types import Evaluator, scored
 SPACE = categorical({"a": range(8), "b": range(8)})
 VALUES = np.random.default_rng(0).normal(size=(64, 1, 4)).astype(np.float32)
 BUDGETS = (1, 3, 9, 27)
-TABLE = table(SPACE, VALUES, budgets=BUDGETS)
-FAILS = jnp.asarray(np.random.default_rng(1).random(64) < 0.5)
+FAILS = np.random.default_rng(1).random(64) < 0.5
 
 
-def run(strategy, rounds, evaluator=TABLE, seed=0):
-    state, records = jax.jit(search_scan(strategy, evaluator, rounds))(jax.random.key(seed))
+HALVING = partial(successive_halving, SPACE, min_budget=1, max_budget=27)
+HYPERBAND = hyperband(SPACE, max_budget=27)
+
+
+@cache
+def scanned(strategy, rounds):
+    """A search as a function of a key and of what each genome (by index) is worth at each of `BUDGETS`."""
+
+    def run(key, worth):
+        def evaluate(key, state, proposal):
+            at = jnp.searchsorted(jnp.array(BUDGETS), proposal.budget)
+            return scored(worth[SPACE.index(proposal.genome), at]), state
+
+        evaluator = Evaluator("worth", lambda key: (), evaluate, gives=frozenset({"fitness", "budget"}))
+        return search_scan(strategy, evaluator, rounds)(key)
+
+    return jax.jit(run)
+
+
+def of_the_living(state, records):
     proposal, feedback = jax.tree.map(lambda leaf: np.concatenate(np.asarray(leaf)), records)
     lived = proposal.active
     return state.strategy, jax.tree.map(lambda leaf: leaf[lived], (proposal, feedback))
+
+
+@cache
+def halved(proposals):
+    return HALVING(proposals=proposals), {1: 45, 4: 12, 40: 4}[proposals]
+
+
+def run(strategy, rounds, worth=VALUES[:, 0]):
+    return of_the_living(*scanned(strategy, rounds)(jax.random.key(0), jnp.asarray(worth, jnp.float32)))
+
+
+SCHEDULE = [rung for bracket in brackets(27) for rung in bracket]
+PASS = sum(n for n, _ in SCHEDULE) + 27  # and the first rung of the next
 
 
 def rungs(proposal):
@@ -50,9 +80,7 @@ def test_rungs_of_one_bracket():
 
 @pytest.mark.parametrize("proposals", [1, 4, 40])
 def test_who_is_promoted_are_the_best_of_their_rung(proposals):
-    strategy = successive_halving(SPACE, min_budget=1, max_budget=27, proposals=proposals)
-    rounds = {1: 40, 4: 12, 40: 4}[proposals]
-    _, (proposal, feedback) = run(strategy, rounds)
+    _, (proposal, feedback) = run(*halved(proposals))
     members = rungs(proposal)
     assert [len(rung) for rung in members[:4]] == [27, 9, 3, 1]
     for rung, following in itertools.pairwise(members[:4]):
@@ -63,61 +91,51 @@ def test_who_is_promoted_are_the_best_of_their_rung(proposals):
 
 
 def test_end_of_a_rung_is_padded():
-    strategy = successive_halving(SPACE, min_budget=1, max_budget=27, proposals=4)
-    _, records = jax.jit(search_scan(strategy, TABLE, 12))(jax.random.key(0))
+    _, records = scanned(*halved(4))(jax.random.key(0), VALUES[:, 0])
     np.testing.assert_array_equal(records.proposal.active.sum(1)[:12], [4] * 6 + [3] + [4, 4, 1] + [3] + [1])
 
 
 def test_one_pass_of_hyperband_trains_its_brackets_and_then_begins_again():
-    schedule = [rung for bracket in brackets(27) for rung in bracket]
-    _, (proposal, _) = run(hyperband(SPACE, max_budget=27), sum(n for n, _ in schedule) + 27)
+    _, (proposal, _) = run(HYPERBAND, PASS)
     counted = [(len(rung), int(proposal.budget[rung[0]])) for rung in rungs(proposal)]
-    assert counted == [*schedule, schedule[0]]
+    assert counted == [*SCHEDULE, SCHEDULE[0]]
     assert (proposal.parent[-27:] == -1).all()
 
 
 def test_while_answers_are_outstanding_nobody_is_promoted():
     strategy = successive_halving(SPACE, members=3, min_budget=1, max_budget=3, proposals=2)
-    state = strategy.init(jax.random.key(0))
-    first, state = strategy.ask(jax.random.key(1), state)
-    second, state = strategy.ask(jax.random.key(2), state)
-    waiting, state = strategy.ask(jax.random.key(3), state)
+    ask, tell = jax.jit(strategy.ask), jax.jit(strategy.tell)
+    state = jax.jit(strategy.init)(jax.random.key(0))
+    first, state = ask(jax.random.key(1), state)
+    second, state = ask(jax.random.key(2), state)
+    waiting, state = ask(jax.random.key(3), state)
     assert first.active.all() and second.active.tolist() == [True, False] and not waiting.active.any()
-    state = strategy.tell(jax.random.key(4), state, second, scored(jnp.array([5.0, 9.0])))  # out of order
-    assert not strategy.ask(jax.random.key(5), state)[0].active.any()
-    state = strategy.tell(jax.random.key(6), state, first, scored(jnp.array([1.0, 2.0])))
-    promoted, _ = strategy.ask(jax.random.key(7), state)
+    state = tell(jax.random.key(4), state, second, scored(jnp.array([5.0, 9.0])))  # out of order
+    assert not ask(jax.random.key(5), state)[0].active.any()
+    state = tell(jax.random.key(6), state, first, scored(jnp.array([1.0, 2.0])))
+    promoted, _ = ask(jax.random.key(7), state)
     assert promoted.active.tolist() == [True, False] and promoted.parent[0, 0] == second.id[0]
     np.testing.assert_array_equal(promoted.genome[0], second.genome[0])
 
 
 def test_unusable_members_are_promoted_last():
-    fitness = jnp.where(FAILS, jnp.nan, jnp.asarray(VALUES[:, 0, 0]))
-    evaluator = direct(lambda key, genome: fitness[SPACE.index(genome)])._replace(gives=TABLE.gives)
-    _, (proposal, feedback) = run(successive_halving(SPACE, min_budget=1, max_budget=27), 36, evaluator)
+    _, (proposal, feedback) = run(*halved(1), np.where(FAILS[:, None], np.nan, VALUES[:, 0]))
     first, second = rungs(proposal)[:2]
     assert 9 <= feedback.valid[first].sum() < 27 and feedback.valid[second].all()
 
 
 def test_rung_of_failures_goes_on():
-    nothing = direct(lambda key, genome: jnp.nan)._replace(gives=TABLE.gives)
-    state, (proposal, _) = run(successive_halving(SPACE, min_budget=1, max_budget=27), 45, nothing)
+    state, (proposal, _) = run(*halved(1), np.full((64, 4), np.nan))
     assert [len(rung) for rung in rungs(proposal)] == [27, 9, 3, 1, 5]
     assert state.best.fitness == -jnp.inf
 
 
 def test_recommends_the_best_of_the_largest_budget_only():
-    shrinks = Evaluator(
-        "shrinks",
-        init=lambda key: (),
-        evaluate=lambda key, state, p: (scored(SPACE.index(p.genome) / 100 - p.budget.astype(jnp.float32)), state),
-        gives=frozenset({"fitness", "budget"}),
-    )
-    strategy = hyperband(SPACE, max_budget=27)
-    state, (proposal, feedback) = run(strategy, 60, shrinks)
+    shrinks = np.arange(64)[:, None] / 100 - np.array(BUDGETS)
+    state, (proposal, feedback) = run(HYPERBAND, PASS, shrinks)
     whole = proposal.budget == 27
     best = proposal.genome[whole][np.argmax(feedback.fitness[whole])]
-    np.testing.assert_array_equal(strategy.recommend(state), best)
+    np.testing.assert_array_equal(HYPERBAND.recommend(state), best)
 
 
 def test_budgets_must_be_honoured():
@@ -126,10 +144,11 @@ def test_budgets_must_be_honoured():
 
 
 def test_seeds_are_vmapped():
-    program = search_scan(hyperband(SPACE, max_budget=9), TABLE, 30, record=lambda r: r.feedback.fitness)
-    keys = jax.random.split(jax.random.key(0), 4)
-    together = jax.jit(jax.vmap(program))(keys)[1]
-    np.testing.assert_array_equal(together[2], jax.jit(program)(keys[2])[1])
+    keys = jax.vmap(jax.random.key)(jnp.array([1, 2, 0]))
+    one = scanned(HYPERBAND, PASS)
+    together, single = jax.jit(jax.vmap(one, (0, None)))(keys, VALUES[:, 0])[1], one(keys[2], VALUES[:, 0])[1]
+    for ours, alone in zip(*map(jax.tree.leaves, (together, single)), strict=True):
+        np.testing.assert_array_equal(ours[2], alone)
 
 
 @pytest.mark.parametrize(
@@ -154,12 +173,21 @@ def test_sizes_out_of_range_are_refused(factory, arguments, message):
         factory(SPACE, **arguments)
 
 
-@pytest.mark.parametrize(
-    "factory", [partial(hyperband, max_budget=200), partial(successive_halving, min_budget=12, max_budget=200)]
+WITHIN = (
+    hyperband(SPACE, max_budget=200, budgets=[12, 200]),
+    successive_halving(SPACE, min_budget=12, max_budget=200, budgets=(12, 200)),
 )
-def test_only_budgets_that_there_are_are_asked_for(factory):
-    two = table(SPACE, VALUES[..., :2], budgets=(12, 200))
-    _, (proposal, feedback) = run(factory(SPACE, budgets=(12, 200)), 60, two)
+
+
+@cache
+def of_two(strategy):
+    evaluator = table(SPACE, VALUES[..., :2], budgets=(12, 200))
+    return of_the_living(*jax.jit(search_scan(strategy, evaluator, 60))(jax.random.key(0)))
+
+
+@pytest.mark.parametrize("strategy", WITHIN, ids=["hyperband", "successive_halving"])
+def test_only_budgets_that_there_are_are_asked_for(strategy):
+    _, (proposal, feedback) = of_two(strategy)
     assert set(proposal.budget.tolist()) == {12, 200}
     members = rungs(proposal)
     first, second = members[0], members[1]
@@ -176,13 +204,13 @@ def test_rungs_of_the_same_budget_are_one_with_the_members_of_the_first():
 
 def test_a_pass_within_given_budgets():
     """From 12, three brackets: 22, 66 and 200 steps; 66 and 200; 200."""
-    _, (proposal, _) = run(hyperband(SPACE, max_budget=200, budgets=[12, 200]), 20)
+    _, (proposal, _) = of_two(WITHIN[0])
     counted = [(len(rung), int(proposal.budget[rung[0]])) for rung in rungs(proposal)]
     assert counted[:5] == [(9, 12), (1, 200), (5, 12), (1, 200), (3, 200)]
 
 
 def test_budgets_in_a_geometric_series_are_the_ones_planned():
-    pairs = [hyperband(SPACE, max_budget=27, **given) for given in ({}, {"budgets": BUDGETS})]
-    (_, (a, _)), (_, (b, _)) = (run(strategy, 50) for strategy in pairs)
+    given = hyperband(SPACE, max_budget=27, budgets=BUDGETS)
+    (_, (a, _)), (_, (b, _)) = (run(strategy, PASS) for strategy in (HYPERBAND, given))
     np.testing.assert_array_equal(a.budget, b.budget)
     np.testing.assert_array_equal(a.genome, b.genome)
