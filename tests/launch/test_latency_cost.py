@@ -2,6 +2,7 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -17,6 +18,11 @@ CHAIN = {"kernels": (3, 5), "expansions": (3,), "depths": (1, 2), "widths": (1.0
 def quick(space, network):
     """An evaluator that prefers large kernels, which are slow."""
     return evaluators.direct(lambda key, genome: 1.0 + genome.sum())
+
+
+def flat(space, network):
+    """An evaluator that prefers none, so that only the fastest is on the front."""
+    return evaluators.direct(lambda key, genome: jnp.float32(1))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +89,7 @@ def test_search_without_a_table_measures_one_and_goes_on_with_it(config, tmp_pat
         return costs.Profile(real, None)
 
     monkeypatch.setattr(costs, "profile", profiled)
-    config["cost"]["path"] = ""
+    config["cost"]["path"], config["evaluator"] = "", {"name": "test_latency_cost:flat"}
     first = search.run(config, tmp_path / "run")
     again = search.run({**config, "rounds": 3}, tmp_path / "run")
     assert len(made) == 1 and again["evaluations"] == first["evaluations"] + 4
