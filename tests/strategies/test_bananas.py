@@ -27,17 +27,21 @@ def run(strategy, rounds, seed=0):
     return jax.jit(search_scan(strategy, SUM, rounds))(jax.random.key(seed))
 
 
-def test_random_at_first_then_by_the_predictor():
+@pytest.fixture(scope="module")
+def records():
     strategy = bananas(SPACE, initial=20, proposals=5, candidates=100, predictor=stand_in(true_sum))
-    fitness = run(strategy, 12)[1].feedback.fitness
+    return run(strategy, 30)[1]
+
+
+def test_random_at_first_then_by_the_predictor(records):
+    fitness = records.feedback.fitness[:12]
     assert fitness[:4].mean() == pytest.approx(9, abs=1.5)
     assert fitness[4:].mean() > 13.5 and fitness.max() == 18
 
 
-def test_nothing_is_asked_for_twice_while_there_are_others():
-    strategy = bananas(SPACE, initial=5, proposals=5, candidates=100, predictor=stand_in(true_sum))
-    genomes = run(strategy, 30)[1].proposal.genome.reshape(-1, 6)
-    after = genomes[5:]  # the random ones may repeat each other
+def test_nothing_is_asked_for_twice_while_there_are_others(records):
+    genomes = records.proposal.genome.reshape(-1, 6)
+    after = genomes[20:]  # the random ones may repeat each other
     assert len(np.unique(after, axis=0)) == len(after)
 
 
@@ -53,9 +57,9 @@ def test_uncertain_candidates_are_tried_too():
 def test_what_failed_is_never_learned_from():
     strategy = bananas(SPACE, initial=4, proposals=4, predictor=stand_in(true_sum))
     state = strategy.init(jax.random.key(0))
-    proposal, state = strategy.ask(jax.random.key(1), state)
+    proposal, state = jax.jit(strategy.ask)(jax.random.key(1), state)
     feedback = scored(jnp.array([1.0, jnp.nan, 3.0, jnp.inf]))
-    state = strategy.tell(jax.random.key(2), state, proposal, feedback)
+    state = jax.jit(strategy.tell)(jax.random.key(2), state, proposal, feedback)
     assert int(state.used) == 2
     np.testing.assert_array_equal(np.sort(state.fitness)[-3:], [-np.inf, 1, 3])
 
@@ -64,8 +68,8 @@ def test_archive_that_is_full_forgets_the_oldest():
     strategy = bananas(SPACE, capacity=6, initial=4, proposals=4, parents=2, predictor=stand_in(true_sum))
     state = strategy.init(jax.random.key(0))
     for t in range(2):
-        proposal, state = strategy.ask(jax.random.key(t), state)
-        state = strategy.tell(jax.random.key(t), state, proposal, scored(jnp.arange(4.0) + 4 * t))
+        proposal, state = jax.jit(strategy.ask)(jax.random.key(t), state)
+        state = jax.jit(strategy.tell)(jax.random.key(t), state, proposal, scored(jnp.arange(4.0) + 4 * t))
     np.testing.assert_array_equal(np.sort(state.fitness), [2, 3, 4, 5, 6, 7])
 
 
@@ -78,7 +82,7 @@ def test_features_of_the_users_own_reach_the_predictor():
 
     predictor = Predictor(fit, lambda params, x: (x[:, 0], jnp.zeros(len(x))))
     strategy = bananas(SPACE, capacity=40, features=lambda g: g[:2].astype(jnp.float32), predictor=predictor)
-    jax.eval_shape(lambda key: strategy.ask(key, strategy.init(key)), jax.random.key(0))
+    jax.eval_shape(lambda key: jax.jit(strategy.ask)(key, strategy.init(key)), jax.random.key(0))
     assert seen == [(40, 2)]
 
 

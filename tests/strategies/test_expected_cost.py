@@ -38,13 +38,22 @@ def losing(slope):
 
 
 @cache
+def program(name, **costs):
+    """Logits and genome after a search whose loss falls by `slope` for each unit of cost spent, as a function of it."""
+    strategy = FACTORIES[name](SPACE, **costs)
+
+    def run(slope):
+        # Dear options differ in what they are worth, so that a weight does not turn all of them at once.
+        worth = slope * COSTS * jnp.array([[0.5], [1.0], [2.0]])
+        state = search_scan(strategy, losing(-worth), rounds=ROUNDS)(jax.random.key(3))[0].strategy
+        return state.logits, strategy.recommend(state)
+
+    return jax.jit(run)
+
+
+@cache
 def searched(name, weight, slope=1.0):
-    """Logits and genome after a search whose loss falls by `slope` for each unit of cost spent."""
-    strategy = FACTORIES[name](SPACE, expected_cost=expected, cost_weight=weight)
-    # Dear options differ in what they are worth, so that a weight does not turn all of them at once.
-    worth = slope * COSTS * jnp.array([[0.5], [1.0], [2.0]])
-    state = search_scan(strategy, losing(-worth), rounds=ROUNDS)(jax.random.key(3))[0]
-    return np.asarray(state.strategy.logits), np.asarray(strategy.recommend(state.strategy))
+    return tuple(map(np.asarray, program(name, expected_cost=expected, cost_weight=weight)(slope)))
 
 
 def cost_of(genome):
@@ -55,24 +64,25 @@ def softmax(logits):
     return jax.nn.softmax(jnp.where(SPACE.mask, logits, -jnp.inf), -1)
 
 
+EXPECTED = jax.jit(lambda logits: expected(softmax(logits)))
+
+
 @pytest.mark.parametrize("name", FACTORIES)
 def test_without_a_loss_the_cheapest_is_found(name):
-    assert searched(name, 1.0, slope=0.0)[1].tolist() == [0, 0, 1]
+    assert searched(name, 1.5, slope=0.0)[1].tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize("name", FACTORIES)
 def test_expected_cost_falls_as_its_weight_rises(name):
-    found = [float(expected(softmax(searched(name, w)[0]))[0]) for w in (0.0, 0.75, 1.5, 3.0)]
+    runs = [searched(name, 0.0), *(searched(name, 1.5, slope) for slope in (2.0, 1.0, 0.5))]  # as 0.75, 1.5, 3 of 1
+    found = [float(EXPECTED(logits)[0]) for logits, _ in runs]
     assert found == sorted(found, reverse=True) and len(set(found)) == 4, found
-    assert cost_of(searched(name, 0.0)[1]) == 9.0 and cost_of(searched(name, 3.0)[1]) == 1.5
+    assert cost_of(runs[0][1]) == 9.0 and cost_of(runs[-1][1]) == 1.5
 
 
 @pytest.mark.parametrize("name", FACTORIES)
 def test_no_weight_is_as_no_cost(name):
-    strategy = FACTORIES[name](SPACE)
-    slope = -COSTS * jnp.array([[0.5], [1.0], [2.0]])
-    state = search_scan(strategy, losing(slope), rounds=ROUNDS)(jax.random.key(3))[0]
-    assert np.array_equal(state.strategy.logits, searched(name, 0.0)[0])
+    assert np.array_equal(program(name)(1.0)[0], searched(name, 0.0)[0])
 
 
 def test_a_mixtures_step_is_that_of_the_loss_and_the_weighted_cost():
@@ -81,8 +91,10 @@ def test_a_mixtures_step_is_that_of_the_loss_and_the_weighted_cost():
     slope = jnp.array([[1.0, -2.0, 0.5], [0.3, 0.7, 0.0], [0.1, 0.2, -0.4]])
     strategy = darts(SPACE, learning_rate=0.01, weight_decay=0.0, expected_cost=square, cost_weight=weight)
     state = strategy.init(jax.random.key(0)).replace(logits=logits)
-    proposal, state = strategy.ask(jax.random.key(0), state)
-    after = strategy.tell(jax.random.key(0), state, proposal, scored(jnp.zeros(1)).replace(gradient=slope[None]))
+    proposal, state = jax.jit(strategy.ask)(jax.random.key(0), state)
+    after = jax.jit(strategy.tell)(
+        jax.random.key(0), state, proposal, scored(jnp.zeros(1)).replace(gradient=slope[None])
+    )
     total = lambda a: (softmax(a) * slope).sum() + weight * square(softmax(a)).sum()
     np.testing.assert_allclose(after.optimizer[1][0].mu, 0.5 * jax.grad(total)(logits), rtol=1e-5, atol=1e-6)
 

@@ -45,12 +45,12 @@ def test_end_of_a_neighborhood_is_padded_with_inactive_members():
 def test_stale_answers_do_not_move_the_center():
     strategy = local_search(SPACE)
     state = strategy.init(jax.random.key(0))
-    start, state = strategy.ask(jax.random.key(1), state)
-    state = strategy.tell(jax.random.key(2), state, start, scored(jnp.array([0.0])))
-    early, state = strategy.ask(jax.random.key(3), state)
-    late, state = strategy.ask(jax.random.key(4), state)
-    state = strategy.tell(jax.random.key(5), state, early, scored(jnp.array([1.0])))
+    start, state = jax.jit(strategy.ask)(jax.random.key(1), state)
+    state = jax.jit(strategy.tell)(jax.random.key(2), state, start, scored(jnp.array([0.0])))
+    early, state = jax.jit(strategy.ask)(jax.random.key(3), state)
+    late, state = jax.jit(strategy.ask)(jax.random.key(4), state)
+    state = jax.jit(strategy.tell)(jax.random.key(5), state, early, scored(jnp.array([1.0])))
     moved = state.center
-    state = strategy.tell(jax.random.key(6), state, late, scored(jnp.array([2.0])))
+    state = jax.jit(strategy.tell)(jax.random.key(6), state, late, scored(jnp.array([2.0])))
     np.testing.assert_array_equal(state.center, moved)
     np.testing.assert_array_equal(strategy.recommend(state), late.genome[0])

@@ -1,3 +1,5 @@
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,21 @@ from jaxnas.strategies.mcts import percentile, upper_confidence_bound
 from jaxnas.types import Feedback, scored
 
 SPACE = categorical({"a": range(3), "b": range(2), "c": range(4)})
+STRATEGY = mcts(SPACE)
 SUM = direct(lambda key, genome: genome.sum().astype(jnp.float32))
+
+
+@cache
+def searched(proposals):
+    """Records of a search as a function of whether fitness is transformed."""
+
+    def run(cubed):
+        total = lambda genome: genome.sum().astype(jnp.float32)
+        fitness = lambda key, genome: jnp.where(cubed, 1000 + total(genome) ** 3, total(genome))
+        rounds = -(-24 // proposals) + 2
+        return search_scan(mcts(SPACE, proposals=proposals), direct(fitness), rounds)(jax.random.key(0))[1]
+
+    return jax.jit(run)
 
 
 def run(strategy, evaluator, rounds, seed=0):
@@ -31,8 +47,7 @@ def test_reward_is_the_share_that_is_worse():
 
 @pytest.mark.parametrize("proposals", [1, 5])
 def test_every_genome_once_and_then_nothing(proposals):
-    rounds = -(-24 // proposals) + 2
-    _, records = run(mcts(SPACE, proposals=proposals), SUM, rounds)
+    records = searched(proposals)(False)
     active = records.proposal.active
     genomes = records.proposal.genome[active]
     assert active.sum() == 24 and len(np.unique(genomes, axis=0)) == 24
@@ -40,8 +55,8 @@ def test_every_genome_once_and_then_nothing(proposals):
 
 
 def test_first_descents_try_every_first_option():
-    _, records = run(mcts(SPACE), SUM, 3)
-    assert set(records.proposal.genome[:, 0, 0].tolist()) == {0, 1, 2}
+    records = searched(1)(False)
+    assert set(records.proposal.genome[:3, 0, 0].tolist()) == {0, 1, 2}
 
 
 def test_good_branches_get_more_visits_than_bad_ones():
@@ -52,31 +67,28 @@ def test_good_branches_get_more_visits_than_bad_ones():
 
 
 def test_increasing_transforms_of_fitness_change_nothing():
-    cubed = direct(lambda key, genome: 1000 + genome.sum().astype(jnp.float32) ** 3)
-    a, b = (run(mcts(SPACE), evaluator, 20)[1].proposal.genome for evaluator in (SUM, cubed))
+    a, b = (searched(1)(cubed).proposal.genome for cubed in (False, True))
     np.testing.assert_array_equal(a, b)
 
 
 def test_outstanding_asks_spread_and_may_be_told_in_any_order():
-    strategy = mcts(SPACE)
-    state = strategy.init(jax.random.key(0))
+    strategy, state = STRATEGY, STRATEGY.init(jax.random.key(0))
     asks = []
     for t in range(3):
-        proposal, state = strategy.ask(jax.random.key(t), state)
+        proposal, state = jax.jit(strategy.ask)(jax.random.key(t), state)
         asks.append(proposal)
     assert len({int(p.genome[0, 0]) for p in asks}) == 3  # each took another option of the first decision
     assert int(state.pending[0]) == 3
     for proposal in reversed(asks):
-        state = strategy.tell(jax.random.key(9), state, proposal, scored(jnp.array([1.0])))
+        state = jax.jit(strategy.tell)(jax.random.key(9), state, proposal, scored(jnp.array([1.0])))
     assert int(state.pending.sum()) == 0 and int(state.visits[0]) == 3
 
 
 def test_what_failed_leaves_values_as_they_are():
-    strategy = mcts(SPACE)
-    state = strategy.init(jax.random.key(0))
-    proposal, state = strategy.ask(jax.random.key(1), state)
+    strategy, state = STRATEGY, STRATEGY.init(jax.random.key(0))
+    proposal, state = jax.jit(strategy.ask)(jax.random.key(1), state)
     failed = Feedback(jnp.array([jnp.nan]), jnp.zeros((1, 0)), jnp.array([False]))
-    state = strategy.tell(jax.random.key(2), state, proposal, failed)
+    state = jax.jit(strategy.tell)(jax.random.key(2), state, proposal, failed)
     assert int(state.visits.sum()) == 0 and float(jnp.abs(state.values).sum()) == 0
     assert int(state.pending.sum()) == 0 and int(state.tries[0]) == 1
 

@@ -15,7 +15,7 @@ SPACE = categorical({"a": range(10), "b": range(10)})
 
 def told(strategy, state, genomes, fitness, first_id):
     proposal = propose(jnp.array(genomes, jnp.int32), jnp.int32(first_id))
-    return strategy.tell(jax.random.key(0), state, proposal, scored(jnp.array(fitness, jnp.float32)))
+    return jax.jit(strategy.tell)(jax.random.key(0), state, proposal, scored(jnp.array(fitness, jnp.float32)))
 
 
 def test_oldest_member_dies_first():
@@ -48,9 +48,9 @@ def test_child_differs_from_its_parent_in_one_decision():
 def test_tournament_is_drawn_with_replacement():
     strategy = regularized_evolution(SPACE, population_size=64, tournament_size=64, proposals=64)
     state = strategy.init(jax.random.key(0))
-    proposal, state = strategy.ask(jax.random.key(1), state)
-    state = strategy.tell(jax.random.key(0), state, proposal, scored(jnp.arange(64.0)))
-    child, _ = strategy.ask(jax.random.key(2), state)
+    proposal, state = jax.jit(strategy.ask)(jax.random.key(1), state)
+    state = jax.jit(strategy.tell)(jax.random.key(0), state, proposal, scored(jnp.arange(64.0)))
+    child, _ = jax.jit(strategy.ask)(jax.random.key(2), state)
     # With replacement, 64 draws of 64 miss the best with probability (63/64)^64 = .365.
     assert 0.4 < np.mean(child.parent[:, 0] == 63) < 0.85
 
@@ -85,9 +85,9 @@ def test_without_a_usable_answer_proposals_stay_random():
 def test_large_population_is_drawn_from_as_a_whole():
     strategy = regularized_evolution(SPACE, population_size=600, tournament_size=1, proposals=600)
     state = strategy.init(jax.random.key(0))
-    proposal, state = strategy.ask(jax.random.key(1), state)
-    state = strategy.tell(jax.random.key(2), state, proposal, scored(jnp.zeros(600)))
-    parents = np.concatenate([strategy.ask(jax.random.key(i), state)[0].parent[:, 0] for i in range(20)])
+    proposal, state = jax.jit(strategy.ask)(jax.random.key(1), state)
+    state = jax.jit(strategy.tell)(jax.random.key(2), state, proposal, scored(jnp.zeros(600)))
+    parents = np.concatenate([jax.jit(strategy.ask)(jax.random.key(i), state)[0].parent[:, 0] for i in range(20)])
     assert len(np.unique(parents)) == 600
 
 
@@ -96,10 +96,10 @@ def test_several_outstanding_asks():
     state = strategy.init(jax.random.key(0))
     proposals = []
     for i in range(6):
-        proposal, state = strategy.ask(jax.random.key(i), state)
+        proposal, state = jax.jit(strategy.ask)(jax.random.key(i), state)
         proposals.append(proposal)
     for proposal in reversed(proposals):
-        state = strategy.tell(jax.random.key(9), state, proposal, scored(proposal.id.astype(jnp.float32)))
+        state = jax.jit(strategy.tell)(jax.random.key(9), state, proposal, scored(proposal.id.astype(jnp.float32)))
     assert sorted(state.id.tolist()) == [0, 1, 2]  # in order of telling
     assert state.best.fitness == 5
 
