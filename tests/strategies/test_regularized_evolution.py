@@ -86,6 +86,7 @@ def test_large_population_is_drawn_from_as_a_whole():
     strategy = regularized_evolution(SPACE, population_size=600, tournament_size=1, proposals=600)
     state = strategy.init(jax.random.key(0))
     proposal, state = jax.jit(strategy.ask)(jax.random.key(1), state)
+    assert len(np.unique(proposal.genome, axis=0)) > 90  # of 100: each member has a key of its own
     state = jax.jit(strategy.tell)(jax.random.key(2), state, proposal, scored(jnp.zeros(600)))
     parents = np.concatenate([jax.jit(strategy.ask)(jax.random.key(i), state)[0].parent[:, 0] for i in range(20)])
     assert len(np.unique(parents)) == 600
