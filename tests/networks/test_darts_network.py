@@ -11,9 +11,10 @@ from jaxnas.networks import Darts, Gated, extract, max_pool
 from jaxnas.networks.darts import Cell
 from jaxnas.spaces import darts
 from jaxnas.spaces.darts import EDGES, OPERATIONS
+from tests.support.variables import of_shapes
 
 SPACE = darts()
-NETWORK = Darts(channels=4, cells=3)  # a normal cell and two reductions
+NETWORK = Darts(channels=4, cells=1)  # a reduction
 GENOME = SPACE.from_string(  # every operation, in both cells
     "Genotype(normal=[('sep_conv_3x3', 0), ('dil_conv_5x5', 1), ('skip_connect', 0), ('max_pool_3x3', 2), "
     "('avg_pool_3x3', 1), ('dil_conv_3x3', 3), ('sep_conv_5x5', 2), ('skip_connect', 4)], normal_concat=range(2, 6), "
@@ -26,10 +27,19 @@ DARTS_V2 = (
     "reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), "
     "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=[2, 3, 4, 5])"
 )
-X = jax.random.normal(jax.random.key(1), (4, 7, 7, 2))  # an odd size, so that halving rounds up
-SKIP, POOL = OPERATIONS.index("skip_connect"), OPERATIONS.index("max_pool_3x3")
+X = np.random.default_rng(1).normal(size=(4, 7, 7, 2)).astype(np.float32)  # an odd size, so that halving rounds up
+FEW = ("none", "max_pool_3x3", "skip_connect", "sep_conv_3x3")
+NONE, POOL, SKIP, CONV = range(4)
+KINDS = {"none": NONE, "max_pool_3x3": POOL, "avg_pool_3x3": POOL, "skip_connect": SKIP}
+CHOSEN = np.array([KINDS.get(OPERATIONS[op], CONV) for op in GENOME])
 
-compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # in two thirds of the time
+
+class FewCell(Cell):
+    """A cell with one operation of each kind; those of `NETWORK` have all."""
+
+    def _operations(self, x, size):
+        every = super()._operations(x, size)
+        return {name: every[name] for name in FEW}
 
 
 class Cells(nn.Module):
@@ -37,8 +47,8 @@ class Cells(nn.Module):
 
     @nn.compact
     def __call__(self, decisions, x, train):
-        reduction = Cell(4, reduce=True, reduced=False, search=True, name="reduction")(decisions, x, x, train, None)
-        return Cell(4, reduce=False, reduced=True, search=True, name="normal")(decisions, x, reduction, train, None)
+        reduction = FewCell(4, reduce=True, reduced=False, search=True, name="reduction")(decisions, x, x, train, None)
+        return FewCell(4, reduce=False, reduced=True, search=True, name="normal")(decisions, x, reduction, train, None)
 
 
 def shapes(genome, network, train=False, x=X):
@@ -48,14 +58,6 @@ def shapes(genome, network, train=False, x=X):
 def count(genome, network):
     params = shapes(genome, network, x=jnp.zeros((1, 32, 32, 3)))["params"]
     return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-def drawn(like):
-    """Variables of the shapes of `like`, running averages that no network starts with among them."""
-    random = np.random.default_rng(0)
-    least = {"kernel": -0.5, "var": 0.5}
-    draw = lambda path, leaf: random.uniform(size=leaf.shape).astype(np.float32) + least.get(path[-1].key, 0)
-    return jax.tree_util.tree_map_with_path(draw, like)
 
 
 def step(variables, decisions):
@@ -70,30 +72,34 @@ def step(variables, decisions):
     return outputs, Cells().apply(variables, decisions, X, False), stats, gradient
 
 
+def one_hot_of(genome):
+    return np.eye(len(FEW), dtype=np.float32)[genome]
+
+
 @pytest.fixture(scope="module")
 def variables():
-    return drawn(shapes(jnp.asarray(GENOME), Cells()))
+    return of_shapes(shapes(jnp.asarray(CHOSEN), Cells()))
 
 
 @pytest.fixture(scope="module")
 def static(variables):
-    return compiled(lambda v: step(v, SPACE.unpack(GENOME)))(extract(variables, shapes(GENOME, Cells())))
+    return jax.jit(lambda v: step(v, SPACE.unpack(CHOSEN)))(extract(variables, shapes(CHOSEN, Cells())))
 
 
 @pytest.fixture(scope="module")
 def traced(variables):
-    return compiled(lambda v, genome: step(v, SPACE.unpack(genome)))(variables, jnp.asarray(GENOME))
+    return jax.jit(lambda v, genome: step(v, SPACE.unpack(genome)))(variables, CHOSEN)
 
 
 @pytest.fixture(scope="module")
 def one_hot(variables):
-    return compiled(lambda v, weights: step(v, SPACE.unpack(weights)))(variables, jax.nn.one_hot(GENOME, 8))
+    return jax.jit(lambda v, weights: step(v, SPACE.unpack(weights)))(variables, one_hot_of(CHOSEN))
 
 
 @pytest.fixture(scope="module")
 def gated(variables):
-    weights = jax.nn.one_hot(GENOME, 8)
-    return compiled(lambda v, w, g: step(v, gates(w, g)))(variables, weights, weights > 0)
+    weights = one_hot_of(CHOSEN)
+    return jax.jit(lambda v, w, g: step(v, gates(w, g)))(variables, weights, weights > 0)
 
 
 def gates(weights, gates):
@@ -101,27 +107,27 @@ def gates(weights, gates):
     return {name: Gated(w, gates[name]) for name, w in SPACE.unpack(weights).items()}
 
 
-@pytest.mark.parametrize("mode", ["traced", "one_hot", pytest.param("gated", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mode", ["traced", "one_hot", "gated"])
 def test_supernet_agrees_with_the_stand_alone_network(mode, static, request):
     for ours, theirs in zip(request.getfixturevalue(mode), static, strict=True):
         ours = extract(ours, theirs) if isinstance(theirs, dict) else ours
-        largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(theirs))
+        largest = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(theirs))
         assert largest > 0.01
-        jax.tree.map(lambda a, b, t=1e-4 * largest: np.testing.assert_allclose(a, b, atol=t, rtol=0), ours, theirs)
+        jax.tree.map(partial(np.testing.assert_allclose, atol=1e-4 * largest, rtol=0), ours, theirs)
 
 
 def rows(tree, chosen):
     """Of the variables of the edges of the normal cell, those of operations that are (not) `chosen`."""
-    for op, name in enumerate(OPERATIONS):
-        at = (GENOME[:14] == op) == chosen
-        yield from (leaf[at] for leaf in jax.tree.leaves(tree["normal"]["edge"].get(name, {})))
+    for op, name in enumerate(FEW):
+        at = (CHOSEN[:14] == op) == chosen
+        yield from (np.asarray(leaf)[at] for leaf in jax.tree.leaves(tree["normal"]["edge"].get(name, {})))
 
 
 @pytest.mark.parametrize("mode", ["traced", "gated"])
 def test_what_was_not_chosen_gets_no_gradient_and_keeps_its_statistics(mode, variables, request):
     _, _, stats, gradient = request.getfixturevalue(mode)
-    assert all((leaf == 0).all() for leaf in rows(gradient, chosen=False))
-    assert all(jnp.abs(leaf).max() > 0 for leaf in rows(gradient, chosen=True))
+    assert not any(leaf.any() for leaf in rows(gradient, chosen=False))
+    assert all(leaf.any() for leaf in rows(gradient, chosen=True))
     before = variables["batch_stats"]
     for chosen in (False, True):
         same = [(a == b).all() for a, b in zip(rows(stats, chosen), rows(before, chosen), strict=True)]
@@ -130,28 +136,33 @@ def test_what_was_not_chosen_gets_no_gradient_and_keeps_its_statistics(mode, var
 
 def test_mixture_is_the_weighted_sum():
     """Node 2 mixes two operations without parameters on one input, node 3 is half of node 2, 4 and 5 are empty."""
-    cell, second = Cell(4, reduce=False, reduced=False, search=False), EDGES.index((2, 3))
+    cell, second = FewCell(4, reduce=False, reduced=False, search=False), EDGES.index((2, 3))
     decide = lambda w: {f"normal_{j}->{i}": w[e] for e, (j, i) in enumerate(EDGES)}
-    like = jax.eval_shape(lambda: cell.init(jax.random.key(0), decide(jnp.zeros((14, 8))), X, X, False, None))
-    run = partial(compiled(lambda v, w: cell.apply(v, decide(w), X, X, False, None)), drawn(like))
-    state = run(jnp.zeros((14, 8)).at[0, SKIP].set(1))[..., :4]
-    weights = jnp.zeros((14, 8)).at[0, SKIP].set(0.3).at[0, POOL].set(0.7).at[second, SKIP].set(0.5)
-    nodes = run(weights).reshape(*X.shape[:3], 4, 4)
+    like = jax.eval_shape(lambda w: cell.init(jax.random.key(0), decide(w), X, X, False, None), jnp.zeros((14, 4)))
+    program = jax.jit(lambda v, w: cell.apply(v, decide(w), X, X, False, None).reshape(*X.shape[:3], 4, 4))
+
+    def run(weights):
+        w = np.zeros((14, 4), np.float32)
+        for at, weight in weights.items():
+            w[at] = weight
+        return np.asarray(program(of_shapes(like), w))
+
+    state = run({(0, SKIP): 1})[..., 0, :]
+    nodes = run({(0, SKIP): 0.3, (0, POOL): 0.7, (second, SKIP): 0.5})
     np.testing.assert_allclose(nodes[..., 0, :], 0.3 * state + 0.7 * max_pool(state, 3), atol=1e-5)
     np.testing.assert_allclose(nodes[..., 1, :], 0.5 * nodes[..., 0, :], atol=1e-5)
-    assert (nodes[..., 2:, :] == 0).all() and jnp.abs(state).max() > 0.1
+    assert not nodes[..., 2:, :].any() and np.abs(state).max() > 0.1
 
 
 def test_search_network_has_the_published_number_of_parameters():
     """Printed by the authors' `train_search.py`: param size = 1.930618MB."""
-    for relaxed in (jnp.asarray(GENOME), jnp.zeros((28, 8))):
-        assert count(relaxed, Darts(channels=16, cells=8)) == 1_930_618
+    assert count(jnp.zeros((28, 8)), Darts(channels=16, cells=8)) == 1_930_618
 
 
 @pytest.mark.parametrize("genome", [GENOME, jnp.asarray(GENOME)], ids=["static", "traced"])
 def test_pools_are_normalized_in_the_search_only(genome):
     for search in (True, False):
-        stats = shapes(genome, Darts(channels=4, cells=3, search=search))["batch_stats"]["cell_0"]
+        stats = shapes(genome, NETWORK.clone(search=search))["batch_stats"]["cell_0"]
         pools = {name for edge in stats.values() for name in edge if "pool" in name}
         assert pools == ({"max_pool_3x3", "avg_pool_3x3"} if search else set())
 
@@ -165,7 +176,7 @@ def test_network_of_the_published_genotype_has_the_published_number_of_parameter
     "genome", [GENOME, jnp.asarray(GENOME), jax.nn.one_hot(GENOME, 8)], ids=["static", "traced", "mixture"]
 )
 def test_half_precision_keeps_parameters_and_scores_in_float32(genome):
-    network = Darts(channels=4, cells=3, dtype=jnp.bfloat16)
+    network = NETWORK.clone(dtype=jnp.bfloat16)
     like = shapes(genome, network)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(like))
     scores = jax.eval_shape(lambda v: network.apply(v, SPACE.unpack(genome), X, False), like)
@@ -180,31 +191,32 @@ def outputs(variables, genome, rate, key):
 
 def test_paths_are_dropped_at_the_given_rate_only():
     """In the network of all operations too, which without dropping gives what the stand-alone network does."""
-    variables = drawn(shapes(jnp.asarray(GENOME), NETWORK))
-    alone = partial(
-        compiled(lambda *args: outputs(args[0], GENOME, *args[1:])), extract(variables, shapes(GENOME, NETWORK))
-    )
-    every = partial(compiled(outputs), variables, jnp.asarray(GENOME))
+    variables = of_shapes(shapes(jnp.asarray(GENOME), NETWORK))
+    own = extract(variables, shapes(GENOME, NETWORK))
+    alone = partial(jax.jit(lambda *args: outputs(args[0], GENOME, *args[1:])), own)
+    every = partial(jax.jit(outputs), variables, GENOME)
     np.testing.assert_allclose(every(0.0, 0), alone(0.0, 0), atol=1e-4)
     for run in (alone, every):
-        assert not np.allclose(run(0.5, 0), run(0.0, 0), atol=1e-2)
-        assert not np.allclose(run(0.5, 0), run(0.5, 1), atol=1e-2)
-        np.testing.assert_allclose(run(0.0, 0), run(0.0, 1), atol=1e-6)
+        whole, dropped = run(0.0, 0), run(0.5, 0)
+        assert not np.allclose(dropped, whole, atol=1e-2)
+        assert not np.allclose(dropped, run(0.5, 1), atol=1e-2)
+        np.testing.assert_allclose(whole, run(0.0, 1), atol=1e-6)
 
 
 @pytest.fixture(scope="module", params=[int, jnp.int32], ids=["static", "traced"])
 def dropping(request):
     """`(op, rate) -> [B, H, W, 4 nodes, F]`: a normal cell with one operation on all edges from its inputs."""
-    cell = Cell(4, reduce=False, reduced=False, search=False)
+    cell = FewCell(4, reduce=False, reduced=False, search=False)
     rngs = {"params": jax.random.key(0), "drop_path": jax.random.key(1)}
     kind = lambda op: request.param(op) if isinstance(op, int) else op
-    decide = lambda op: {f"normal_{j}->{i}": kind(op if j < 2 else 0) for j, i in EDGES}
+    decide = lambda op: {f"normal_{j}->{i}": kind(op if j < 2 else NONE) for j, i in EDGES}
 
     def run(op, rate):
-        variables = drawn(jax.eval_shape(lambda: cell.init(rngs, decide(op), X, X, True, None)))
+        variables = of_shapes(jax.eval_shape(lambda: cell.init(rngs, decide(op), X, X, True, None)))
         return cell.apply(variables, decide(op), X, X, True, rate, rngs=rngs).reshape(*X.shape[:3], 4, 4)
 
-    return compiled(run, static_argnums=0 if request.param is int else ())
+    program = jax.jit(run, static_argnums=0 if request.param is int else ())
+    return lambda op, rate: np.asarray(program(op, rate))
 
 
 def test_identities_are_never_dropped(dropping):
@@ -221,7 +233,7 @@ def test_each_edge_drops_examples_of_its_own(dropping):
 
 
 def test_dropping_paths_needs_a_key():
-    own = {**drawn(shapes(GENOME, NETWORK)), "schedule": {"drop_path": 0.5}}
+    own = {**of_shapes(shapes(GENOME, NETWORK)), "schedule": {"drop_path": 0.5}}
     with pytest.raises(flax.errors.InvalidRngError):
         jax.eval_shape(lambda: NETWORK.apply(own, SPACE.unpack(GENOME), X, True, mutable=["batch_stats"]))
 
