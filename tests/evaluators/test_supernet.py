@@ -1,69 +1,38 @@
 """The supernet evaluator: gradients against brute force, weight steps, scores of paths, inheritance."""
 
-from functools import partial
+from functools import cache, partial
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import tasks
 from jaxnas.evaluators import largest_eigenvalue, supernet
-from jaxnas.networks import BatchNorm, Choice
-from jaxnas.spaces import categorical
 from jaxnas.types import propose
+from tests.support import supernets
+from tests.support.supernets import SPACE, Network
 
-SPACE = categorical({"first": ["a", "b", "c"], "second": ["a", "b"]}, name="small")
-RECIPE = {"batch_size": 8, "learning_rate": 0.1, "nesterov": False, "weight_decay": 1e-2}
-
-
-class Wide(nn.Module):
-    """Twelve inputs mapped to six, with a bend, in the precision that is on."""
-
-    bend: float
-
-    @nn.compact
-    def __call__(self, x, train):
-        return nn.tanh(self.bend * nn.Dense(6, param_dtype=x.dtype, dtype=x.dtype)(x))
-
-
-class Network(nn.Module):
-    norm: bool = False
-
-    @nn.compact
-    def __call__(self, decisions, x, train):
-        x = x.astype(jnp.float64 if jax.config.jax_enable_x64 else jnp.float32).reshape(x.shape[0], -1)
-        for name, count in (("first", 3), ("second", 2)):
-            options = {option: partial(Wide, 0.5 + i) for i, option in enumerate("abc"[:count])}
-            x = Choice(options, name=name)(decisions[name], x, train)
-            if self.norm:
-                x = BatchNorm(name=f"{name}_norm")(x[:, None, None], train)[:, 0, 0]
-        return nn.Dense(3, param_dtype=x.dtype, dtype=x.dtype)(x)
-
-
-def examples(n, seed):
-    x = np.random.default_rng(seed).normal(size=(n, 12)).astype(np.float32)
-    return x, (x[:, :3] + 0.3 * x[:, 3:6]).argmax(1)
-
-
-TASK = tasks.arrays({"train": examples(32, 0), "validation": examples(24, 1), "test": examples(8, 2)})
-WEIGHTS = jnp.array([[0.5, 0.3, 0.2], [0.6, 0.4, 0.0]])
+TASK = supernets.task(48, 24)
+WEIGHTS = np.float32([[0.5, 0.3, 0.2], [0.6, 0.4, 0.0]])
+KEY = jax.random.key(0)
 
 
 def mixture(budget=0, weights=WEIGHTS, gates=None):
-    genome = SPACE.derive(weights)[None]
-    gates = None if gates is None else jnp.asarray(gates)[None]
-    return propose(genome, jnp.int32(0), budget=budget, weights=jnp.asarray(weights)[None], gates=gates)
+    return supernets.mixtures(SPACE, weights[None], budget, None if gates is None else gates[None])
 
 
-def path(genome, budget=0):
-    return propose(jnp.array([genome], jnp.int32), jnp.int32(0), budget=budget)
+def paths(*genomes, budget=0):
+    """A proposal of three paths; those that are not given are padding."""
+    rows = np.int32([*genomes, *[[0, 0]] * (3 - len(genomes))])
+    return propose(jnp.asarray(rows), jnp.int32(0), budget=budget).replace(active=jnp.arange(3) < len(genomes))
 
 
-def evaluate(evaluator, state, proposal, key=0):
-    feedback, state = jax.jit(evaluator.evaluate)(jax.random.key(key), state, proposal)
-    return feedback, state
+@cache
+def exact(order):
+    """In 64 bits, two batches an epoch, and one of all validation examples: `(evaluator, jitted evaluate)`."""
+    options = {"batch_size": 24, "curvature": 2 * (order == "first"), **supernets.RECIPE}
+    built = supernet(SPACE, Network(), TASK, steps=50, order=order, **options)
+    return built, jax.jit(partial(built.evaluate, KEY))
 
 
 @pytest.fixture
@@ -72,143 +41,163 @@ def float64():
         yield
 
 
-def unrolled(evaluator, state, weights, step=1.0):
-    """The validation loss after the next weight step, in plain code: the step is taken by the evaluator itself."""
-    _, after = evaluate(evaluator, state, mixture(1, weights))
-    feedback, _ = evaluate(evaluator, after.replace(looks=state.looks), mixture(0, WEIGHTS.astype(weights.dtype)))
-    return feedback
+@cache
+def begun():
+    """The state of `exact` before any step, its parameters drawn by NumPy, which takes no program."""
+    shapes = jax.eval_shape(exact("first")[0].init, KEY)
+    state = jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), shapes)
+    params = np.random.default_rng(0).normal(size=shapes.params.shape) / 3
+    return state.replace(params=jnp.asarray(params), key=jax.random.key_data(KEY))
+
+
+@cache
+def stepped():
+    return exact("first")[1](begun(), mixture(3, np.float64(WEIGHTS)))[1]
 
 
 def test_second_order_gradient_equals_brute_force(float64):
-    """Central differences of the loss after a step taken at other weights, plus the direct part by first order."""
-    exact = supernet(SPACE, Network(), TASK, steps=50, order="second", **RECIPE)
-    first = supernet(SPACE, Network(), TASK, steps=50, order="first", **RECIPE)
-    weights = jnp.asarray(WEIGHTS, jnp.float64)
-    _, state = evaluate(first, first.init(jax.random.key(0)), mixture(3, weights))
-    got = evaluate(exact, state, mixture(0, weights))[0].gradient[0]
-
-    loss = lambda w: -unrolled(first, state, w).fitness[0]
+    """Central differences of the validation loss after the evaluator has itself taken a step at the same weights."""
+    weights = np.float64(WEIGHTS)
+    after = lambda w: float(exact("first")[1](stepped(), mixture(1, w))[0].metrics["loss"][0])
     brute = np.zeros(weights.shape)
-    for d, c in zip(*np.nonzero(SPACE.mask), strict=True):
-        ends = [loss(weights.at[d, c].add(sign * 1e-5)) for sign in (1, -1)]
-        brute[d, c] = (ends[0] - ends[1]) / 2e-5
-    brute += unrolled(first, state, weights).gradient[0]  # directly, at the stepped parameters
+    for at in zip(*np.nonzero(SPACE.mask), strict=True):
+        bump = np.zeros(weights.shape)
+        bump[at] = 1e-5
+        brute[at] = (after(weights + bump) - after(weights - bump)) / 2e-5
     assert np.abs(brute).max() > 0.05
-    np.testing.assert_allclose(got, brute, atol=1e-4 * np.abs(brute).max())
-    near = supernet(SPACE, Network(), TASK, steps=50, order="finite_difference", **RECIPE)
-    approximate = evaluate(near, state, mixture(0, weights))[0].gradient[0]
-    np.testing.assert_allclose(approximate, brute, atol=2e-3 * np.abs(brute).max())
-    assert np.abs(got - evaluate(first, state, mixture(0, weights))[0].gradient[0]).max() > 1e-3 * np.abs(brute).max()
+    first, second, near = (
+        exact(order)[1](stepped(), mixture(0, weights))[0] for order in ("first", "second", "finite_difference")
+    )
+    np.testing.assert_allclose(second.gradient[0], brute, atol=1e-4 * np.abs(brute).max())
+    np.testing.assert_allclose(near.gradient[0], brute, atol=2e-3 * np.abs(brute).max())
+    assert np.abs(second.gradient - first.gradient).max() > 1e-2 * np.abs(brute).max()
+    for feedback in (second, near):  # on the batch of the weight step that follows
+        np.testing.assert_allclose(feedback.metrics["loss"][0], after(weights), rtol=1e-9)
+
+
+def test_loss_of_weights_is_differentiable_and_curvature_the_largest_eigenvalue_of_its_hessian(float64):
+    """In the logits of the weights, by central differences of the loss and of its gradient."""
+    built, evaluate = exact("first")
+    state = stepped().replace(looks=jnp.int32(0))
+    feedback, state = evaluate(state, mixture(0, np.float64(WEIGHTS)))
+    assert np.isnan(evaluate(state, mixture(0, np.float64(WEIGHTS)))[0].curvature[0])  # every second look
+    of = lambda logits: built.loss(state, jax.nn.softmax(logits, -1), TASK.validation)
+    loss = jax.jit(jax.value_and_grad(of))
+    logits = np.where(SPACE.mask, np.log(np.maximum(np.float64(WEIGHTS), 1e-30)), -1e9)
+    bumps = 1e-5 * np.eye(6).reshape(6, 2, 3)
+    ends = [[jax.device_get(loss(logits + sign * bump)) for sign in (1, -1)] for bump in bumps]
+    value, slope = loss(logits)
+    np.testing.assert_allclose(value, feedback.metrics["loss"][0], rtol=1e-9)
+    np.testing.assert_allclose(slope.ravel(), [(up[0] - down[0]) / 2e-5 for up, down in ends], rtol=1e-5, atol=1e-9)
+    hessian = np.stack([(up[1] - down[1]).ravel() / 2e-5 for up, down in ends])
+    np.testing.assert_allclose(feedback.curvature[0], np.linalg.eigvalsh(hessian)[-1], rtol=1e-6)
 
 
 @pytest.fixture(scope="module")
 def built():
-    return supernet(SPACE, Network(norm=True), TASK, steps=50, fitness="accuracy", recalibrate=4, **RECIPE)
+    """With batch normalization, and batches of all training examples."""
+    options = {"batch_size": 48, "fitness": "accuracy", **supernets.RECIPE}
+    return supernet(SPACE, Network(norm=True), TASK, steps=50, **options)
 
 
 @pytest.fixture(scope="module")
-def trained(built):
-    run = jax.jit(built.evaluate)
-    return run(jax.random.key(0), built.init(jax.random.key(0)), mixture(20))[1]
+def evaluate(built):
+    """One program for mixtures, one for mixtures behind gates, and one for `paths`."""
+    return jax.jit(partial(built.evaluate, KEY))
 
 
-def test_weight_steps_lower_the_training_loss(built, trained):
-    before = evaluate(built, built.init(jax.random.key(0)), mixture(1))[0].metrics["train_loss"][0]
-    assert evaluate(built, trained, mixture(1))[0].metrics["train_loss"][0] < before - 0.1
+@pytest.fixture(scope="module")
+def start(built):
+    return jax.jit(built.init)(KEY)
 
 
-def test_budget_counts_weight_steps_and_inactive_members_take_none(built, trained):
-    genomes = jnp.zeros((3, 2), jnp.int32)
-    proposal = propose(genomes, jnp.int32(0), budget=2).replace(active=jnp.array([True, False, True]))
-    _, after = evaluate(built, trained, proposal)
+@pytest.fixture(scope="module")
+def trained(evaluate, start):
+    return evaluate(start, mixture(20))[1]
+
+
+def test_weight_steps_lower_the_training_loss(evaluate, start, trained):
+    before, after = (evaluate(state, mixture(1))[0].metrics["train_loss"][0] for state in (start, trained))
+    assert after < before - 0.1
+
+
+def test_budget_counts_weight_steps_and_inactive_members_take_none(evaluate, trained):
+    proposal = paths([0, 0], [0, 0], [0, 0], budget=2).replace(active=jnp.array([True, False, True]))
+    feedback, after = evaluate(trained, proposal)
     assert after.steps - trained.steps == 4
+    np.testing.assert_array_equal(np.isnan(feedback.metrics["train_loss"]), [False, True, False])
 
 
-def test_a_path_leaves_the_parameters_of_other_options_as_they_were(built, trained):
-    _, after = evaluate(built, trained, path([1, 0], budget=2))
-    old, new = (built.inherit(s, np.array([2, 0]))["params"] for s in (trained, after))
-    np.testing.assert_array_equal(old["first"]["c"]["Dense_0"]["kernel"], new["first"]["c"]["Dense_0"]["kernel"])
-    assert (old["second"]["a"]["Dense_0"]["kernel"] != new["second"]["a"]["Dense_0"]["kernel"]).all()
-    changed = built.inherit(after, np.array([1, 0]))["params"]["first"]["b"]["Dense_0"]["kernel"]
-    assert (changed != built.inherit(trained, np.array([1, 0]))["params"]["first"]["b"]["Dense_0"]["kernel"]).all()
+def test_a_path_leaves_the_parameters_of_other_options_as_they_were(built, evaluate, trained):
+    _, after = evaluate(trained, paths([1, 0], budget=2))
+
+    def kernels(genome):
+        for state in (trained, after):
+            params = built.inherit(state, np.array(genome))["params"]
+            yield {name: next(iter(params[name].values()))["Dense_0"]["kernel"] for name in SPACE.decisions}
+
+    old, new = kernels([2, 0])
+    np.testing.assert_array_equal(old["first"], new["first"])
+    assert (np.asarray(old["second"]) != np.asarray(new["second"])).all()
+    old, new = kernels([1, 0])
+    assert (np.asarray(old["first"]) != np.asarray(new["first"])).all()
 
 
-def test_a_one_hot_mixture_behind_gates_learns_as_the_path_does(built, trained):
-    hard = jax.nn.one_hot(jnp.array([1, 0]), 3)
-    _, gated = evaluate(built, trained, mixture(1, hard, hard > 0))
-    _, walked = evaluate(built, trained, path([1, 0], budget=1))
+def test_a_one_hot_mixture_behind_gates_learns_as_the_path_does(evaluate, trained):
+    hard = np.float32([[0, 1, 0], [1, 0, 0]])
+    _, gated = evaluate(trained, mixture(1, hard, hard > 0))
+    _, walked = evaluate(trained, paths([1, 0], budget=1))
     np.testing.assert_allclose(gated.params, walked.params, atol=1e-6)
 
 
-def test_score_of_a_path_uses_statistics_of_that_path_alone(trained):
-    """One batch of all training data, so that the stand-alone network's statistics on it are those of the score."""
-    whole = supernet(SPACE, Network(norm=True), TASK, steps=50, recalibrate=1, **{**RECIPE, "batch_size": 32})
+def test_score_of_a_path_uses_statistics_of_that_path_alone(built, evaluate, trained):
+    """Every batch is of all training data: the stand-alone network's statistics on it are those of the score."""
     genome = np.array([1, 1])
-    alone = whole.inherit(trained, genome)
+    alone = built.inherit(trained, genome)
     assert set(alone["params"]["first"]) == {"b"}
-    decisions = SPACE.unpack(genome)
-    zeros = jax.tree.map(jnp.zeros_like, alone["batch_stats"])
-    apply = partial(Network(norm=True).apply, mutable=["batch_stats"])
-    _, updates = apply({"params": alone["params"], "batch_stats": zeros}, decisions, TASK.train.x, True)
-    stats = jax.tree.map(lambda leaf: leaf / 0.1, updates["batch_stats"])  # a running average takes a tenth
-    outputs, _ = apply({"params": alone["params"], "batch_stats": stats}, decisions, TASK.validation.x, False)
-    loss = TASK.loss(outputs, TASK.validation.y).mean()
-    np.testing.assert_allclose(evaluate(whole, trained, path(genome))[0].metrics["loss"][0], loss, rtol=1e-5)
+
+    @jax.jit
+    def losses(alone):
+        apply = partial(Network(norm=True).apply, mutable=["batch_stats"])
+        decisions, zeros = SPACE.unpack(genome), jax.tree.map(jnp.zeros_like, alone["batch_stats"])
+        _, updates = apply({"params": alone["params"], "batch_stats": zeros}, decisions, TASK.train.x, True)
+        stats = jax.tree.map(lambda leaf: leaf / 0.1, updates["batch_stats"])  # a running average takes a tenth
+        scored = {"params": alone["params"], "batch_stats": stats}
+        outputs = (apply(variables, decisions, TASK.validation.x, False)[0] for variables in (scored, alone))
+        return [TASK.loss(out, TASK.validation.y).mean() for out in outputs]
+
+    loss, with_those_of_training = losses(alone)
+    feedback, after = evaluate(trained, paths(genome))
+    np.testing.assert_allclose(feedback.metrics["loss"][0], loss, rtol=1e-5)
+    assert abs(with_those_of_training - loss) > 1e-3
+    np.testing.assert_array_equal(feedback.fitness[0], feedback.metrics["accuracy"][0])
+    jax.tree.map(np.testing.assert_array_equal, after, trained)  # scores leave the state as it was
 
 
-def test_scores_leave_the_state_as_it_was(built, trained):
-    _, after = evaluate(built, trained, path([0, 1]))
-    jax.tree.map(np.testing.assert_array_equal, after, trained)
-
-
-def test_fitness_of_a_mixture_is_minus_its_validation_loss(built, trained):
-    feedback, after = evaluate(built, trained, mixture())
+def test_fitness_of_a_mixture_is_minus_its_validation_loss(evaluate, trained):
+    feedback, after = evaluate(trained, mixture())
     np.testing.assert_array_equal(feedback.fitness, -feedback.metrics["loss"])
     assert feedback.gradient.shape == (1, 2, 3) and after.looks == trained.looks + 1
-    assert (feedback.gradient[0][~SPACE.mask] == 0).all()
+    assert (np.asarray(feedback.gradient)[0][~SPACE.mask] == 0).all()
 
 
-def test_closed_gates_have_gradient_zero(built, trained):
+def test_closed_gates_have_gradient_zero(evaluate, trained):
     gates = np.array([[True, False, True], [True, False, False]])
-    gradient = evaluate(built, trained, mixture(gates=gates))[0].gradient[0]
+    gradient = np.asarray(evaluate(trained, mixture(gates=gates))[0].gradient[0])
     assert ((gradient != 0) == gates).all()
 
 
-def test_loss_of_weights_is_exposed_and_differentiable(built, trained):
-    batch = jax.tree.map(lambda a: a[:8], TASK.validation)
-    slope = jax.grad(built.loss, 1)(trained, WEIGHTS, batch)
-    bump = [built.loss(trained, WEIGHTS.at[0, 1].add(s * 1e-2), batch) for s in (1, -1)]
-    np.testing.assert_allclose(slope[0, 1], (bump[0] - bump[1]) / 2e-2, rtol=2e-2)
-
-
-def test_curvature_is_the_largest_eigenvalue_of_the_hessian_in_the_logits(float64):
-    measured = supernet(SPACE, Network(), TASK, steps=50, curvature=2, **{**RECIPE, "batch_size": 24})
-    weights = jnp.asarray(WEIGHTS, jnp.float64)
-    state = measured.init(jax.random.key(0))
-    feedback, state = evaluate(measured, state, mixture(0, weights))
-    logits = jnp.where(SPACE.mask, jnp.log(jnp.maximum(weights, 1e-30)), -1e9)
-    of = lambda a: measured.loss(state, jax.nn.softmax(a, -1), TASK.validation)  # one batch holds all of it
-    hessian = jax.hessian(of)(logits).reshape(6, 6)
-    np.testing.assert_allclose(feedback.curvature[0], np.linalg.eigvalsh(hessian)[-1], rtol=1e-6)
-    assert np.isnan(evaluate(measured, state, mixture(0, weights))[0].curvature[0])  # every second look
+def test_a_supernet_that_diverged_is_invalid(evaluate, trained):
+    feedback, _ = evaluate(trained.replace(params=np.float32(1e38) * np.asarray(trained.params)), mixture(1))
+    assert not np.asarray(feedback.valid).any()
 
 
 def test_ten_products_find_the_largest_eigenvalue_of_a_large_matrix():
     q, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(200, 200)))
     matrix = jnp.asarray(q @ np.diag(np.r_[3.0, np.linspace(-1, 1, 199)]) @ q.T, jnp.float32)
-    value = largest_eigenvalue(lambda x: 0.5 * x @ matrix @ x, jnp.zeros(200), jax.random.key(0))
+    run = jax.jit(lambda key: largest_eigenvalue(lambda x: 0.5 * x @ matrix @ x, jnp.zeros(200), key))
+    value = run(jax.random.key(0))
     np.testing.assert_allclose(value, 3.0, rtol=1e-3)
-
-
-def test_unrolled_step_has_the_batch_of_the_weight_step_that_follows():
-    """With one option left by the weights, the unrolled loss is the loss after the real next step."""
-    options = dict(steps=50, **RECIPE)
-    exact = supernet(SPACE, Network(), TASK, order="second", **options)
-    first = supernet(SPACE, Network(), TASK, order="first", **options)
-    state = evaluate(first, first.init(jax.random.key(0)), mixture(2))[1]
-    looked = evaluate(exact, state, mixture(0))[0].metrics["loss"]
-    stepped = evaluate(first, state, mixture(1))[0].metrics["loss"]
-    np.testing.assert_allclose(looked, stepped, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -225,10 +214,3 @@ def test_unrolled_step_has_the_batch_of_the_weight_step_that_follows():
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         supernet(SPACE, Network(), TASK, **{"steps": 5, **options})
-
-
-def test_a_supernet_that_diverged_is_invalid(built):
-    wild = supernet(SPACE, Network(), TASK, steps=50, **{**RECIPE, "learning_rate": 1e6, "weight_decay": 1.0})
-    _, state = evaluate(wild, wild.init(jax.random.key(0)), mixture(30))
-    feedback, _ = evaluate(wild, state, mixture(1))
-    assert not feedback.valid.any()
