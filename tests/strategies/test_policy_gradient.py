@@ -28,7 +28,9 @@ def policy(request):
     def params():
         leaves, tree = jax.tree.flatten(made.init(jax.random.key(0)))
         keys = jax.random.split(jax.random.key(1), len(leaves))
-        return jax.tree.unflatten(tree, [jax.random.normal(k, v.shape) for k, v in zip(keys, leaves, strict=True)])
+        return jax.tree.unflatten(
+            tree, [jax.random.normal(k, v.shape, v.dtype) for k, v in zip(keys, leaves, strict=True)]
+        )
 
     return made, params()
 

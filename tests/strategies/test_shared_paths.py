@@ -75,7 +75,7 @@ def restricted():
 @pytest.mark.parametrize("make", [independent_policy, lambda space: lstm_policy(space, hidden=4)])
 def test_a_policy_gives_no_probability_to_what_the_space_excludes(make):
     policy = make(restricted())
-    params = jax.tree.map(lambda a: a + jax.random.normal(KEY, a.shape), policy.init(KEY))
+    params = jax.tree.map(lambda a: a + jax.random.normal(KEY, a.shape, a.dtype), policy.init(KEY))
     genomes = jnp.array(list(itertools.product([0, 1], repeat=3)))
     probability = np.exp(jax.jit(jax.vmap(lambda g: log_prob(policy, params, g)))(genomes))
     there = genomes.sum(1) == 2
