@@ -1,4 +1,5 @@
 import json
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -27,31 +28,43 @@ def run(rounds=20, **options):
     return search(SPACE, EVOLUTION, EVALUATOR, rounds=rounds, **options)
 
 
-@pytest.mark.parametrize("strategy", [random_search(SPACE, proposals=3), EVOLUTION, local_search(SPACE, proposals=4)])
+@pytest.mark.parametrize(
+    "strategy",
+    [EVOLUTION, local_search(SPACE, proposals=4), pytest.param(random_search(SPACE), marks=pytest.mark.slow)],
+    ids=lambda strategy: strategy.name,
+)
 def test_host_loop_and_scan_are_the_same_search(strategy):
     result = search(SPACE, strategy, EVALUATOR, rounds=12, seed=5, progress=False)
     state, records = jax.jit(search_scan(strategy, EVALUATOR, 12))(jax.random.key(5))
     active = np.asarray(records.proposal.active)
-    np.testing.assert_array_equal([h["id"] for h in result.history], records.proposal.id[active])
-    np.testing.assert_array_equal([h["fitness"] for h in result.history], records.feedback.fitness[active])
+    np.testing.assert_array_equal([h["id"] for h in result.history], np.asarray(records.proposal.id)[active])
+    np.testing.assert_array_equal([h["fitness"] for h in result.history], np.asarray(records.feedback.fitness)[active])
     np.testing.assert_array_equal(result.genome, strategy.recommend(state.strategy))
 
 
-def test_seeds_are_vmapped():
-    runs = jax.jit(jax.vmap(search_scan(EVOLUTION, EVALUATOR, 5, record=lambda r: r.feedback.fitness)))
-    _, fitness = runs(jax.random.split(jax.random.key(0), 7))
-    assert fitness.shape == (7, 5, 2) and len(np.unique(fitness[:, 0, 0])) > 1
+def fitness(record):
+    return record.feedback.fitness
 
 
+@cache
 def many(seeds, **options):
-    program = search_many(EVOLUTION, EVALUATOR, 15, seeds, record=lambda r: r.feedback.fitness, **options)
+    """Fitness `[seeds, rounds, P]` of so many searches, and the program that found it."""
+    program = search_many(EVOLUTION, EVALUATOR, 15, seeds, record=fitness, **options)
     compiled = jax.jit(lambda key: program(key)[1]).lower(jax.random.key(0)).compile()
     return np.asarray(compiled(jax.random.key(3))), compiled.as_text()
 
 
-def test_searches_on_eight_devices_equal_those_on_one_and_never_talk():
-    alone, _ = many(19, devices=jax.devices()[:1])
-    split, program = many(19, devices=jax.devices(), chunk=2)
+@cache
+def keys():
+    return jax.vmap(lambda i: jax.random.fold_in(jax.random.key(3), i))(np.arange(19))
+
+
+def test_searches_on_eight_devices_are_those_of_their_keys_and_never_talk():
+    """As one device finds by `vmap`, which takes their keys as it is given them."""
+    scan = search_scan(EVOLUTION, EVALUATOR, 15, record=fitness)
+    alone = jax.jit(jax.vmap(lambda key: scan(key)[1]))(keys())
+    assert alone.shape == (19, 15, 2) and len(np.unique(alone[:, 0, 0])) > 1
+    split, program = many(19, chunk=2)
     np.testing.assert_array_equal(split, alone)
     collectives = (
         "all-reduce",
@@ -67,14 +80,7 @@ def test_searches_on_eight_devices_equal_those_on_one_and_never_talk():
 
 
 def test_more_searches_begin_with_the_same_ones():
-    np.testing.assert_array_equal(many(9)[0], many(19)[0][:9])
-
-
-def test_each_search_is_that_of_its_own_key():
-    _, fitness = jax.jit(search_scan(EVOLUTION, EVALUATOR, 15, record=lambda r: r.feedback.fitness))(
-        jax.random.fold_in(jax.random.key(3), 4)
-    )
-    np.testing.assert_array_equal(many(9)[0][4], fitness)
+    np.testing.assert_array_equal(many(3, chunk=1)[0], many(19, chunk=2)[0][:3])
 
 
 def test_same_seed_same_history():
@@ -82,7 +88,7 @@ def test_same_seed_same_history():
     assert without_times(run().history) != without_times(run(seed=2).history)
 
 
-@pytest.mark.parametrize("stop", [1, 7, 19])
+@pytest.mark.parametrize("stop", [7, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (1, 19))])
 def test_resumed_run_equals_the_uninterrupted_one(tmp_path, stop):
     whole = run(workdir=tmp_path / "whole")
     run(stop, workdir=tmp_path / "parts")
@@ -236,8 +242,10 @@ def test_feedback_of_the_wrong_shape_is_named():
         search(SPACE, EVOLUTION, wrong, rounds=1, progress=False)
 
 
-@pytest.mark.parametrize("name", ["valid", "id", "fitness", "cost", "seconds", "architecture"])
-@pytest.mark.parametrize("jittable", [True, False])
+@pytest.mark.parametrize(
+    ("name", "jittable"),
+    [*((name, False) for name in ("valid", "id", "fitness", "cost", "seconds", "architecture")), ("fitness", True)],
+)
 def test_a_metric_may_not_have_the_name_of_a_field_of_the_history(name, jittable):
     evaluator = direct(lambda key, genome: (1.0, {name: 0.0}), jittable=jittable)
     with pytest.raises(InputError, match=f"evaluator 'direct': a metric cannot be called '{name}'"):
