@@ -129,6 +129,17 @@ def test_phases_hand_the_evaluators_state_on(tmp_path):
     assert without_times(again.history) == without_times(whole.history)
 
 
+def test_a_resumed_run_has_the_evaluators_state(tmp_path):
+    counting = EVALUATOR._replace(
+        init=lambda key: jnp.float32(0), evaluate=lambda key, n, p: (scored(jnp.full(p.id.shape, n)), n + 1)
+    )
+    options = {"progress": False, "workdir": tmp_path}
+    search(SPACE, EVOLUTION, counting, rounds=3, **options)
+    resumed = search(SPACE, EVOLUTION, counting, rounds=5, **options)
+    assert resumed.state.evaluator == 5
+    assert [h["fitness"] for h in resumed.history] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+
+
 def test_non_finite_fitness_is_invalid_and_counted():
     half = direct(lambda key, g: jnp.where(g[0] % 2 == 0, jnp.nan, 1.0 * g[1]))
     result = search(SPACE, EVOLUTION, half, rounds=20, progress=False)

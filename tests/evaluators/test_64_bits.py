@@ -15,6 +15,7 @@ from jaxnas.networks.ops import drop_path
 from jaxnas.proxies import together
 from jaxnas.spaces import categorical, darts, mobilenet, nasbench201, nasnet
 from jaxnas.types import Proposal
+from tests.support.x64 import assert_same_program
 
 SPACE = categorical({"layer": ["bent", "straight"]}, name="tiny")
 GENOMES = np.int32([[0], [1]])
@@ -84,20 +85,45 @@ def answered(build, asked):
     return feedback.fitness, feedback.metrics, feedback.gradient, feedback.curvature
 
 
-def test_training_augmented_and_with_paths_dropped():
+def trained():
+    """Augmented, and with paths dropped."""
     recipe = {"batch_size": 8, "drop_path": np.float64(0.2), "cutout": 2, "label_smoothing": np.float64(0.1)}
     recipe |= {"clip_norm": np.float64(5.0), "learning_rate": np.float64(0.1), "devices": jax.devices()[:1]}
-    agree(lambda: answered(lambda: training(SPACE, Network(), task(), test=True, **recipe), proposal()))
+    return training(SPACE, Network(), task(), test=True, **recipe)
+
+
+def mixing(order):
+    return supernet(SPACE, Network(), task(), steps=9, batch_size=8, order=order, curvature=1)
+
+
+def mixed():
+    return proposal(GENOMES[:1], weights=jnp.asarray(WEIGHTS))
 
 
 @pytest.mark.parametrize(
-    "order", ["second", *(pytest.param(order, marks=pytest.mark.slow) for order in ("first", "finite_difference"))]
+    ("build", "asked"),
+    [(trained, proposal), (partial(mixing, "second"), mixed)],
+    ids=["training", "supernet of a mixture"],
 )
+def test_programs_are_the_same(build, asked):
+    def program(key):
+        with jax.ensure_compile_time_eval():
+            evaluator = build()
+        return evaluator.evaluate(key, evaluator.init(key), asked())
+
+    assert_same_program(program)
+
+
+@pytest.mark.slow
+def test_training():
+    agree(lambda: answered(trained, proposal()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["first", "second", "finite_difference"])
 def test_supernet_of_a_mixture(order):
-    build = lambda: supernet(SPACE, Network(), task(), steps=9, batch_size=8, order=order, curvature=1)
-    mixed = lambda: proposal(GENOMES[:1], weights=jnp.asarray(WEIGHTS))
     # Finite differences divide what is rounded by .02.
-    agree(lambda: answered(build, mixed()), rtol=1e-3, atol=1e-3)
+    agree(lambda: answered(lambda: mixing(order), mixed()), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.slow
@@ -113,13 +139,27 @@ def test_zero_cost():
     agree(lambda: answered(build, proposal()))
 
 
-def test_every_proxy():
-    batch = tasks.task.Split(np.random.default_rng(0).normal(size=(6, 5, 5, 1)).astype(np.float32), np.arange(6) % 3)
-    variables = Images().init(jax.random.key(0), batch.x)
-    stats = {"batch_stats": variables["batch_stats"]}
+def scored(params, stats, batch, key):
+    """By every proxy."""
     apply = lambda params, x: Images().apply({"params": params, **stats}, x, mutable=["batch_stats"])
-    score = lambda params, key: together("all")(apply, params, batch, key)
-    agree(lambda: jax.jit(score)(variables["params"], jax.random.key(0)), rtol=1e-3)
+    return together("all")(apply, params, batch, key)
+
+
+def images():
+    batch = tasks.task.Split(np.random.default_rng(0).normal(size=(6, 5, 5, 1)).astype(np.float32), np.arange(6) % 3)
+    variables = jax.jit(Images().init)(jax.random.key(0), batch.x)
+    return variables["params"], {"batch_stats": variables["batch_stats"]}, batch
+
+
+def test_program_of_every_proxy():
+    made = images()
+    assert_same_program(lambda key: scored(*made, key), constants=("log",))
+
+
+@pytest.mark.slow
+def test_every_proxy():
+    made = images()
+    agree(lambda: jax.jit(scored)(*made, jax.random.key(0)), rtol=1e-3)
 
 
 @pytest.mark.slow
@@ -138,8 +178,13 @@ def test_what_streams():
 def test_tasks_and_their_augmentation(build):
     def all_of_it():
         made = build()
-        x = made.inputs(made.train.take(np.arange(8)).x)
-        return x, made.train.y, made.blank(), made.augment(jax.random.key(0), x)
+
+        @jax.jit
+        def prepared(x, key):
+            x = made.inputs(x)
+            return x, made.augment(key, x)
+
+        return prepared(made.train.take(np.arange(8)).x, jax.random.key(0)), made.train.y, made.blank()
 
     agree(all_of_it)
 
@@ -157,7 +202,7 @@ def test_balancing(velocities):
     recurrent = {"recurrent": not velocities, "outputs": 1, "node": np.zeros((1, 1))}
     genome = type("Genome", (), recurrent)
     push = lambda genome, x, *state: (jnp.tanh(x[:1]), *memory) if memory else jnp.tanh(x[:1])
-    agree(lambda: problem.fitness(push, genome, jax.random.key(0)))
+    agree(lambda: jax.jit(lambda key: problem.fitness(push, genome, key))(jax.random.key(0)))
 
 
 NETWORKS = {
@@ -182,9 +227,8 @@ def test_networks_have_parameters_of_float32(name):
         )
         mutable = list(variables)
         apply = lambda v, g: network.apply(v, space.unpack(g), x, True, mutable=mutable)
-        given = [jax.eval_shape(apply, variables, jnp.asarray(genome))]
         weights = jax.ShapeDtypeStruct(space.mask.shape, jnp.float32)
-        return [variables, *given, jax.eval_shape(apply, variables, weights)]
+        return [variables, jax.eval_shape(apply, variables, weights)]
 
     narrow = shapes()
     with jax.enable_x64(True):

@@ -16,7 +16,7 @@ from jaxnas.tasks.task import Split
 from jaxnas.types import propose
 
 SPACE = categorical({"first": ["skip", "1x1", "3x3"], "second": ["skip", "1x1", "3x3"]}, name="tiny")
-GENOMES = jnp.array([[0, 0], [2, 1], [1, 2]])
+GENOMES = np.int32([[0, 0], [2, 1], [1, 2]])
 KEY = jax.random.key(0)
 
 
@@ -33,28 +33,29 @@ class Network(nn.Module):
 
 
 def built(proxies, **options):
+    options = {"devices": jax.devices()[:1], **options}
     return evaluators.zero_cost(SPACE, Network(), tasks.digits(), proxies=proxies, batch_size=16, **options)
 
 
-def evaluated(evaluator, devices=None):
+def evaluated(evaluator):
     state = jax.jit(evaluator.init)(KEY)
-    return jax.jit(evaluator.evaluate)(KEY, state, propose(GENOMES, jnp.int32(0)))[0], state
+    return jax.jit(evaluator.evaluate)(KEY, state, propose(jnp.asarray(GENOMES), jnp.int32(0)))[0], state
 
 
 def test_fitness_is_the_score_of_the_proxy_at_the_shared_initialization():
-    feedback, state = evaluated(built("synflow"))
+    """On two devices, of three members."""
+    feedback, state = evaluated(built("synflow", devices=jax.devices()[:2]))
     batch = Split(tasks.digits().train.x[state.chosen], None)
-    for genome, fitness in zip(GENOMES, feedback.fitness, strict=True):
-        variables = {"batch_stats": state.variables["batch_stats"]}
-        apply_fn = lambda p, x: Network().apply({"params": p, **variables}, SPACE.unpack(genome), x, False)  # noqa: B023
-        expected = proxies.PROXIES["synflow"](apply_fn, state.variables["params"], batch, KEY)
-        np.testing.assert_allclose(fitness, expected, rtol=1e-5)
+    variables = dict(state.variables)
+    params = variables.pop("params")
+
+    @jax.jit
+    def score(genome):
+        apply = lambda p, x: Network().apply({"params": p, **variables}, SPACE.unpack(genome), x, False)
+        return proxies.PROXIES["synflow"](apply, params, batch, KEY)
+
+    np.testing.assert_allclose(feedback.fitness, [score(jnp.asarray(genome)) for genome in GENOMES], rtol=1e-5)
     np.testing.assert_array_equal(feedback.metrics["synflow"], feedback.fitness)
-
-
-def test_fitness_does_not_depend_on_the_devices():
-    few, many = (evaluated(built("synflow", devices=jax.devices()[:n]))[0].fitness for n in (1, 2))
-    np.testing.assert_allclose(few, many, rtol=1e-6)
 
 
 def test_several_proxies_are_ranked_and_weighed():
@@ -64,8 +65,9 @@ def test_several_proxies_are_ranked_and_weighed():
 
 
 def test_a_negative_weight_seeks_low_scores():
-    down, up = (evaluated(built({"params": weight}))[0].fitness for weight in (-1, 1))
-    np.testing.assert_array_equal(down, -up)
+    feedback, _ = evaluated(built({"params": -1}))
+    np.testing.assert_array_equal(feedback.fitness, -np.asarray(feedback.metrics["params"]))
+    assert len(np.unique(feedback.fitness)) == 2  # two have the same layers in another order
 
 
 def test_rank_is_the_share_below_and_increases_beyond_the_reference():
