@@ -78,9 +78,8 @@ def nsga2(
         or crossover.
     """
     needed.functions("strategy 'nsga2'", space, "mutate", "crossover")
-    names = (
-        tuple(costs.split(",")) if isinstance(costs, str) and costs else check.sequence("costs", costs or (), of=str)
-    )
+    given = costs.split(",") if costs and isinstance(costs, str) else costs or ()
+    names = check.sequence("costs", given, of=str)
     limits = {} if limits is None else limits
     check.mapping("limits", limits)
     if not names:

@@ -1,31 +1,13 @@
 import json
 
-import flax.linen as nn
 import pytest
 
-from jaxnas.networks import Choice, Identity
 from jaxnas.spaces import categorical
 from launch import collapse
 
 
 def with_skips():
     return categorical({"layer": ["skip_connect", "dense"]}, name="skips")
-
-
-class Layer(nn.Module):
-    @nn.compact
-    def __call__(self, x, train):
-        return nn.relu(nn.Dense(x.shape[-1])(x))
-
-
-class Network(nn.Module):
-    classes: int = 10
-
-    @nn.compact
-    def __call__(self, decisions, x, train: bool):
-        x = x.reshape(len(x), -1)
-        x = Choice({"skip_connect": Identity, "dense": Layer}, name="layer")(decisions["layer"], x, train)
-        return nn.Dense(self.classes)(x)
 
 
 CONFIG = {
@@ -45,7 +27,7 @@ def test_a_space_without_skip_connections_is_refused(tmp_path):
 
 
 def test_searches_are_counted_and_drawn(tmp_path):
-    config = {**CONFIG, "space": {"name": "test_collapse:with_skips"}, "network": {"name": "test_collapse:Network"}}
+    config = {**CONFIG, "space": {"name": "test_collapse:with_skips"}}
     result = collapse.run(config, tmp_path, seeds=3)
     assert json.loads((tmp_path / "collapse.json").read_text()) == json.loads(json.dumps(result))
     assert len(result["searches"]) == 3 and all(len(row["curvature"]) == 3 for row in result["searches"])
