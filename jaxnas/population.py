@@ -78,7 +78,7 @@ def over_population(
     axis, whole = PartitionSpec("population"), PartitionSpec()
 
     def share(args, shared):
-        one = lambda *args: fn(*args, *shared)
+        one = jax.jit(lambda *args: fn(*args, *shared), inline=True)  # traced once
 
         def member(args):
             active, *args = args

@@ -331,7 +331,7 @@ def _init(key, strategy: Strategy, evaluator: Evaluator, phase: int) -> State:
 
 
 def _init_strategy(key, strategy: Strategy, phase: int):
-    return strategy.init(jax.random.fold_in(jax.random.split(key)[1], phase))
+    return jax.jit(strategy.init)(jax.random.fold_in(jax.random.split(key)[1], phase))
 
 
 class _Clock:

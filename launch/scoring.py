@@ -18,6 +18,7 @@ from jaxnas import proxies
 from jaxnas.check import InputError
 from jaxnas.evaluators.training import over_networks
 from jaxnas.evaluators.zero_cost import scorer
+from jaxnas.networks.initializers import initialize
 from jaxnas.population import CompileMeter, device_memory, within_memory
 from jaxnas.tasks.task import Split, Task
 from jaxnas.types import Space
@@ -163,7 +164,7 @@ def programs(
       InputError: a proxy cannot score this network or task.
     """
     begin, keys = time.perf_counter(), [jax.random.fold_in(jax.random.key(seed), i) for i in range(3)]
-    init = jax.jit(lambda key, genome: network.init(key, space.unpack(genome), task.blank(), False))
+    init = jax.jit(lambda key, genome: initialize(network, key, space.unpack(genome), task.blank(), False))
     variables = init(keys[0], space.sample(keys[0]))
     batch = task.train.take(jax.random.permutation(keys[1], task.train.size)[:batch_size])
     # Arguments of the programs, as XLA would fold what it can compute of constants.

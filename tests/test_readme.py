@@ -3,6 +3,10 @@
 import pathlib
 import re
 
+import pytest
+
+pytestmark = pytest.mark.usefixtures("one_device")
+
 
 def test_python_of_the_readme_runs(capsys):
     text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()

@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from jaxnas import check
 from jaxnas.check import InputError
+from jaxnas.networks.initializers import initialize
 from jaxnas.tasks.augment import chain, cutout
 from jaxnas.tasks.task import Split, Task, by_example, cross_entropy, single
 
@@ -130,7 +131,7 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
         jax.eval_shape(augment, jax.random.key(0), task.batch_of(B))  # what it refuses is refused now
 
     def init(key, decisions):
-        variables = network.init(key, decisions, task.blank(), bool(recipe.auxiliary))
+        variables = initialize(network, key, decisions, task.blank(), bool(recipe.auxiliary))
         variables.pop("auxiliary", None)
         return variables
 

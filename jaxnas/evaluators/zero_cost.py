@@ -12,6 +12,7 @@ from flax import struct
 from jaxnas import check
 from jaxnas.evaluators.trainer import Recipe
 from jaxnas.evaluators.training import fits, over_networks
+from jaxnas.networks.initializers import initialize
 from jaxnas.proxies import named, together
 from jaxnas.tasks.task import Split, Task
 from jaxnas.types import Evaluator, Space, scored
@@ -79,7 +80,7 @@ def zero_cost(
 
     def init(key):
         init_key, batch_key, draw_key, rank_key = jax.random.split(key, 4)
-        variables = network.init(init_key, space.unpack(space.sample(init_key)), task.blank(), False)
+        variables = initialize(network, init_key, space.unpack(space.sample(init_key)), task.blank(), False)
         chosen = jax.random.permutation(batch_key, jnp.arange(task.train.size, dtype=jnp.int32))[:batch_size]
         state = State(variables, chosen, jax.random.key_data(draw_key), {})
         if len(names) == 1:

@@ -6,6 +6,7 @@ from jaxnas.networks.darts import Darts
 from jaxnas.networks.extract import extract
 from jaxnas.networks.graph import GraphNetwork, gradient_descent, inherited
 from jaxnas.networks.inference import for_inference
+from jaxnas.networks.initializers import initialize, lecun_normal
 from jaxnas.networks.mobilenet import MobileNet
 from jaxnas.networks.nasbench201 import NasBench201
 from jaxnas.networks.nasnet import NasNet
@@ -51,6 +52,8 @@ __all__ = [
     "for_inference",
     "gradient_descent",
     "inherited",
+    "initialize",
+    "lecun_normal",
     "max_pool",
     "side_by_side",
     "synchronized",

@@ -158,13 +158,14 @@ class Choice(nn.Module):
 
 def switch(index, branches: Sequence[Callable], operands):
     """`lax.switch` whose gradient recomputes the branch taken, instead of storing the residuals of every branch."""
+    traced = [jax.jit(branch, inline=True) for branch in branches]  # once for both
 
     @jax.custom_vjp
     def run(index, operands):
-        return lax.switch(index, branches, operands)
+        return lax.switch(index, traced, operands)
 
     def forward(index, operands):
-        return lax.switch(index, branches, operands), (index, operands)
+        return lax.switch(index, traced, operands), (index, operands)
 
     def backward(residuals, cotangent):
         index, operands = residuals

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from jaxnas import check
 from jaxnas.networks.choice import Choice, is_static
+from jaxnas.networks.initializers import lecun_normal
 from jaxnas.networks.nasnet import AuxiliaryHead, Blocks
 from jaxnas.networks.norm import BatchNorm
 from jaxnas.networks.ops import (
@@ -69,7 +70,7 @@ class Darts(nn.Module):
             if i == 2 * self.cells // 3 and train and self.is_mutable_collection("auxiliary"):
                 logits = AuxiliaryHead(self.classes, self.dtype)(Blocks.single(last), train)
                 self.sow("auxiliary", "logits", logits)
-        return nn.Dense(self.classes, name="head")(last.mean((1, 2), dtype=jnp.float32))
+        return nn.Dense(self.classes, kernel_init=lecun_normal(), name="head")(last.mean((1, 2), dtype=jnp.float32))
 
 
 class Cell(nn.Module):

@@ -18,6 +18,7 @@ from jaxnas.check import InputError
 from jaxnas.networks.choice import Choice, exists, is_static, opened, switch, width
 from jaxnas.networks.conv import conv_general_dilated
 from jaxnas.networks.inference import materialized
+from jaxnas.networks.initializers import lecun_normal
 from jaxnas.networks.norm import BatchNorm
 from jaxnas.networks.ops import conv
 from jaxnas.spaces.mobilenet import DEPTHS, EXPANSIONS, KERNELS, WIDTHS, factors
@@ -118,7 +119,7 @@ class MobileNet(nn.Module):
                 before, inputs = chosen["width"], outputs
         x = conv(self.features, 1, dtype=self.dtype, name="last_conv")(x)
         x = nn.relu6(BatchNorm(self.dtype, name="last_norm")(x, train))
-        return nn.Dense(self.classes, name="head")(x.mean((1, 2), dtype=jnp.float32))
+        return nn.Dense(self.classes, kernel_init=lecun_normal(), name="head")(x.mean((1, 2), dtype=jnp.float32))
 
 
 def joint(a, b, sizes: tuple[int, int]):
@@ -200,7 +201,7 @@ class Taps(nn.Module):
 
     @nn.compact
     def __call__(self, channels: int):
-        return self.param("kernel", nn.initializers.lecun_normal(), (self.size, self.size, 1, channels), jnp.float32)
+        return self.param("kernel", lecun_normal(), (self.size, self.size, 1, channels), jnp.float32)
 
 
 class Absent(nn.Module):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxnas import check
 from jaxnas.networks.choice import Choice, Options, is_mixture, is_static
 from jaxnas.networks.inference import materialized
+from jaxnas.networks.initializers import lecun_normal
 from jaxnas.networks.loop import over_modules
 from jaxnas.networks.norm import BatchNorm
 from jaxnas.networks.ops import AvgPool, Identity, ReLUConvBN, Zero, avg_pool, conv
@@ -125,4 +126,4 @@ class NasBench201(nn.Module):
                 apply = lambda x, _, own, mutable, cell=cell: cell.apply(own, decisions, x, train, mutable=mutable)
                 x = over_modules(self, names, apply, x)
         x = nn.relu(BatchNorm(self.dtype, name="head_norm")(x, train))
-        return nn.Dense(self.classes, name="head")(x.mean((1, 2), dtype=jnp.float32))
+        return nn.Dense(self.classes, kernel_init=lecun_normal(), name="head")(x.mean((1, 2), dtype=jnp.float32))

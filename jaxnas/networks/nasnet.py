@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxnas import check
 from jaxnas.networks.choice import Choice, Gated, is_static
 from jaxnas.networks.conv import conv_general_dilated
+from jaxnas.networks.initializers import lecun_normal
 from jaxnas.networks.norm import BatchNorm
 from jaxnas.networks.ops import AvgPool, Factorized, MaxPool, ReLUConvBN, SepConv, Skip, avg_pool, conv, drop_path
 from jaxnas.spaces.nasnet import OPERATIONS
@@ -123,8 +124,8 @@ class Kernel(nn.Module):
     @nn.compact
     def __call__(self, width: int, count: int | None = None):
         if count is None:
-            return self.param("kernel", nn.initializers.lecun_normal(), (width, self.features), jnp.float32)
-        initializer = nn.initializers.lecun_normal(batch_axis=0)
+            return self.param("kernel", lecun_normal(), (width, self.features), jnp.float32)
+        initializer = lecun_normal(batch_axis=0)
         return self.param("kernel", initializer, (count, width, self.features), jnp.float32)
 
 
@@ -308,7 +309,9 @@ class AuxiliaryHead(nn.Module):
         window = min(5, *blocks.size)
         pooled = blocks.map(lambda h: _pooled(nn.relu(h), window))
         x = BatchNorm(self.dtype, name="norm")(pooled.product(partial(Kernel, 128), "block"), train)
-        return nn.Dense(self.classes, name="head")(nn.relu(x).mean((1, 2), dtype=jnp.float32))
+        return nn.Dense(self.classes, kernel_init=lecun_normal(), name="head")(
+            nn.relu(x).mean((1, 2), dtype=jnp.float32)
+        )
 
 
 def _pooled(x, window: int):

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxnas.networks.conv import conv_general_dilated
 from jaxnas.networks.inference import infers
+from jaxnas.networks.initializers import lecun_normal
 from jaxnas.networks.norm import BatchNorm
 
 
@@ -34,6 +35,7 @@ def conv(
         feature_group_count=groups,
         use_bias=False,
         dtype=dtype,
+        kernel_init=lecun_normal(),
         conv_general_dilated=conv_general_dilated,
         name=name,
     )

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxnas import check
+from jaxnas.networks.initializers import lecun_normal
 from jaxnas.networks.norm import BatchNorm
 from jaxnas.networks.ops import ReLUConvBN, conv
 
@@ -45,4 +46,6 @@ class ResNet(nn.Module):
                 if stride == 2:
                     x = conv(features, 1, 2, dtype=self.dtype, name=f"{name}_shortcut")(x)
                 x = x + y
-        return nn.Dense(self.classes, name="head")(nn.relu(x).mean((1, 2), dtype=jnp.float32))
+        return nn.Dense(self.classes, kernel_init=lecun_normal(), name="head")(
+            nn.relu(x).mean((1, 2), dtype=jnp.float32)
+        )

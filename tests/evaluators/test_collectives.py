@@ -13,7 +13,7 @@ from jaxnas.types import propose
 def collectives(evaluator, space, members):
     """`[(kind, shape of the result)]`."""
     genomes = jax.vmap(space.sample)(jax.random.split(jax.random.key(0), members))
-    state, proposal = evaluator.init(jax.random.key(0)), propose(genomes, jnp.int32(0), budget=2)
+    state, proposal = jax.jit(evaluator.init)(jax.random.key(0)), propose(genomes, jnp.int32(0), budget=2)
     text = jax.jit(evaluator.evaluate).lower(jax.random.key(0), state, proposal).compile().as_text()
     return re.findall(r"= (\S+) (all-\w+|reduce-scatter|collective-\w+)(?:-start)?\(", text)
 

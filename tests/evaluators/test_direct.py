@@ -1,3 +1,5 @@
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,8 +18,15 @@ NETWORK = GraphNetwork()
 X = np.float32([[0.2, 0.5], [1, -1]])
 
 
-def asked(count=4):
-    return propose(jax.vmap(SPACE.sample)(jax.random.split(jax.random.key(0), count)), jnp.int32(0))
+@cache
+def asked():
+    return propose(jax.jit(jax.vmap(SPACE.sample))(jax.random.split(jax.random.key(0), 4)), jnp.int32(0))
+
+
+def answered(fitness):
+    """Feedback of the traced evaluator."""
+    evaluate = direct(fitness, network=NETWORK).evaluate
+    return jax.jit(lambda proposal: evaluate(jax.random.key(0), (), proposal)[0])(asked())
 
 
 def score(apply, genome, key):
@@ -25,7 +34,7 @@ def score(apply, genome, key):
 
 
 def test_on_the_host_it_says_the_same_as_traced():
-    one = direct(score, network=NETWORK).evaluate(jax.random.key(0), (), asked())[0]
+    one = answered(score)
     host = direct(score, network=NETWORK, jittable=False)
     other = host.evaluate(jax.random.key(0), host.init(None), asked())[0]
     np.testing.assert_allclose(one.fitness, other.fitness, rtol=1e-5)
@@ -36,8 +45,7 @@ def test_a_genome_that_was_changed_is_applied_as_changed():
     def fitness(apply, genome, key):
         return apply(genome, X).sum() - apply(genome.replace(weight=0 * genome.weight), X).sum()
 
-    found = direct(fitness, network=NETWORK).evaluate(jax.random.key(0), (), asked())[0].fitness
-    values = direct(score, network=NETWORK).evaluate(jax.random.key(0), (), asked())[0].fitness
+    found, values = answered(fitness).fitness, np.asarray(answered(score).fitness)
     np.testing.assert_allclose(found, values - 2 * 0.5, rtol=1e-5)
 
 

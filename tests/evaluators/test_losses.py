@@ -13,6 +13,8 @@ from jaxnas.proxies import PROXIES
 from jaxnas.spaces import categorical
 from jaxnas.tasks.task import Split, by_example
 
+pytestmark = pytest.mark.usefixtures("one_device")
+
 SPACE = categorical({"a": (1, 2)})
 KEY = jax.random.key(0)
 
@@ -39,6 +41,10 @@ def made(loss=optax.sigmoid_binary_cross_entropy, metric=hits, outputs=3, target
     return tasks.arrays(dict.fromkeys(("train", "validation", "test"), pair), loss=loss, metric=metric, outputs=outputs)
 
 
+def initialized(parts):
+    return jax.jit(lambda key: parts.init(key, None))(KEY)
+
+
 def outputs_of(variables, task, head="main"):
     params = variables["params"][head]
     return np.asarray(task.validation.x, float) @ np.asarray(params["kernel"]) + np.asarray(params["bias"])
@@ -51,9 +57,9 @@ def entropies(outputs, y):
 def test_several_numbers_of_an_example_are_averaged_over_all_examples():
     task = made()  # of 259 examples, which chunks do not divide
     parts = trainer(Linear(), task, Recipe())
-    variables = parts.init(KEY, None)
+    variables = initialized(parts)
     outputs, y = outputs_of(variables, task), task.validation.y
-    loss, metric = parts.score(variables, None, task.validation)
+    loss, metric = jax.jit(parts.score, static_argnums=1)(variables, None, task.validation)
     np.testing.assert_allclose(loss, entropies(outputs, y).mean(), rtol=1e-6)
     np.testing.assert_allclose(metric, ((outputs > 0) == (y > 0.5)).mean(), rtol=1e-6)
 
@@ -61,8 +67,8 @@ def test_several_numbers_of_an_example_are_averaged_over_all_examples():
 def test_training_and_its_auxiliary_heads_descend_on_the_same_mean():
     task = made()
     parts = trainer(Linear(), task, Recipe(auxiliary=0.5))
-    variables = parts.init(KEY, None)
-    loss, _ = parts.loss(variables, None, task.train, 0.0, KEY)
+    variables = initialized(parts)
+    loss, _ = jax.jit(lambda v: parts.loss(v, None, task.train, 0.0, KEY))(variables)
     expected = [entropies(outputs_of(variables, task, head), task.train.y).mean() for head in ("main", "aside")]
     np.testing.assert_allclose(loss, expected[0] + 0.5 * expected[1], rtol=1e-6)
 
@@ -70,21 +76,22 @@ def test_training_and_its_auxiliary_heads_descend_on_the_same_mean():
 def test_a_supernet_scores_paths_by_the_same_mean():
     task = made()
     evaluator = supernet(SPACE, Linear(), task, steps=1)
-    state = evaluator.init(KEY)
+    state = jax.jit(evaluator.init)(KEY)
     outputs = outputs_of(evaluator.inherit(state, np.array([0])), task)
-    weights = jnp.array([[0.5, 0.5]])
-    np.testing.assert_allclose(
-        evaluator.loss(state, weights, task.validation), entropies(outputs, task.validation.y).mean(), rtol=1e-6
-    )
+    loss = jax.jit(evaluator.loss)(state, np.float32([[0.5, 0.5]]), task.validation)
+    np.testing.assert_allclose(loss, entropies(outputs, task.validation.y).mean(), rtol=1e-6)
 
 
 def test_proxies_take_the_gradient_of_the_same_mean():
     task = made(n=8)
-    params = Linear().init(KEY, None, task.train.x, False)["params"]
+    params = jax.jit(lambda key: Linear().init(key, None, task.train.x, False)["params"])(KEY)
     apply_fn = lambda params, x: Linear().apply({"params": params}, None, x, False)
-    found = PROXIES["plain"](apply_fn, params, task.train, KEY, task.loss)
-    slope = jax.grad(lambda p: task.loss(apply_fn(p, task.train.x), task.train.y).mean())(params)
-    np.testing.assert_allclose(found, (slope["main"]["kernel"] * params["main"]["kernel"]).sum(), rtol=1e-5)
+    mean = lambda p: task.loss(apply_fn(p, task.train.x), task.train.y).mean()
+    found, slope = jax.jit(lambda p: (PROXIES["plain"](apply_fn, p, task.train, KEY, task.loss), jax.grad(mean)(p)))(
+        params
+    )
+    expected = (np.asarray(slope["main"]["kernel"]) * params["main"]["kernel"]).sum()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_a_problem_has_the_same_mean():
@@ -147,10 +154,11 @@ def test_label_smoothing_is_of_each_example_too():
     x, y = np.random.default_rng(0).normal(size=(8, 4)), np.arange(8) % 3
     task = tasks.arrays(dict.fromkeys(("train", "validation", "test"), (x, y)))
     parts = trainer(Linear(), task, Recipe(label_smoothing=0.3))
-    variables = parts.init(KEY, None)
-    logs = np.asarray(jax.nn.log_softmax(outputs_of(variables, task)))
+    variables = initialized(parts)
+    outputs = outputs_of(variables, task)
+    logs = outputs - np.logaddexp.reduce(outputs, 1, keepdims=True)
     targets = 0.7 * np.eye(3)[y] + 0.1
-    loss, _ = parts.loss(variables, None, Split(task.train.x, task.train.y), 0.0, KEY)
+    loss, _ = jax.jit(lambda v: parts.loss(v, None, Split(task.train.x, task.train.y), 0.0, KEY))(variables)
     np.testing.assert_allclose(loss, -(targets * logs).sum(1).mean(), rtol=1e-6)
 
 

@@ -52,7 +52,7 @@ def test_training_reads_train_scores_validation_and_reports_test(trained):
 def test_a_supernet_scores_paths_and_mixtures_on_validation():
     evaluator = supernet(SPACE, Mean(), TASK, steps=1, batch_size=4)
     assert answered(evaluator).fitness == -VALUES["validation"]
-    state, weights = evaluator.init(jax.random.key(0)), jnp.array([[0.5, 0.5]])
+    state, weights = jax.jit(evaluator.init)(jax.random.key(0)), jnp.array([[0.5, 0.5]])
     proposal = propose(jnp.zeros((1, 1), jnp.int32), jnp.int32(0), budget=1, weights=weights[None])
     feedback = jax.jit(evaluator.evaluate)(jax.random.key(0), state, proposal)[0]
     assert feedback.fitness == -VALUES["validation"] and feedback.metrics["train_loss"] == VALUES["train"]

@@ -5,6 +5,8 @@ import pytest
 from jaxnas.spaces import categorical
 from launch import collapse
 
+pytestmark = pytest.mark.usefixtures("one_device")
+
 
 def with_skips():
     return categorical({"layer": ["skip_connect", "dense"]}, name="skips")

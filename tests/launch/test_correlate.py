@@ -6,6 +6,8 @@ import pytest
 from jaxnas import tables
 from launch import correlate, search
 
+pytestmark = pytest.mark.usefixtures("one_device")
+
 CONFIG = {
     "seed": 0,
     "rounds": 4,

@@ -12,6 +12,8 @@ from launch import profile as program
 from launch import search
 from launch.wiring import build
 
+pytestmark = pytest.mark.usefixtures("one_device")
+
 CHAIN = {"kernels": (3, 5), "expansions": (3,), "depths": (1, 2), "widths": (1.0,)}
 
 

@@ -5,6 +5,8 @@ import pytest
 from launch import retrain
 from tests.support.programs import run
 
+pytestmark = pytest.mark.usefixtures("one_device")
+
 CONFIG = {
     "seed": 0,
     "space": {"name": "tests.support.parts:mine"},

@@ -10,6 +10,8 @@ from jaxnas import evaluators, tasks
 from jaxnas.check import InputError
 from launch import report, search
 
+pytestmark = pytest.mark.usefixtures("one_device")
+
 TRAINED = {
     "seed": 0,
     "rounds": 2,

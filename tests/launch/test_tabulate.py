@@ -6,6 +6,8 @@ import pytest
 from jaxnas import tables
 from launch import compare, tabulate
 
+pytestmark = pytest.mark.usefixtures("one_device")
+
 
 def config():
     return {

@@ -17,9 +17,18 @@ def with_gradients(convolution, x, kernel, **options):
     return y, *pullback(jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape))
 
 
+def both(x, kernel, *cases):
+    """Each case's result and gradients, ours and those of lax, in one program."""
+    return jax.jit(
+        lambda x, w: [
+            [with_gradients(f, x, w, **c) for f in (conv_general_dilated, lax.conv_general_dilated)] for c in cases
+        ]
+    )(x, kernel)
+
+
 def draws(*shapes):
-    keys = jax.random.split(jax.random.key(0), len(shapes))
-    return [jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=True)]
+    random = np.random.default_rng(0)
+    return [random.normal(size=shape).astype(np.float32) for shape in shapes]
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -32,12 +41,8 @@ def test_convolution_and_gradients_are_those_of_lax(kernel, stride):
         for d in (1, 2)
         if padding != "VALID" or d * (kernel - 1) < 7
     ]
-    both = jax.jit(
-        lambda x, w: [
-            [with_gradients(f, x, w, **c) for f in (conv_general_dilated, lax.conv_general_dilated)] for c in cases
-        ]
-    )
-    for case, (ours, lax_) in zip(cases, both(x, w), strict=True):
+    cases = cases[-1:] if kernel == 5 else cases  # 25 views, which differ from 9 in number only
+    for case, (ours, lax_) in zip(cases, both(x, w, *cases), strict=True):
         for a, b in zip(ours, lax_, strict=True):
             np.testing.assert_allclose(a, b, atol=2e-5, err_msg=str(case))
 
@@ -45,19 +50,14 @@ def test_convolution_and_gradients_are_those_of_lax(kernel, stride):
 def test_unequal_strides_and_dilations_are_those_of_lax():
     x, w = draws((2, 9, 6, 3), (3, 1, 3, 2))
     options = {"window_strides": (1, 2), "padding": "SAME", "rhs_dilation": (2, 1)}
-    for a, b in zip(
-        with_gradients(conv_general_dilated, x, w, **options),
-        with_gradients(lax.conv_general_dilated, x, w, **options),
-        strict=True,
-    ):
+    for a, b in zip(*both(x, w, options)[0], strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
 
 
 def test_grouped_convolution_passes_through():
     x, w = draws((2, 5, 5, 4), (3, 3, 2, 4))
     options = {"window_strides": (1, 1), "padding": "SAME", "feature_group_count": 2}
-    ours = with_gradients(conv_general_dilated, x, w, **options)
-    for a, b in zip(ours, with_gradients(lax.conv_general_dilated, x, w, **options), strict=True):
+    for a, b in zip(*both(x, w, options)[0], strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -70,15 +70,14 @@ def test_channels_first_passes_through():
 def test_convolution_can_be_differentiated_inside_a_loop():
     x, w = draws((3, 2, 5, 5, 2), (3, 3, 2, 2))
     loss = lambda f: lambda w: lax.map(lambda x: (f(x, w, (1, 1), "SAME", dimension_numbers=NHWC) ** 2).mean(), x).sum()
-    np.testing.assert_allclose(
-        jax.grad(loss(conv_general_dilated))(w), jax.grad(loss(lax.conv_general_dilated))(w), atol=1e-5
-    )
+    ours, lax_ = jax.jit(lambda w: [jax.grad(loss(f))(w) for f in (conv_general_dilated, lax.conv_general_dilated)])(w)
+    np.testing.assert_allclose(ours, lax_, atol=1e-5)
 
 
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 1, 1), (3, 2, 1), (5, 1, 2), (1, 1, 1)])
 def test_conv_layer_keeps_the_image_size_over_the_stride(kernel, stride, dilation):
     layer = conv(4, kernel, stride, dilation=dilation)
-    y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 9, 8, 3)))
+    y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), jnp.ones((1, 9, 8, 3)))
     assert y.shape == (1, -(-9 // stride), 8 // stride, 4)
     assert jax.tree.map(jnp.shape, variables) == {"params": {"kernel": (kernel, kernel, 3, 4)}}
 
@@ -88,10 +87,15 @@ def test_conv_layer_keeps_the_image_size_over_the_stride(kernel, stride, dilatio
 def test_average_pool_and_gradient_are_those_of_flax(window, stride, size):
     (x,) = draws((2, *size, 3))
     flax_pool = lambda x: nn.avg_pool(x, (window,) * 2, (stride,) * 2, "SAME", count_include_pad=False)
-    ours, pullback = jax.vjp(lambda x: avg_pool(x, window, stride), x)
-    theirs, flax_pullback = jax.vjp(flax_pool, x)
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    np.testing.assert_allclose(pullback(theirs)[0], flax_pullback(theirs)[0], atol=1e-6)
+
+    @jax.jit
+    def run(x):
+        ours, pullback = jax.vjp(lambda x: avg_pool(x, window, stride), x)
+        theirs, flax_pullback = jax.vjp(flax_pool, x)
+        return (ours, pullback(theirs)[0]), (theirs, flax_pullback(theirs)[0])
+
+    for a, b in zip(*run(x), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -105,14 +109,9 @@ def test_depthwise_convolution_and_gradients_are_those_of_lax(kernel, stride):
             "rhs_dilation": (d, d),
             "feature_group_count": 3,
         }
-        for d in (1, 2)
+        for d in ((1, 2) if kernel == 3 else (1,))
     ]
-    both = jax.jit(
-        lambda x, w: [
-            [with_gradients(f, x, w, **c) for f in (conv_general_dilated, lax.conv_general_dilated)] for c in cases
-        ]
-    )
-    for ours, lax_ in both(x, w):
+    for ours, lax_ in both(x, w, *cases):
         for a, b in zip(ours, lax_, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-4)
 
@@ -126,7 +125,8 @@ def test_second_derivative_of_a_depthwise_convolution():
 
         return jax.grad(lambda w: jnp.vdot(jax.grad(loss)(w), v))(w)
 
-    np.testing.assert_allclose(product(conv_general_dilated), product(lax.conv_general_dilated), atol=1e-4)
+    ours, lax_ = jax.jit(lambda: (product(conv_general_dilated), product(lax.conv_general_dilated)))()
+    np.testing.assert_allclose(ours, lax_, atol=1e-4)
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -159,7 +159,7 @@ def test_networks_side_by_side_are_matrix_products_and_no_grouped_convolution(ba
     options = {"window_strides": (2, 2), "padding": "SAME"}
     beside = jax.vmap(side_by_side(lambda x, w: with_gradients(conv_general_dilated, x, w, **options)))
     alone = jax.vmap(lambda x, w: with_gradients(lax.conv_general_dilated, x, w, **options))
-    for a, b in zip(beside(x, kernels), alone(x, kernels), strict=True):
+    for a, b in zip(*jax.jit(lambda: (beside(x, kernels), alone(x, kernels)))(), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
     assert "conv_general_dilated" not in str(jax.make_jaxpr(beside)(x, kernels))
 

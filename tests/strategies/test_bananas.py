@@ -56,7 +56,7 @@ def test_uncertain_candidates_are_tried_too():
 
 def test_what_failed_is_never_learned_from():
     strategy = bananas(SPACE, initial=4, proposals=4, predictor=stand_in(true_sum))
-    state = strategy.init(jax.random.key(0))
+    state = jax.jit(strategy.init)(jax.random.key(0))
     proposal, state = jax.jit(strategy.ask)(jax.random.key(1), state)
     feedback = scored(jnp.array([1.0, jnp.nan, 3.0, jnp.inf]))
     state = jax.jit(strategy.tell)(jax.random.key(2), state, proposal, feedback)
@@ -66,7 +66,7 @@ def test_what_failed_is_never_learned_from():
 
 def test_archive_that_is_full_forgets_the_oldest():
     strategy = bananas(SPACE, capacity=6, initial=4, proposals=4, parents=2, predictor=stand_in(true_sum))
-    state = strategy.init(jax.random.key(0))
+    state = jax.jit(strategy.init)(jax.random.key(0))
     for t in range(2):
         proposal, state = jax.jit(strategy.ask)(jax.random.key(t), state)
         state = jax.jit(strategy.tell)(jax.random.key(t), state, proposal, scored(jnp.arange(4.0) + 4 * t))

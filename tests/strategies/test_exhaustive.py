@@ -28,5 +28,5 @@ def test_space_too_large_to_enumerate_is_refused():
 
 def test_budget_goes_to_every_member():
     strategy = exhaustive(SPACE, proposals=2, budget=7)
-    proposal, _ = strategy.ask(jax.random.key(0), strategy.init(jax.random.key(0)))
+    proposal, _ = strategy.ask(jax.random.key(0), jax.jit(strategy.init)(jax.random.key(0)))
     assert proposal.budget.tolist() == [7, 7] and "budget" in strategy.gives

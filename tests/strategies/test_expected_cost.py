@@ -90,7 +90,7 @@ def test_a_mixtures_step_is_that_of_the_loss_and_the_weighted_cost():
     square = lambda p: jnp.stack([expected(p)[0] ** 2, p[0, 0]])
     slope = jnp.array([[1.0, -2.0, 0.5], [0.3, 0.7, 0.0], [0.1, 0.2, -0.4]])
     strategy = darts(SPACE, learning_rate=0.01, weight_decay=0.0, expected_cost=square, cost_weight=weight)
-    state = strategy.init(jax.random.key(0)).replace(logits=logits)
+    state = jax.jit(strategy.init)(jax.random.key(0)).replace(logits=logits)
     proposal, state = jax.jit(strategy.ask)(jax.random.key(0), state)
     after = jax.jit(strategy.tell)(
         jax.random.key(0), state, proposal, scored(jnp.zeros(1)).replace(gradient=slope[None])

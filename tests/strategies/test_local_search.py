@@ -44,7 +44,7 @@ def test_end_of_a_neighborhood_is_padded_with_inactive_members():
 
 def test_stale_answers_do_not_move_the_center():
     strategy = local_search(SPACE)
-    state = strategy.init(jax.random.key(0))
+    state = jax.jit(strategy.init)(jax.random.key(0))
     start, state = jax.jit(strategy.ask)(jax.random.key(1), state)
     state = jax.jit(strategy.tell)(jax.random.key(2), state, start, scored(jnp.array([0.0])))
     early, state = jax.jit(strategy.ask)(jax.random.key(3), state)

@@ -72,7 +72,7 @@ def test_increasing_transforms_of_fitness_change_nothing():
 
 
 def test_outstanding_asks_spread_and_may_be_told_in_any_order():
-    strategy, state = STRATEGY, STRATEGY.init(jax.random.key(0))
+    strategy, state = STRATEGY, jax.jit(STRATEGY.init)(jax.random.key(0))
     asks = []
     for t in range(3):
         proposal, state = jax.jit(strategy.ask)(jax.random.key(t), state)
@@ -85,7 +85,7 @@ def test_outstanding_asks_spread_and_may_be_told_in_any_order():
 
 
 def test_what_failed_leaves_values_as_they_are():
-    strategy, state = STRATEGY, STRATEGY.init(jax.random.key(0))
+    strategy, state = STRATEGY, jax.jit(STRATEGY.init)(jax.random.key(0))
     proposal, state = jax.jit(strategy.ask)(jax.random.key(1), state)
     failed = Feedback(jnp.array([jnp.nan]), jnp.zeros((1, 0)), jnp.array([False]))
     state = jax.jit(strategy.tell)(jax.random.key(2), state, proposal, failed)

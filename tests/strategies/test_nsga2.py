@@ -43,7 +43,7 @@ def alive(state):
 def test_best_ranks_survive_and_the_most_crowded_of_the_last_front_do_not():
     strategy = nsga2(SPACE, costs=("ms",), population_size=4)
     front = [(1, 1), (2, 2), (2.1, 2.1), (3, 3), (9, 9)]  # the middle of three that are close has the least room
-    state = told(strategy, strategy.init(jax.random.key(0)), [(0, 9), *front, (0, 8)])
+    state = told(strategy, jax.jit(strategy.init)(jax.random.key(0)), [(0, 9), *front, (0, 8)])
     assert alive(state) == {1, 2, 4, 5} and state.front.all()
 
 
@@ -73,7 +73,7 @@ def test_hypervolume_of_the_population_grows_and_beats_random_search(searches):
 
 def test_feasible_before_infeasible_and_less_violation_before_more():
     strategy = nsga2(SPACE, costs=("ms",), limits={"ms": 2.0}, population_size=3)
-    state = told(strategy, strategy.init(jax.random.key(0)), [(9, 8), (8, 4), (7, 6)])
+    state = told(strategy, jax.jit(strategy.init)(jax.random.key(0)), [(9, 8), (8, 4), (7, 6)])
     assert strategy.recommend(state)[0] == 1 and not state.front.any()  # who violates least
     state = told(strategy, state, [(1, 2.0), (5, 3)], first_id=3)
     assert state.id.tolist() == [3, 4, 1]
@@ -82,14 +82,14 @@ def test_feasible_before_infeasible_and_less_violation_before_more():
 
 def test_recommends_the_best_feasible_fitness_of_the_front():
     strategy = nsga2(SPACE, costs=("ms",), limits={"ms": 4.0}, population_size=5)
-    state = told(strategy, strategy.init(jax.random.key(0)), [(1, 1), (3, 3), (4, 4), (9, 4.1), (4, 5)])
+    state = told(strategy, jax.jit(strategy.init)(jax.random.key(0)), [(1, 1), (3, 3), (4, 4), (9, 4.1), (4, 5)])
     assert strategy.recommend(state)[0] == 2
 
 
 def test_tournaments_prefer_rank_and_then_room():
     strategy = nsga2(SPACE, costs=("ms",), population_size=3, proposals=3, crossover=0.0)
     # Members 0 and 2 are the ends of the front, 1 is between.
-    state = told(strategy, strategy.init(jax.random.key(0)), [(1, 1), (2, 2), (3, 3)])
+    state = told(strategy, jax.jit(strategy.init)(jax.random.key(0)), [(1, 1), (2, 2), (3, 3)])
     state = state.replace(asked=jnp.int32(300))
     parents = jax.jit(jax.vmap(lambda key: jax.jit(strategy.ask)(key, state)[0].parent))(
         jax.random.split(jax.random.key(0), 2000)
@@ -123,7 +123,7 @@ def test_without_mutation_and_crossover_children_are_their_parents():
 def test_unusable_members_never_enter():
     strategy = nsga2(SPACE, costs=("ms",), population_size=3)
     points = [(1, 1), (jnp.nan, 0.5), (9, jnp.inf), (jnp.inf, 1)]
-    state = told(strategy, strategy.init(jax.random.key(0)), points)
+    state = told(strategy, jax.jit(strategy.init)(jax.random.key(0)), points)
     assert alive(state) == {0} and jnp.isfinite(state.cost).all()
     assert (jax.jit(strategy.ask)(jax.random.key(0), state.replace(asked=jnp.int32(9)))[0].parent[:, 0] == 0).all()
 
@@ -156,7 +156,7 @@ def test_order_and_names_of_costs_are_checked_before_the_search():
         check_pair(nsga2(SPACE, costs=("ms",)), table(SPACE, FITNESS))
     with pytest.raises(ValueError, match=r"nsga2: expected 2 costs \(a, b\), got 1"):
         strategy = nsga2(SPACE, costs=("a", "b"))
-        told(strategy, strategy.init(jax.random.key(0)), [(1, 1)])
+        told(strategy, jax.jit(strategy.init)(jax.random.key(0)), [(1, 1)])
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_small_front_is_not_crowded_out_by_its_copies():
 def test_copies_come_last_in_their_front_by_what_they_build():
     space = SPACE._replace(canonical=lambda genome: genome.at[3].set(0))
     strategy = nsga2(space, costs=("ms",), population_size=4)
-    state = told(strategy, strategy.init(jax.random.key(0)), [(5, 1), (0, 9)])
+    state = told(strategy, jax.jit(strategy.init)(jax.random.key(0)), [(5, 1), (0, 9)])
     twin = propose(jnp.array([[0, 0, 0, 3], [7, 0, 0, 0]]), jnp.int32(2))
     state = jax.jit(strategy.tell)(
         jax.random.key(0), state, twin, scored(jnp.array([5.0, -1.0]), cost=jnp.array([[1.0], [9.5]]))
@@ -202,5 +202,5 @@ def test_copies_come_last_in_their_front_by_what_they_build():
 
 def test_a_cost_that_is_not_known_is_no_merit():
     strategy = nsga2(SPACE, costs=("ms",), population_size=2)
-    state = told(strategy, strategy.init(jax.random.key(0)), [(9, jnp.nan), (1, 5), (8, jnp.nan)])
+    state = told(strategy, jax.jit(strategy.init)(jax.random.key(0)), [(9, jnp.nan), (1, 5), (8, jnp.nan)])
     assert alive(state) == {1} and strategy.recommend(state)[0] == 1

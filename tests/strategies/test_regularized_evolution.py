@@ -20,7 +20,7 @@ def told(strategy, state, genomes, fitness, first_id):
 
 def test_oldest_member_dies_first():
     strategy = regularized_evolution(SPACE, population_size=3, tournament_size=1)
-    state = strategy.init(jax.random.key(0))
+    state = jax.jit(strategy.init)(jax.random.key(0))
     for i, fitness in enumerate([9.0, 1.0, 2.0, 3.0]):
         state = told(strategy, state, [[i, i]], [fitness], i)
     assert sorted(state.id.tolist()) == [1, 2, 3]
@@ -28,7 +28,7 @@ def test_oldest_member_dies_first():
 
 def test_best_dies_of_age_but_stays_recommended():
     strategy = regularized_evolution(SPACE, population_size=2, tournament_size=1)
-    state = strategy.init(jax.random.key(0))
+    state = jax.jit(strategy.init)(jax.random.key(0))
     for i, fitness in enumerate([9.0, 1.0, 2.0]):
         state = told(strategy, state, [[i, i]], [fitness], i)
     assert 9.0 not in state.fitness
@@ -47,7 +47,7 @@ def test_child_differs_from_its_parent_in_one_decision():
 
 def test_tournament_is_drawn_with_replacement():
     strategy = regularized_evolution(SPACE, population_size=64, tournament_size=64, proposals=64)
-    state = strategy.init(jax.random.key(0))
+    state = jax.jit(strategy.init)(jax.random.key(0))
     proposal, state = jax.jit(strategy.ask)(jax.random.key(1), state)
     state = jax.jit(strategy.tell)(jax.random.key(0), state, proposal, scored(jnp.arange(64.0)))
     child, _ = jax.jit(strategy.ask)(jax.random.key(2), state)
@@ -57,7 +57,7 @@ def test_tournament_is_drawn_with_replacement():
 
 def test_invalid_members_never_enter_nor_age_others():
     strategy = regularized_evolution(SPACE, population_size=2, tournament_size=1)
-    state = strategy.init(jax.random.key(0))
+    state = jax.jit(strategy.init)(jax.random.key(0))
     state = told(strategy, state, [[1, 1]], [1.0], 0)
     state = told(strategy, state, [[2, 2]], [jnp.nan], 1)
     state = told(strategy, state, [[3, 3]], [-jnp.inf], 2)
@@ -84,7 +84,7 @@ def test_without_a_usable_answer_proposals_stay_random():
 
 def test_large_population_is_drawn_from_as_a_whole():
     strategy = regularized_evolution(SPACE, population_size=600, tournament_size=1, proposals=600)
-    state = strategy.init(jax.random.key(0))
+    state = jax.jit(strategy.init)(jax.random.key(0))
     proposal, state = jax.jit(strategy.ask)(jax.random.key(1), state)
     assert len(np.unique(proposal.genome, axis=0)) > 90  # of 100: each member has a key of its own
     state = jax.jit(strategy.tell)(jax.random.key(2), state, proposal, scored(jnp.zeros(600)))
@@ -94,7 +94,7 @@ def test_large_population_is_drawn_from_as_a_whole():
 
 def test_several_outstanding_asks():
     strategy = regularized_evolution(SPACE, population_size=3, tournament_size=2)
-    state = strategy.init(jax.random.key(0))
+    state = jax.jit(strategy.init)(jax.random.key(0))
     proposals = []
     for i in range(6):
         proposal, state = jax.jit(strategy.ask)(jax.random.key(i), state)

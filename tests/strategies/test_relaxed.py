@@ -1,6 +1,7 @@
 """Strategies that descend on logits: what they ask for, and their gradients against enumeration."""
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,19 +14,20 @@ from jaxnas.types import scored
 
 SPACE = categorical({"first": ["a", "b", "c"], "second": ["a", "b"]}, name="small")
 KEY = jax.random.key(0)
-LOGITS = jnp.array([[0.3, -0.2, 0.9], [0.1, 0.6, 5.0]])
-SLOPE = jnp.array([[1.0, -2.0, 0.5], [0.3, 0.7, 0.0]])
+LOGITS = np.float32([[0.3, -0.2, 0.9], [0.1, 0.6, 5.0]])
+SLOPE = np.float32([[1.0, -2.0, 0.5], [0.3, 0.7, 0.0]])
 
 
 def feedback(gradient, curvature=None):
     answer = scored(jnp.zeros(1)).replace(gradient=gradient[None])
-    return answer if curvature is None else answer.replace(curvature=jnp.array([curvature], jnp.float32))
+    return answer if curvature is None else answer.replace(curvature=curvature[None])
 
 
 def at(strategy, logits=LOGITS):
-    return strategy.init(KEY).replace(logits=logits)
+    return jax.jit(strategy.init)(KEY).replace(logits=logits)
 
 
+@partial(jax.jit, static_argnums=0)
 def descended(strategy, state, gradient):
     proposal, state = strategy.ask(KEY, state)
     return proposal, strategy.tell(KEY, state, proposal, feedback(gradient))
@@ -41,16 +43,17 @@ def adams_first_step(gradient):
 
 
 def test_darts_asks_for_the_softmax_and_what_would_be_derived():
-    proposal, _ = darts(SPACE).ask(KEY, at(darts(SPACE)))
+    strategy = darts(SPACE)
+    proposal, _ = jax.jit(strategy.ask)(KEY, at(strategy))
     np.testing.assert_allclose(proposal.weights[0], plain_softmax(LOGITS), rtol=1e-6)
-    assert proposal.weights[0][~SPACE.mask] == 0 and proposal.genome.tolist() == [[2, 1]]
+    assert np.asarray(proposal.weights[0])[~SPACE.mask] == 0 and proposal.genome.tolist() == [[2, 1]]
 
 
 def test_darts_leaves_the_first_weight_step_out():
     strategy = darts(SPACE)
-    state, budgets = strategy.init(KEY), []
+    state, ask, budgets = jax.jit(strategy.init)(KEY), jax.jit(strategy.ask), []
     for _ in range(3):
-        proposal, state = strategy.ask(KEY, state)
+        proposal, state = ask(KEY, state)
         budgets.append(int(proposal.budget[0]))
     assert budgets == [0, 1, 1]
 
@@ -58,7 +61,7 @@ def test_darts_leaves_the_first_weight_step_out():
 def test_darts_descends_along_the_gradient_through_the_softmax():
     strategy = darts(SPACE, learning_rate=0.01, weight_decay=0.0)
     _, after = descended(strategy, at(strategy), SLOPE)
-    slope = jax.grad(lambda a: (plain_softmax(a) * SLOPE).sum())(LOGITS)
+    slope = jax.jit(jax.grad(lambda a: (plain_softmax(a) * SLOPE).sum()))(LOGITS)
     np.testing.assert_allclose(after.logits - LOGITS, -0.01 * adams_first_step(slope), atol=1e-5)
 
 
@@ -72,8 +75,9 @@ def test_darts_only_trains_weights_in_warm_up():
 
 def test_gdas_asks_for_one_option_each_with_the_probability_of_the_softmax():
     strategy = gdas(SPACE, rounds=10)
-    ask = jax.jit(lambda k: strategy.ask(k, at(strategy))[0])
-    proposals = jax.vmap(ask)(jax.random.split(KEY, 20_000))
+    state = at(strategy)
+    proposals = jax.jit(jax.vmap(lambda k: strategy.ask(k, state)[0]))(jax.random.split(KEY, 20_000))
+    proposals = jax.tree.map(np.asarray, proposals.replace(extra=None))
     assert (proposals.weights.sum(-1) == 1).all() and ((proposals.weights > 0) == proposals.gates).all()
     share = proposals.weights[:, 0].mean(0)
     np.testing.assert_allclose(share, plain_softmax(LOGITS), atol=5 * 0.5 / np.sqrt(20_000))
@@ -84,24 +88,25 @@ def test_gdas_chains_through_the_soft_sample_of_the_same_noise():
     proposal, after = descended(strategy, at(strategy), SLOPE)
     noise = proposal.extra["noise"][0]
     soft = lambda a: jax.nn.softmax((jax.nn.log_softmax(jnp.where(SPACE.mask, a, -jnp.inf)) + noise) / 2.0, -1)
-    slope = jax.grad(lambda a: (soft(a) * SLOPE).sum())(LOGITS)
+    slope = jax.jit(jax.grad(lambda a: (soft(a) * SLOPE).sum()))(LOGITS)
     np.testing.assert_allclose(after.logits - LOGITS, -0.01 * adams_first_step(slope), atol=1e-5)
 
 
 def test_gdas_cools_linearly_and_stays_cool():
     strategy = gdas(SPACE, rounds=4, temperature=5.0, final_temperature=1.0)
-    state, heat = strategy.init(KEY), []
+    state, ask, heat = jax.jit(strategy.init)(KEY), jax.jit(strategy.ask), []
     for _ in range(6):
-        proposal, state = strategy.ask(KEY, state)
+        proposal, state = ask(KEY, state)
         heat.append(float(proposal.extra["temperature"][0]))
     assert heat == [5, 4, 3, 2, 1, 1]
 
 
 def test_binary_gates_alternate_between_a_path_and_a_pair():
     strategy = binary_gates(SPACE, weight_rounds=2)
-    state, seen = strategy.init(KEY), []
+    state, ask, seen = jax.jit(strategy.init)(KEY), jax.jit(strategy.ask), []
     for i in range(6):
-        proposal, state = strategy.ask(jax.random.fold_in(KEY, i), state)
+        proposal, state = ask(jax.random.fold_in(KEY, i), state)
+        proposal = jax.tree.map(np.asarray, proposal.replace(extra=None))
         assert (proposal.weights.sum(-1) == 1).all() and not (proposal.weights[~proposal.gates] > 0).any()
         assert not proposal.gates[0][~SPACE.mask].any()
         seen.append((int(proposal.budget[0]), int(proposal.gates[0].sum())))
@@ -112,7 +117,7 @@ def test_gate_gradient_equals_enumeration_of_its_two_path_estimator():
     """A loss that is linear in the gates: the mean over the pair's output of the loss, differentiated by the logits."""
     strategy = binary_gates(SPACE, learning_rate=1.0)
     state = at(strategy).replace(asked=jnp.int32(1))
-    proposal, asked = strategy.ask(KEY, state)
+    proposal, asked = jax.jit(strategy.ask)(KEY, state)
     pair = np.asarray(proposal.gates[0])
 
     def expected(logits):
@@ -127,19 +132,20 @@ def test_gate_gradient_equals_enumeration_of_its_two_path_estimator():
             total += probability * loss
         return total
 
-    slope = np.asarray(jax.grad(expected)(LOGITS))
-    answer = feedback(jnp.where(pair, SLOPE, 0))
+    slope = np.asarray(jax.jit(jax.grad(expected))(LOGITS))
+    answer = feedback(np.where(pair, SLOPE, 0))
     # Adam hides the size of a gradient, not its part in the first moment.
-    moment = strategy.tell(KEY, asked, proposal, answer).optimizer[1][0].mu
+    moment = jax.jit(strategy.tell)(KEY, asked, proposal, answer).optimizer[1][0].mu
     np.testing.assert_allclose(moment, slope, atol=1e-6)
 
 
 def test_options_left_out_of_the_pair_keep_their_probability():
     strategy = binary_gates(SPACE, learning_rate=0.5)
     proposal, after = descended(strategy, at(strategy).replace(asked=jnp.int32(1)), SLOPE)
-    left_out = ~proposal.gates[0] & SPACE.mask
+    left_out = ~np.asarray(proposal.gates[0]) & SPACE.mask
     assert left_out.sum() == 1 and np.abs(after.logits - LOGITS).max() > 0.1
-    np.testing.assert_allclose(plain_softmax(after.logits)[left_out], plain_softmax(LOGITS)[left_out], rtol=1e-5)
+    before, after = (np.asarray(jax.jit(plain_softmax)(logits)) for logits in (LOGITS, after.logits))
+    np.testing.assert_allclose(after[left_out], before[left_out], rtol=1e-5)
 
 
 @pytest.mark.parametrize("make", [darts, binary_gates, lambda space: gdas(space, rounds=5)])
@@ -159,17 +165,22 @@ def test_descent_finds_the_option_of_least_slope(make):
 def test_a_gradient_that_is_not_finite_moves_nothing():
     for strategy in (darts(SPACE), gdas(SPACE, rounds=3), binary_gates(SPACE)):
         state = at(strategy).replace(asked=jnp.int32(1))
-        _, after = descended(strategy, state, SLOPE.at[0, 0].set(jnp.nan))
+        _, after = descended(strategy, state, np.float32([[np.nan, -2.0, 0.5], [0.3, 0.7, 0.0]]))
         np.testing.assert_array_equal(after.logits, LOGITS)
 
 
 def run_with(curvatures, **options):
     """States of an early-stopped search whose logits move on in every round."""
     strategy = early_stopping(darts(SPACE, learning_rate=1.0), **options)
-    state, states = strategy.init(KEY), []
-    for i, value in enumerate(curvatures):
+
+    @jax.jit
+    def step(state, slope, curvature):
         proposal, state = strategy.ask(KEY, state)
-        state = strategy.tell(KEY, state, proposal, feedback(SLOPE * (-1) ** (i // 2), value))
+        return proposal, strategy.tell(KEY, state, proposal, feedback(slope, curvature))
+
+    state, states = jax.jit(strategy.init)(KEY), []
+    for i, value in enumerate(curvatures):
+        proposal, state = step(state, SLOPE * (-1) ** (i // 2), np.float32(value))
         states.append((state, bool(proposal.active[0]), strategy.recommend(state).tolist()))
     return states
 

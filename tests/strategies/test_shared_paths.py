@@ -19,7 +19,7 @@ ENAS = enas(SPACE, rounds=6, weight_rounds=2, proposals=2, hidden=4)
 
 def rounds(strategy, count, fitness=lambda proposal, i: jnp.zeros(proposal.id.shape)):
     ask, tell = jax.jit(strategy.ask), jax.jit(strategy.tell)
-    state, proposals = strategy.init(KEY), []
+    state, proposals = jax.jit(strategy.init)(KEY), []
     for i in range(count):
         key = jax.random.fold_in(KEY, i)
         proposal, state = ask(key, state)
@@ -89,7 +89,7 @@ def test_a_policy_gives_no_probability_to_what_the_space_excludes(make):
 def test_a_policy_on_the_darts_space_samples_genomes_of_it():
     space = darts()
     policy = lstm_policy(space, hidden=4)
-    params = policy.init(KEY)
+    params = jax.jit(policy.init)(KEY)
     genomes = jax.jit(jax.vmap(lambda k: policy.sample(k, params)))(jax.random.split(KEY, 50))
     for genome in np.asarray(genomes):
         np.testing.assert_array_equal(space.from_string(space.to_string(genome)), genome)
