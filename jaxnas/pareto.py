@@ -21,7 +21,7 @@ def violation(cost: chex.Array, limits: chex.Array) -> chex.Array:
 
     Limits are positive, infinite for none.
     """
-    return jnp.maximum(cost / limits - 1, 0).sum(-1)
+    return jnp.maximum(jnp.divide(cost, limits) - 1, 0).sum(-1)
 
 
 def dominates(

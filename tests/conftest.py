@@ -58,15 +58,14 @@ def shared_data() -> pathlib.Path:
 
 
 LONG = (
-    "test_nasnet_network",
-    "test_nasbench201_network",
     "test_every_strategy",
-    "test_published_table",
-    "test_multihost",
     "test_readme",
-    "test_proxies",
-    "test_data_parallel",
-    "test_programs",
+    "test_multihost",
+    "test_darts_network",
+    "test_compare",
+    "test_mobilenet_network",
+    "test_x64",
+    "test_latency_cost",
 )
 """Files that take longest, in this order: begun last, one would leave the other process idle."""
 
