@@ -35,9 +35,12 @@ class Operation(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What tells it from others, as text: `ReLUConvBN(features=16, kernel=1) on float32[64,32,32,16], False`."""
+        """What tells it from others, as text: `ReLUConvBN(features=16, kernel=1) on float32[64,32,32,16], False`.
+
+        Initializers (`kernel_init`) are left out: no time depends on them.
+        """
         fields = self.module.__dataclass_fields__
-        values = {k: getattr(self.module, k) for k in fields if k not in ("parent", "name")}
+        values = {k: getattr(self.module, k) for k in fields if k not in ("parent", "name") and not k.endswith("_init")}
         said = [f"{k}={_said(v)}" for k, v in values.items() if v is not fields[k].default]
         args = [_said(a) for a in self.args] + [f"{k}={_said(v)}" for k, v in self.kwargs.items()]
         return f"{type(self.module).__name__}({', '.join(said)}) on {', '.join(args)}"

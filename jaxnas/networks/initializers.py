@@ -5,6 +5,7 @@ network.
 """
 
 import contextvars
+import functools
 import hashlib
 import math
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from jax.extend.random import threefry_2x32
 _together = contextvars.ContextVar("_together", default=False)
 
 
+@functools.cache  # one function, so that layers with it are equal
 def lecun_normal(batch_axis: tuple[int, ...] | int = ()) -> Callable:
     """`flax.linen.initializers.lecun_normal`, which `initialize` draws together with the network's others."""
     alone = nn.initializers.lecun_normal(batch_axis=batch_axis)

@@ -71,6 +71,11 @@ class Shared(nn.Module):
         return nn.Dense(2)(sum(terms).mean((1, 2)))
 
 
+def test_initializers_do_not_tell_operations_apart():
+    layers = nn.Dense(2), nn.Dense(2, kernel_init=networks.lecun_normal()), nn.Dense(2, bias_init=nn.initializers.ones)
+    assert {operations.Operation(layer, (X,), {}).key for layer in layers} == {"Dense(features=2) on float32[2,8,8,3]"}
+
+
 def test_what_xla_computes_once_counts_once():
     space = spaces.categorical({"a": [0, 1], "b": [0, 1]})
     found = all_operations(space, Shared(), X)
