@@ -15,7 +15,7 @@ from tests.support.costs import Costs
 if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):  # the programs that tests start inherit it
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 if jax.__version_info__[:2] == (0, 10) and "xla_cpu_use_fusion_emitters" not in os.environ["XLA_FLAGS"]:
-    # Half of the time that a program of one operation takes to compile; other versions may not know the flag, and end.
+    # Small programs compile faster without; other versions may not know the flag, and end.
     os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     jax.config.update("jax_num_cpu_devices", 8)
@@ -41,7 +41,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="module")
 def one_device():
-    """What is not told its devices takes one, and not all eight, whose programs take a third longer to compile."""
+    """What is not told its devices takes one, and not all eight, whose programs take longer to compile."""
     devices = jax.devices
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jax, "devices", lambda *backend: devices(*backend)[:1])

@@ -52,14 +52,14 @@ def initialize(network: nn.Module, key: jax.Array, *args: Any) -> dict:
     undrawn = {jax.tree_util.keystr(path): leaf.value.size for path, leaf in leaves if is_undrawn(leaf)}
     if not undrawn:
         return variables
-    drawn = dict(zip(undrawn, jnp.split(_normal(key, undrawn), np.cumsum([*undrawn.values()])[:-1]), strict=True))
+    drawn = iter(jnp.split(_normal(key, undrawn), np.cumsum([*undrawn.values()])[:-1]))
 
-    def value(path, leaf):
+    def value(leaf):
         if not is_undrawn(leaf):
             return leaf
-        return (drawn[jax.tree_util.keystr(path)].reshape(leaf.value.shape) * leaf.deviation).astype(leaf.value.dtype)
+        return (next(drawn).reshape(leaf.value.shape) * leaf.deviation).astype(leaf.value.dtype)
 
-    return jax.tree.unflatten(tree, [value(*leaf) for leaf in leaves])
+    return jax.tree.unflatten(tree, [value(leaf) for _, leaf in leaves])
 
 
 @flax.struct.dataclass

@@ -13,8 +13,6 @@ from jaxnas.proxies import PROXIES
 from jaxnas.spaces import categorical
 from jaxnas.tasks.task import Split, by_example
 
-pytestmark = pytest.mark.usefixtures("one_device")
-
 SPACE = categorical({"a": (1, 2)})
 KEY = jax.random.key(0)
 

@@ -7,8 +7,6 @@ from configs import hwnasbench
 from jaxnas import pareto, spaces, tables
 from launch import fronts, search
 
-pytestmark = pytest.mark.usefixtures("one_device")
-
 DECISIONS = {name: [0, 1, 2] for name in "abcd"}
 SPACE = spaces.categorical(DECISIONS)
 GENOMES = np.asarray(SPACE.from_index(np.arange(81)))

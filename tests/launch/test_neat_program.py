@@ -14,8 +14,6 @@ from launch.wiring import build
 from tests.support import programs
 from tests.support.programs import history, result, start
 
-pytestmark = pytest.mark.usefixtures("one_device")
-
 
 def arguments(workdir, *more):
     given = ("--config=configs/neat.py", f"--workdir={workdir}", "--checkpoint_seconds=0")

@@ -19,7 +19,7 @@ XOR = tasks.xor()
 EVALUATOR = direct(XOR.fitness, network=GraphNetwork())
 P = 60
 STRATEGY = neat(SPACE, proposals=P)
-ASK, TELL = jax.jit(STRATEGY.ask), jax.jit(STRATEGY.tell)
+INIT, ASK, TELL = jax.jit(STRATEGY.init), jax.jit(STRATEGY.ask), jax.jit(STRATEGY.tell)
 EVALUATE = jax.jit(EVALUATOR.evaluate)
 FITNESS = jax.jit(lambda genome: XOR.fitness(GraphNetwork().apply, genome, None)[0])
 DISTANCES = jax.jit(jax.vmap(jax.vmap(SPACE.distance, (None, 0)), (0, None)))
@@ -35,7 +35,7 @@ def generation(t, state):
 @pytest.fixture(scope="module")
 def generations():
     """`[(state that was asked, proposal, feedback)]`."""
-    state, found = jax.jit(STRATEGY.init)(jax.random.key(0)), []
+    state, found = INIT(jax.random.key(0)), []
     for t in range(12):
         proposal, feedback, following = generation(t, state)
         found.append(jax.tree.map(np.asarray, (state, proposal, feedback)))
@@ -99,7 +99,7 @@ def test_members_are_within_the_threshold_of_the_oldest_species_that_has_them(ge
 
 def at(threshold, key=0):
     """The first state, and what it proposes within that threshold."""
-    state = jax.jit(STRATEGY.init)(jax.random.key(key)).replace(threshold=jnp.float32(threshold))
+    state = INIT(jax.random.key(key)).replace(threshold=jnp.float32(threshold))
     return ASK(jax.random.key(0), state)
 
 
@@ -126,7 +126,7 @@ def told(state, fitness, t=0):
 
 
 def test_a_species_that_stagnates_has_no_children_unless_it_is_the_best():
-    state, improved = jax.jit(STRATEGY.init)(jax.random.key(1)), {}
+    state, improved = INIT(jax.random.key(1)), {}
     for t in range(4):  # species 0 is the best, never better; the others neither
         state = state.replace(threshold=jnp.float32(0.8))
         proposal, state = told(state, lambda p: jnp.where(p.extra["species"] == 0, 2.0, 1.0), t)
@@ -143,7 +143,7 @@ def test_a_species_that_stagnates_has_no_children_unless_it_is_the_best():
 
 def test_members_that_failed_have_no_children_and_a_generation_of_failures_begins_anew():
     half = lambda p: jnp.where(jnp.arange(P) % 2 == 0, 1.0, jnp.nan)
-    proposal, state = told(jax.jit(STRATEGY.init)(jax.random.key(0)), half)
+    proposal, state = told(INIT(jax.random.key(0)), half)
     following, _ = ASK(jax.random.key(1), state)
     assert set(following.parent[:, 0].tolist()) <= set(proposal.id[::2].tolist())
     failed, state = told(state, lambda p: jnp.full(P, jnp.nan))
@@ -154,14 +154,14 @@ def test_members_that_failed_have_no_children_and_a_generation_of_failures_begin
 
 def test_negative_fitness_and_a_generation_of_equals_work():
     for fitness in (lambda p: -1.0 - p.id.astype(jnp.float32), lambda p: jnp.full(P, -3.0), lambda p: jnp.zeros(P)):
-        state = jax.jit(STRATEGY.init)(jax.random.key(0))
+        state = INIT(jax.random.key(0))
         for t in range(3):
             proposal, state = told(state, fitness, t)
         assert np.isfinite(np.asarray(state.genomes.weight)).all() and (proposal.parent[:, 0] >= 0).all()
 
 
 def test_exclusive_or_is_solved():
-    state, solved = jax.jit(STRATEGY.init)(jax.random.key(0)), False
+    state, solved = INIT(jax.random.key(0)), False
     for t in range(100):
         _, feedback, state = generation(t, state)
         solved = feedback.metrics["solved"].any()
@@ -248,7 +248,7 @@ def test_a_penalty_does_not_make_all_species_alike(generations):
     good, bad = collections.Counter(species.tolist()).most_common(2)
     fitness = np.where(species == good[0], 40.0, 1.0).astype(np.float32)
     fitness[np.flatnonzero(species == bad[0])[0]] = -1e6
-    state = jax.jit(STRATEGY.init)(jax.random.key(0)).replace(species=generations[7][0].species)
+    state = INIT(jax.random.key(0)).replace(species=generations[7][0].species)
     state = TELL(jax.random.key(1), state, proposal, scored(jnp.asarray(fitness)))
     children, _ = ASK(jax.random.key(2), state)
     of = dict(zip(proposal.id.tolist(), species.tolist(), strict=True))
