@@ -21,8 +21,8 @@ ENOUGH = 100
 """Seconds within which processes that lost each other have ended."""
 
 
-def searching(workdir, *more, config=CONFIG, devices=2):
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)}
+def searching(workdir, *more, config=CONFIG):
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
     environment.pop("XLA_FLAGS", None)
     arguments = [sys.executable, "-m", "launch.search", config, f"--workdir={workdir}"]
     return start([*arguments, "--checkpoint_seconds=0", *more], env=environment)
