@@ -2,9 +2,9 @@
 
 from jaxnas import checkpoint, costs, evaluators, networks, pareto, population, spaces, strategies, tables, tasks, types
 from jaxnas.check import InputError
+from jaxnas.machine import configure
 from jaxnas.search import Phase, Record, Result, State, search, search_many, search_scan, step
-
-__version__ = "0.1.0"
+from jaxnas.version import __version__
 
 __all__ = [
     "InputError",
@@ -12,7 +12,9 @@ __all__ = [
     "Record",
     "Result",
     "State",
+    "__version__",
     "checkpoint",
+    "configure",
     "costs",
     "evaluators",
     "networks",

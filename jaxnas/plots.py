@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxnas.spaces import Graph
-from jaxnas.spaces.graph import END
+from jaxnas.spaces._graph import END
 from jaxnas.types import Genome, Space
 
 LOOP = np.linspace(0, 2 * np.pi, 40)

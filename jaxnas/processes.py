@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import numpy as np
@@ -24,6 +24,54 @@ PREEMPTED = "SIGTERM"
 LEFT = 128 + signal.SIGTERM
 """What its processes exit with."""
 _STOP, _READY, _LEAVES = "jaxnas/stop", "jaxnas/ready", "jaxnas/leaves"
+
+HEARTBEAT = 30
+"""Seconds without a sign of life after which a process of several counts as dead, and all end."""
+
+
+class Peers(NamedTuple):
+    """How processes find each other; where JAX finds them itself (Cloud TPU, Slurm, MPI), only `multihost`.
+
+    Attributes:
+      multihost: whether there are several.
+      coordinator: `HOST:PORT` of process 0.
+      count: how many.
+      index: which of them this is.
+      connect_seconds: how long to wait for the others.
+    """
+
+    multihost: bool = False
+    coordinator: str | None = None
+    count: int | None = None
+    index: int | None = None
+    connect_seconds: int = 300
+
+
+def connect(given: Peers) -> None:
+    """Waits for the other processes, where there are any; of all but the first, prints go nowhere from here on.
+
+    Raises:
+      InputError: they are given half, or do not find each other.
+    """
+    by_hand = {"coordinator": given.coordinator, "process_count": given.count, "process_index": given.index}
+    named = [name for name, value in by_hand.items() if value is not None]
+    if not given.multihost:
+        if named:
+            raise InputError(f"{named[0]}: only with --multihost.")
+        return
+    if named and len(named) < len(by_hand):
+        lacking = ", ".join(f"--{name}" for name in by_hand if name not in named)
+        raise InputError(f"multihost: --{named[0]} needs {lacking} too; or give none, where JAX finds them itself.")
+    if named and given.index >= given.count:
+        raise InputError(f"process_index: expected less than the {given.count} processes, got {given.index}.")
+    try:
+        jax.distributed.initialize(
+            *by_hand.values(), initialization_timeout=given.connect_seconds, heartbeat_timeout_seconds=HEARTBEAT
+        )
+    except (RuntimeError, ValueError) as error:  # of JAX's: nothing found, or nobody there
+        raise InputError(f"multihost: the processes do not find each other ({str(error).splitlines()[0]}).") from error
+    if not is_first():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 for as long as the process lives
 
 
 def is_first() -> bool:

@@ -19,13 +19,12 @@ import numpy as np
 from absl import app, flags
 
 from jaxnas import evaluators, networks, spaces, strategies, tasks
+from jaxnas.machine import configure, environment
 from jaxnas.population import PLANS, CompileMeter
-from launch import report
-from launch.wiring import use_this_machine
 
 
 def main(_: list[str]) -> None:
-    use_this_machine()
+    configure()
     jax.config.update("jax_compilation_cache_dir", None)  # compiles are part of what is measured
     space = spaces.nasbench201()
     network = networks.NasBench201(_CHANNELS.value, _CELLS.value, 10)
@@ -64,7 +63,7 @@ def main(_: list[str]) -> None:
         "seconds_before_first_step": {"total": first, "xla_compile": compiled},
         "ms_per_architecture_with_compile_over_1000": steady * _STEPS.value + first,  # seconds over 1,000 = ms each
         "plan": evaluator.report(),
-        **report.environment(),
+        **environment(),
     }
     if peer:
         median = statistics.median(peer)

@@ -17,14 +17,14 @@ import numpy as np
 from absl import app, flags
 
 from jaxnas import evaluators, networks, spaces, tasks
-from launch import report
-from launch.wiring import make, use_this_machine
+from jaxnas.machine import configure, environment
+from launch.wiring import make
 
 RESIDUAL = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"
 
 
 def main(_: list[str]) -> None:
-    use_this_machine()
+    configure()
     programs = {where: _programs(_task(stream)) for where, stream in (("device", False), ("stream", True))}
     rates = {what: {where: [] for where in programs} for what in programs["device"]}
     for _ in range(_ROUNDS.value + 1):  # the first compiles
@@ -38,7 +38,7 @@ def main(_: list[str]) -> None:
         result["images_per_second"][what] = {w: statistics.median(r[1:]) for w, r in by_where.items()}
         pairs = zip(by_where["stream"][1:], by_where["device"][1:], strict=True)
         result["of_device"][what] = statistics.median(stream / device for stream, device in pairs)
-    print(json.dumps({**result, "batch": _BATCH.value, "task": _TASK.value, **report.environment()}, indent=2))
+    print(json.dumps({**result, "batch": _BATCH.value, "task": _TASK.value, **environment()}, indent=2))
 
 
 def _task(stream: bool) -> tasks.Task:

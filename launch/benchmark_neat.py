@@ -26,9 +26,8 @@ import numpy as np
 from absl import app, flags
 
 from jaxnas import check, evaluators, networks, spaces, strategies, tasks
+from jaxnas.machine import configure, environment
 from jaxnas.search import State, step
-from launch import report
-from launch.wiring import use_this_machine
 
 STEPS = 500
 PROBLEMS = {"xor": tasks.xor, "pole": lambda: tasks.cart_pole(1, random=True, steps=STEPS)}
@@ -204,12 +203,12 @@ PEERS = {"neat-python": neat_python, "tensorneat": tensorneat}
 
 
 def main(_: list[str]) -> None:
-    use_this_machine()
+    configure()
     warnings.simplefilter("ignore")
     peers = [name for name in _PEERS.value if name]
     for name in peers:
         check.one_of("peers", name, PEERS)
-    result = {"population": _POPULATION.value, "problems": {}, **report.environment()}
+    result = {"population": _POPULATION.value, "problems": {}, **environment()}
     for name in _PROBLEMS.value:
         check.one_of("problems", name, PROBLEMS)
         problem, runs = PROBLEMS[name](), {}

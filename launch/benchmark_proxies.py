@@ -21,16 +21,15 @@ import numpy as np
 from absl import app, flags
 
 from jaxnas import evaluators, networks, proxies, spaces, tasks
+from jaxnas.machine import configure, environment
 from jaxnas.types import propose
-from launch import report
-from launch.wiring import use_this_machine
 
 ALIAS = {"jacov": "jacobian"}
 """What a peer may call it."""
 
 
 def main(_: list[str]) -> None:
-    use_this_machine()
+    configure()
     jax.config.update("jax_compilation_cache_dir", None)  # compiles are part of what is measured
     space, key, B = spaces.nasbench201(), jax.random.key(0), _BATCH.value
     network = networks.NasBench201(_CHANNELS.value, _CELLS.value, 10)
@@ -84,7 +83,7 @@ def main(_: list[str]) -> None:
         "plan": evaluator.report()["plan"],
         "peer": _PEER.value,
         **{flag.name: flag.value for flag in (_CHANNELS, _CELLS, _BATCH, _IMAGE, _ARCHITECTURES, _CHUNK)},
-        **report.environment(),
+        **environment(),
     }
     print(json.dumps(whole, indent=2))
 

@@ -19,13 +19,12 @@ from absl import app, flags
 
 from jaxnas import evaluators, networks, spaces, strategies, tasks
 from jaxnas.evaluators.architecture_gradient import ORDERS
+from jaxnas.machine import configure, environment
 from jaxnas.search import State, step
-from launch import report
-from launch.wiring import use_this_machine
 
 
 def main(_: list[str]) -> None:
-    use_this_machine()
+    configure()
     jax.config.update("jax_compilation_cache_dir", None)  # compiles are part of what is measured
     random = np.random.default_rng(0)
     shape = (_IMAGE.value, _IMAGE.value, 3)
@@ -77,7 +76,7 @@ def main(_: list[str]) -> None:
         "megabytes_of_temporaries": memory.temp_size_in_bytes / 1e6,
         "parameters": evaluator.report()["parameters"],
         **{flag.name: flag.value for flag in (_CHANNELS, _CELLS, _BATCH, _IMAGE, _ORDER)},
-        **report.environment(),
+        **environment(),
     }
     if peer:
         result["peer"] = {"median": statistics.median(peer), "rounds": peer, "command": _PEER.value}

@@ -21,6 +21,7 @@ from scipy import stats
 
 from jaxnas import plots
 from jaxnas.check import InputError
+from jaxnas.machine import configure, environment
 from jaxnas.search import search_many
 from jaxnas.spaces import skip_connections
 from jaxnas.workdir import write
@@ -34,7 +35,6 @@ from launch.wiring import (
     define_config,
     known_of,
     parse_flags,
-    use_this_machine,
     workdir_of,
 )
 
@@ -42,7 +42,7 @@ from launch.wiring import (
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --NAME=VALUE.")
-    use_this_machine()
+    configure()
     workdir = workdir_of("launch.collapse", _WORKDIR.value, f"collapse-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     try:
         run(_CONFIG.value.to_dict(), workdir, seeds=_SEEDS.value, chunk=_CHUNK.value)
@@ -88,7 +88,7 @@ def run(config: dict, workdir: pathlib.Path, *, seeds: int, chunk: int = 0) -> d
         "rate": {"value": count / seeds, "low": float(low), "high": float(high)},
         "searches": rows,
         "config": config,
-        **report.environment(),
+        **environment(),
     }
     print(f"{count} of {seeds} searches collapsed ({100 * low:.0f} to {100 * high:.0f} %, 95 % interval)")
     for row in rows:

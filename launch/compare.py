@@ -30,6 +30,7 @@ from absl import app, flags
 from configs import compare as default
 from jaxnas import check, plots, statistics, tables
 from jaxnas.check import InputError
+from jaxnas.machine import configure, environment
 from jaxnas.search import check_pair, search_many, search_scan
 from jaxnas.types import Evaluator, Space, Strategy
 from jaxnas.workdir import write
@@ -44,7 +45,6 @@ from launch.wiring import (
     opened,
     parse_flags,
     space_of,
-    use_this_machine,
     workdir_of,
 )
 
@@ -58,7 +58,7 @@ SHOWN = (10, 30, 100, 300, 1000)
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --config.KEY=VALUE.")
-    use_this_machine()
+    configure()
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = workdir_of("launch.compare", _WORKDIR.value, f"compare-{stamp}")
     try:
@@ -142,7 +142,7 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
             for n, found in pairs.items()
         },
         "config": config,
-        **report.environment(),
+        **environment(),
     }
     workdir.mkdir(parents=True, exist_ok=True)
     write(workdir / "compare.json", json.dumps(result, indent=2))

@@ -20,6 +20,7 @@ from absl import app, flags
 
 from jaxnas import plots, statistics
 from jaxnas.check import InputError
+from jaxnas.machine import configure, environment
 from jaxnas.types import propose
 from jaxnas.workdir import write
 from launch import report
@@ -31,7 +32,6 @@ from launch.wiring import (
     higher_is_better,
     looked_up,
     parse_flags,
-    use_this_machine,
     workdir_of,
 )
 
@@ -42,7 +42,7 @@ CHUNK = 10
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --NAME=VALUE.")
-    use_this_machine()
+    configure()
     workdir = workdir_of("launch.correlate", _WORKDIR.value, "")
     try:
         if _CONFIG.value is None or not (workdir / "result.json").is_file():
@@ -90,7 +90,7 @@ def run(config: dict, workdir: pathlib.Path, *, architectures: int, table: str =
         "truth_higher_is_better": higher,
         "correlation": {name: value._asdict() for name, value in correlation.items()},
         "config": config,
-        **report.environment(),
+        **environment(),
     }
     said = [f"{n} {v.value:.3f} (95 % interval {v.low:.3f} to {v.high:.3f})" for n, v in correlation.items()]
     print(f"fitness against {label}, {known.sum()} architectures:\n  " + "\n  ".join(said))

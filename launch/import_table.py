@@ -20,8 +20,9 @@ from absl import app, flags
 
 from jaxnas import tables
 from jaxnas.check import InputError
+from jaxnas.machine import configure
 from jaxnas.tables import arrays, csv_file, hwnasbench, nasbench101, nats
-from launch.wiring import opened, parse_flags, use_this_machine
+from launch.wiring import opened, parse_flags
 
 FORMATS = ("csv", "nats", "nasbench101", "arrays")
 
@@ -29,7 +30,7 @@ FORMATS = ("csv", "nats", "nasbench101", "arrays")
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --NAME=VALUE.")
-    use_this_machine()
+    configure()
     try:
         output = pathlib.Path(_OUTPUT.value)
         if output.suffix != ".npz":

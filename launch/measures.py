@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxnas import check, evaluators, statistics, tables
 from jaxnas.check import InputError
-from jaxnas.evaluators.table import SEEDS
+from jaxnas.evaluators._table import SEEDS
 from jaxnas.types import Evaluator, Space
 from launch import fronts
 from launch.wiring import cost_columns, mean_of_known, with_objective

@@ -18,7 +18,7 @@ from absl import app, flags
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.tasks import labels
-from jaxnas.tasks.tfds import FORMAT, known, library
+from jaxnas.tasks._tfds import FORMAT, known, library
 
 
 def main(argv: list[str]) -> None:

@@ -20,9 +20,10 @@ from absl import app, flags
 from configs import profile as default
 from jaxnas import costs, plots
 from jaxnas.check import InputError
+from jaxnas.machine import configure, environment
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import check_keys, define_config, make, parse_flags, use_this_machine, workdir_of
+from launch.wiring import check_keys, define_config, make, parse_flags, workdir_of
 
 NOISY = 0.04
 """Noise floor above which a run says nothing."""
@@ -31,7 +32,7 @@ NOISY = 0.04
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --config.KEY=VALUE.")
-    use_this_machine()
+    configure()
     config = _CONFIG.value.to_dict()
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = workdir_of("launch.profile", _WORKDIR.value, f"profile-{stamp}")
@@ -57,7 +58,7 @@ def run(config: dict, workdir: pathlib.Path) -> dict:
     found = costs.profile(space, network, x, say=lambda text: print(f"  {text}"), **options)
     workdir.mkdir(parents=True, exist_ok=True)
     found.table.save(workdir / "latency_table.json")
-    result = {"calibration": dict(found.table.calibration), "valid": True, "config": config, **report.environment()}
+    result = {"calibration": dict(found.table.calibration), "valid": True, "config": config, **environment()}
     files = ["latency_table.json", "result.json"]
     if found.held_out is not None:
         result["heldout"] = found.held_out.summary()

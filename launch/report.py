@@ -1,7 +1,6 @@
 """The end of a search: retraining, yardsticks, and the words that say what came out."""
 
 import pathlib
-import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -10,10 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-import jaxnas
 from jaxnas import check, evaluators, networks
 from jaxnas.check import InputError
-from jaxnas.evaluators.training import fits
+from jaxnas.evaluators._training import fits
 from jaxnas.population import PLANS
 from jaxnas.spaces import skip_connections
 from jaxnas.tasks import Split, Task
@@ -164,15 +162,6 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
 def _spread(values: Sequence[float], digits: int, unit: str = "") -> str:
     spread = f" ± {np.std(values):.{digits}f}" if len(values) > 1 else ""
     return f"{np.mean(values):.{digits}f}{spread}{unit}"
-
-
-def environment() -> dict[str, Any]:
-    """Versions and device, for result files."""
-    device = jax.devices()[0]
-    return {
-        "versions": {"jaxnas": jaxnas.__version__, "jax": jax.__version__, "python": platform.python_version()},
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
-    }
 
 
 def interrupted(program: str, workdir: pathlib.Path) -> str:

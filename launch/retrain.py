@@ -19,15 +19,16 @@ import numpy as np
 from absl import app, flags
 
 from jaxnas.check import InputError
+from jaxnas.machine import configure, environment
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import build, define_workdir_config, parse_flags, use_this_machine, workdir_of
+from launch.wiring import build, define_workdir_config, parse_flags, workdir_of
 
 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --NAME=VALUE.")
-    use_this_machine()
+    configure()
     workdir = workdir_of("launch.retrain", _WORKDIR.value, "")
     try:
         if _CONFIG.value is None:
@@ -55,7 +56,7 @@ def run(config: dict, architecture: str, output: pathlib.Path, *, random: int = 
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config["seed"]), 1), random)
     drawn = {f"random {i}": parts.space.to_string(parts.space.sample(k)) for i, k in enumerate(keys)}
     rows = report.retrained(parts, config, {"found": architecture, **drawn})
-    result = {"retrained": rows, "config": config, **report.environment()}
+    result = {"retrained": rows, "config": config, **environment()}
     print(report.table(rows if random <= 5 else {k: v for k, v in rows.items() if not k.startswith("random ")}))
     if random:
         result["random"] = _compared(rows, random)

@@ -24,13 +24,14 @@ from configs import score as default
 from jaxnas import check, plots, proxies, statistics
 from jaxnas.check import InputError
 from jaxnas.evaluators import Recipe
-from jaxnas.evaluators.training import fits
+from jaxnas.evaluators._training import fits
+from jaxnas.machine import configure, environment
 from jaxnas.population import over_population
 from jaxnas.types import Space
 from jaxnas.workdir import claim, write
 from launch import report
 from launch.scoring import Scores, programs, score
-from launch.wiring import check_keys, define_config, looked_up, make, opened, parse_flags, use_this_machine, workdir_of
+from launch.wiring import check_keys, define_config, looked_up, make, opened, parse_flags, workdir_of
 
 ENUMERABLE = 1_000_000
 """Larger spaces are not scored whole."""
@@ -39,7 +40,7 @@ ENUMERABLE = 1_000_000
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --config.KEY=VALUE.")
-    use_this_machine()
+    configure()
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = workdir_of("launch.score", _WORKDIR.value, f"score-{stamp}")
     try:
@@ -102,7 +103,7 @@ def run(config: dict, workdir: pathlib.Path, *, save_seconds: float = 10.0) -> d
         "setup_seconds": scores.setup_seconds,
         "wall_seconds": scores.wall_seconds,
         "config": config,
-        **report.environment(),
+        **environment(),
     }
     write(workdir / "result.json", json.dumps(result, indent=2))
     paid = [group.paid for group in scores.groups.values()]

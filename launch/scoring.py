@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from jaxnas import proxies
 from jaxnas.check import InputError
-from jaxnas.evaluators.training import over_networks
-from jaxnas.evaluators.zero_cost import scorer
+from jaxnas.evaluators._training import over_networks
+from jaxnas.evaluators._zero_cost import scorer
 from jaxnas.networks.initializers import initialize
 from jaxnas.population import CompileMeter, device_memory, within_memory
 from jaxnas.tasks.task import Split, Task

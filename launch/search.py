@@ -25,6 +25,7 @@ from ml_collections import config_flags
 
 from jaxnas import check, plots, processes
 from jaxnas.check import InputError
+from jaxnas.machine import configure, environment
 from jaxnas.search import Phase, Result, check_pair, plain, search
 from jaxnas.strategies import random_search, relaxed
 from jaxnas.workdir import claim, write
@@ -42,7 +43,6 @@ from launch.wiring import (
     known_of,
     only_random,
     parse_flags,
-    use_this_machine,
     workdir_of,
 )
 
@@ -51,7 +51,8 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --config.KEY=VALUE.")
     try:
-        use_this_machine(_PROCESSES())
+        configure()
+        processes.connect(_PROCESSES())
     except InputError as error:
         sys.exit(f"launch.search: {error}")
     config = _CONFIG.value.to_dict()
@@ -154,7 +155,7 @@ def run(
         "compile_seconds": found.compile_seconds,
         "wall_seconds": found.wall_seconds,
         "evaluator": parts.evaluator.report(),
-        **report.environment(),
+        **environment(),
         "complete": False,
     }
 

@@ -21,13 +21,14 @@ from scipy import stats
 from configs import tabulate_digits as default
 from jaxnas import check, tables
 from jaxnas.check import InputError
+from jaxnas.machine import configure, environment
 from jaxnas.search import Phase, search
 from jaxnas.strategies import exhaustive
-from jaxnas.strategies.exhaustive import distinct_genomes
+from jaxnas.strategies._exhaustive import distinct_genomes
 from jaxnas.types import Space
 from jaxnas.workdir import write
 from launch import report
-from launch.wiring import check_keys, define_config, make, parse_flags, use_this_machine, workdir_of
+from launch.wiring import check_keys, define_config, make, parse_flags, workdir_of
 
 # Column -> the metric of `evaluators.training`.
 COLUMNS = {
@@ -41,7 +42,7 @@ COLUMNS = {
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --config.KEY=VALUE.")
-    use_this_machine()
+    configure()
     workdir = workdir_of("launch.tabulate", _WORKDIR.value, "")
     try:
         run(_CONFIG.value.to_dict(), workdir)
@@ -79,7 +80,7 @@ def run(config: dict, workdir: pathlib.Path) -> tables.Table:
         "diverged": done.invalid,
         "wall_seconds": done.wall_seconds,
         "spearman_between_seeds": noise,
-        **report.environment(),
+        **environment(),
     }
     table = table._replace(source=provenance)
     tables.save(table, workdir / f"{config['name']}.npz")

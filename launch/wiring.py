@@ -5,7 +5,6 @@ import contextlib
 import difflib
 import importlib
 import inspect
-import os
 import pathlib
 import re
 import sys
@@ -17,7 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags, logging
+from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from jaxnas import check, costs, evaluators, networks, processes, spaces, strategies, tables, tasks
@@ -25,9 +24,6 @@ from jaxnas.check import InputError
 from jaxnas.types import Evaluator, Space, Strategy
 from jaxnas.workdir import read_config
 from launch.latency import COST, Latency, latency_of
-
-HEARTBEAT = 30
-"""Seconds without a sign of life after which a process of several counts as dead, and all end."""
 
 
 class Parts(NamedTuple):
@@ -533,16 +529,6 @@ def _keys_in_words(argv: list[str]):
         sys.exit(f"launch.{pathlib.Path(argv[0]).stem}: the config has no key '{message}")
 
 
-class Processes(NamedTuple):
-    """The flags `--multihost`, `--coordinator`, `--process_count`, `--process_index` and `--connect_seconds`."""
-
-    multihost: bool
-    coordinator: str | None
-    count: int | None
-    index: int | None
-    connect_seconds: int
-
-
 def workdir_of(program: str, given: str | None, name: str) -> pathlib.Path:
     """The folder that `--workdir` names, by default `runs/NAME`; ends the program where it cannot be one."""
     try:
@@ -551,7 +537,7 @@ def workdir_of(program: str, given: str | None, name: str) -> pathlib.Path:
         sys.exit(f"{program}: {error}")
 
 
-def define_processes() -> Callable[[], Processes]:
+def define_processes() -> Callable[[], processes.Peers]:
     """Flags of a program that several processes can run together; what is returned reads them."""
     given = (
         flags.DEFINE_bool("multihost", False, "Run with other processes that are started with the same flags."),
@@ -560,39 +546,7 @@ def define_processes() -> Callable[[], Processes]:
         flags.DEFINE_integer("process_index", None, "Which of them this is, with --coordinator.", lower_bound=0),
         flags.DEFINE_integer("connect_seconds", 300, "How long to wait for the other processes.", lower_bound=1),
     )
-    return lambda: Processes(*(flag.value for flag in given))
-
-
-def use_this_machine(with_others: Processes | None = None) -> None:
-    """Process-wide settings of the programs: every CPU core a device, data no part of the programs, and
-    compiled programs kept between runs.
-
-    Call before anything else of JAX runs. Where the user has set any of them, that stays.
-
-    Raises:
-      InputError: the processes are given half, or do not find each other.
-    """
-    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file it writes
-    wanted = {
-        # Faster to compile by over a quarter and no slower to run than XLA:CPU's default of 3.
-        "xla_backend_optimization_level": 2,
-        # Cores that are devices may take very different times for their shares: see `jaxnas.population`.
-        "xla_cpu_collective_call_terminate_timeout_seconds": 2**31 - 1,
-    }
-    for flag, value in wanted.items():
-        if flag not in os.environ.get("XLA_FLAGS", ""):
-            os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + f" --{flag}={value}"
-    forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not forced and "JAX_NUM_CPU_DEVICES" not in os.environ:
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
-    # Data are arguments of the programs that close over them. Written into them, which is JAX's default, CIFAR-10 alone
-    # takes XLA 11 s and a gigabyte to compile.
-    jax.config.update("jax_use_simplified_jaxpr_constants", True)
-    if jax.config.jax_compilation_cache_dir is None:
-        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "jaxnas" / "xla"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-    if with_others is not None:
-        _connect(with_others)
+    return lambda: processes.Peers(*(flag.value for flag in given))
 
 
 @contextlib.contextmanager
@@ -610,25 +564,3 @@ def ending_together(program: str):
             processes.end(f"{program}: lost another process ({reason}); the same command on all resumes.")
         traceback.print_exc()
         processes.end(f"{program}: process {jax.process_index()} failed ({error!r}).")
-
-
-def _connect(given: Processes) -> None:
-    by_hand = {"coordinator": given.coordinator, "process_count": given.count, "process_index": given.index}
-    named = [name for name, value in by_hand.items() if value is not None]
-    if not given.multihost:
-        if named:
-            raise InputError(f"{named[0]}: only with --multihost.")
-        return
-    if named and len(named) < len(by_hand):
-        lacking = ", ".join(f"--{name}" for name in by_hand if name not in named)
-        raise InputError(f"multihost: --{named[0]} needs {lacking} too; or give none, where JAX finds them itself.")
-    if named and given.index >= given.count:
-        raise InputError(f"process_index: expected less than the {given.count} processes, got {given.index}.")
-    try:
-        jax.distributed.initialize(
-            *by_hand.values(), initialization_timeout=given.connect_seconds, heartbeat_timeout_seconds=HEARTBEAT
-        )
-    except (RuntimeError, ValueError) as error:  # of JAX's: nothing found, or nobody there
-        raise InputError(f"multihost: the processes do not find each other ({str(error).splitlines()[0]}).") from error
-    if not processes.is_first():
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 for as long as the process lives

@@ -26,6 +26,8 @@ MAY_IMPORT = {
     "costs": {*NETWORKS, "statistics", "tasks", "costs"},
     "proxies": {*NETWORKS, "tasks", "proxies"},
     "population": {"types", "check"},
+    "version": set(),
+    "machine": {"version"},
     "processes": {"check"},
     "preemption": {"processes"},
     "evaluators": {*NETWORKS, "tasks", "costs", "population", "predictors", "proxies", "evaluators"},

@@ -1,16 +1,16 @@
 """How good is it."""
 
-from jaxnas.evaluators.cached import cached
+from jaxnas.evaluators._cached import cached
+from jaxnas.evaluators._direct import direct
+from jaxnas.evaluators._retrain import parameters, retrain
+from jaxnas.evaluators._scalarized import attainable, scalarized
+from jaxnas.evaluators._supernet import supernet
+from jaxnas.evaluators._table import table
+from jaxnas.evaluators._trainer import Recipe, Trainer, trainer
+from jaxnas.evaluators._training import training
+from jaxnas.evaluators._with_cost import with_cost
+from jaxnas.evaluators._zero_cost import zero_cost
 from jaxnas.evaluators.curvature import largest_eigenvalue
-from jaxnas.evaluators.direct import direct
-from jaxnas.evaluators.retrain import parameters, retrain
-from jaxnas.evaluators.scalarized import attainable, scalarized
-from jaxnas.evaluators.supernet import supernet
-from jaxnas.evaluators.table import table
-from jaxnas.evaluators.trainer import Recipe, Trainer, trainer
-from jaxnas.evaluators.training import training
-from jaxnas.evaluators.with_cost import with_cost
-from jaxnas.evaluators.zero_cost import zero_cost
 
 __all__ = [
     "Recipe",

@@ -11,15 +11,15 @@ import numpy as np
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
+from jaxnas.evaluators._trainer import Recipe, Trainer, trainer
 from jaxnas.evaluators.data_parallel import DataParallel
-from jaxnas.evaluators.trainer import Recipe, Trainer, trainer
 from jaxnas.networks.choice import Gated
 from jaxnas.tasks.task import Task
 from jaxnas.types import Space
 
 
 @struct.dataclass
-class State:
+class SupernetState:
     """`params` `[N]`, batch statistics and optimizer after `steps` weight steps; `looks` gradients were given."""
 
     params: chex.Array
@@ -31,7 +31,7 @@ class State:
 
 
 class SharedWeights(NamedTuple):
-    """Pure functions over `State`.
+    """Pure functions over `SupernetState`.
 
     Attributes:
       init: `key -> state`.
@@ -79,7 +79,7 @@ def shared_weights(
         variables = fresh(key)
         params = ravel_pytree(variables.pop("params"))[0]
         count = jnp.int32(0)
-        return State(params, variables, optimizer.init(params), count, count, jax.random.key_data(key))
+        return SupernetState(params, variables, optimizer.init(params), count, count, jax.random.key_data(key))
 
     def decisions(genome, weights, gates):
         if weights is None:

@@ -1,9 +1,9 @@
 """How a genome becomes a Flax module, called with `(decisions, x, train)`."""
 
+from jaxnas.networks._conv import conv_general_dilated, side_by_side
+from jaxnas.networks._extract import extract
 from jaxnas.networks.choice import Choice, Gated, exists, width
-from jaxnas.networks.conv import conv_general_dilated, side_by_side
 from jaxnas.networks.darts import Darts
-from jaxnas.networks.extract import extract
 from jaxnas.networks.graph import GraphNetwork, gradient_descent, inherited
 from jaxnas.networks.inference import for_inference
 from jaxnas.networks.initializers import initialize, lecun_normal

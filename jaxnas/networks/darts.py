@@ -30,7 +30,7 @@ from jaxnas.networks.ops import (
     max_pool,
     stride_to,
 )
-from jaxnas.spaces.darts import EDGES
+from jaxnas.spaces._darts import EDGES
 
 
 class Darts(nn.Module):

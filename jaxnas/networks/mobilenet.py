@@ -15,13 +15,13 @@ import jax.numpy as jnp
 
 from jaxnas import check
 from jaxnas.check import InputError
+from jaxnas.networks._conv import conv_general_dilated
 from jaxnas.networks.choice import Choice, exists, is_static, opened, switch, width
-from jaxnas.networks.conv import conv_general_dilated
 from jaxnas.networks.inference import materialized
 from jaxnas.networks.initializers import lecun_normal
 from jaxnas.networks.norm import BatchNorm
 from jaxnas.networks.ops import conv
-from jaxnas.spaces.mobilenet import DEPTHS, EXPANSIONS, KERNELS, WIDTHS, factors
+from jaxnas.spaces._mobilenet import DEPTHS, EXPANSIONS, KERNELS, WIDTHS, factors
 
 
 class MobileNet(nn.Module):

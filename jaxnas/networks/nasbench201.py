@@ -16,7 +16,7 @@ from jaxnas.networks.initializers import lecun_normal
 from jaxnas.networks.loop import over_modules
 from jaxnas.networks.norm import BatchNorm
 from jaxnas.networks.ops import AvgPool, Identity, ReLUConvBN, Zero, avg_pool, conv
-from jaxnas.spaces.nasbench201 import EDGES, OPERATIONS
+from jaxnas.spaces._nasbench201 import EDGES, OPERATIONS
 
 
 class Cell(nn.Module):

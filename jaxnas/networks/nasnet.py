@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas import check
+from jaxnas.networks._conv import conv_general_dilated
 from jaxnas.networks.choice import Choice, Gated, is_static
-from jaxnas.networks.conv import conv_general_dilated
 from jaxnas.networks.initializers import lecun_normal
 from jaxnas.networks.norm import BatchNorm
 from jaxnas.networks.ops import AvgPool, Factorized, MaxPool, ReLUConvBN, SepConv, Skip, avg_pool, conv, drop_path
-from jaxnas.spaces.nasnet import OPERATIONS
+from jaxnas.spaces._nasnet import OPERATIONS
 
 
 class NasNet(nn.Module):

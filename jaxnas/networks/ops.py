@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.networks.conv import conv_general_dilated
+from jaxnas.networks._conv import conv_general_dilated
 from jaxnas.networks.inference import infers
 from jaxnas.networks.initializers import lecun_normal
 from jaxnas.networks.norm import BatchNorm

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 from jaxnas import check
 from jaxnas.check import InputError
+from jaxnas.proxies._proxy import Passes, Proxy, proxy
 from jaxnas.proxies.activations import epsinas, flops, l2_norm, nwot, params, zen
 from jaxnas.proxies.gradients import fisher, grad_norm, grasp, plain, snip, synflow
 from jaxnas.proxies.jacobians import epe_nas, jacov
-from jaxnas.proxies.proxy import Passes, Proxy, proxy
 from jaxnas.tasks.task import cross_entropy
 
 __all__ = [

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.check import InputError
+from jaxnas.proxies._proxy import Passes, proxy
 from jaxnas.proxies.layers import last_image, weighed
-from jaxnas.proxies.proxy import Passes, proxy
 from jaxnas.proxies.traverse import multiplications, total_over
 
 

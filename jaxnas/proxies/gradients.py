@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
+from jaxnas.proxies._proxy import Passes, proxy, stack
 from jaxnas.proxies.layers import masked, norms_bypassed, weighed
-from jaxnas.proxies.proxy import Passes, proxy, stack
 
 TINY = 1e-30
 

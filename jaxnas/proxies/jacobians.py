@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from jaxnas.check import InputError
-from jaxnas.proxies.proxy import Passes, proxy
+from jaxnas.proxies._proxy import Passes, proxy
 
 SMALL = 1e-5
 

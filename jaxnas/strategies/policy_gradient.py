@@ -20,7 +20,7 @@ OUTLIER = 3.0
 
 
 @struct.dataclass
-class State:
+class PolicyGradientState:
     """`baseline` and `spread` are moving averages of fitness and of its distance from the baseline (root mean square),
     both of fitness without outliers."""
 
@@ -124,7 +124,9 @@ def _policy_gradient(
     def init(key):
         params = pi.init(key)
         zero = jnp.float32(0)
-        return State(params, adam.init(params), zero, zero, jnp.int32(0), jnp.int32(0), unknown(space, key))
+        return PolicyGradientState(
+            params, adam.init(params), zero, zero, jnp.int32(0), jnp.int32(0), unknown(space, key)
+        )
 
     def ask(key, state):
         genomes = jax.vmap(lambda k: pi.sample(k, state.params))(jax.random.split(key, proposals))

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.spaces.nasbench101 import OPERATIONS, code, genome_of, published_hash
+from jaxnas.spaces._nasbench101 import OPERATIONS, code, genome_of, published_hash
 from jaxnas.tables.table import Column, Table, TableError
 
 CELLS = 423_624

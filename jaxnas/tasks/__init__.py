@@ -1,15 +1,15 @@
 """Data and loss."""
 
+from jaxnas.tasks._digits import digits
+from jaxnas.tasks._folder import folder
+from jaxnas.tasks._npz import npz
+from jaxnas.tasks._tfds import tfds
 from jaxnas.tasks.augment import chain, cutout, random_flip, random_shift
 from jaxnas.tasks.control import Environment, balancing, cart_pole, episode
-from jaxnas.tasks.digits import digits
-from jaxnas.tasks.folder import folder
 from jaxnas.tasks.images import classification
-from jaxnas.tasks.npz import npz
 from jaxnas.tasks.problem import Problem, supervised, xor
 from jaxnas.tasks.stream import Stream
 from jaxnas.tasks.task import Split, Task, arrays, correct, cross_entropy
-from jaxnas.tasks.tfds import tfds
 
 __all__ = [
     "Environment",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxnas import evaluators, proxies, tasks
-from jaxnas.evaluators.zero_cost import rank
+from jaxnas.evaluators._zero_cost import rank
 from jaxnas.networks import Choice, Identity, ReLUConvBN
 from jaxnas.search import search
 from jaxnas.spaces import categorical

@@ -10,7 +10,7 @@ import pytest
 from jaxnas.networks import Darts, Gated, extract, max_pool
 from jaxnas.networks.darts import Cell
 from jaxnas.spaces import darts
-from jaxnas.spaces.darts import EDGES, OPERATIONS
+from jaxnas.spaces._darts import EDGES, OPERATIONS
 from tests.support.variables import of_shapes
 
 SPACE = darts()

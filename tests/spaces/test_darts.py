@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnas.spaces import categorical, darts, nasbench201, skip_connections
-from jaxnas.spaces.darts import EDGES, OPERATIONS
+from jaxnas.spaces._darts import EDGES, OPERATIONS
 
 SPACE = darts()
 DARTS_V1 = (

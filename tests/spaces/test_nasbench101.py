@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxnas.spaces import nasbench101
-from jaxnas.spaces.nasbench101 import EDGES, INNER, code, genome_of, pruned, published_hash, valid
+from jaxnas.spaces._nasbench101 import EDGES, INNER, code, genome_of, pruned, published_hash, valid
 
 SPACE = nasbench101()
 look = jax.jit(jax.vmap(lambda genome: (code(genome), valid(genome), *pruned(genome))))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxnas.spaces import nasbench201, path_encoding
-from jaxnas.spaces.nasbench201 import OPERATIONS
+from jaxnas.spaces._nasbench201 import OPERATIONS
 
 SPACE = nasbench201()
 NONE, SKIP, CONV1, CONV3, POOL = range(5)

@@ -8,7 +8,7 @@ import pytest
 from jaxnas import costs, strategies
 from jaxnas.check import InputError
 from jaxnas.evaluators import with_cost
-from jaxnas.evaluators.direct import direct
+from jaxnas.evaluators._direct import direct
 from jaxnas.networks import NasBench201
 from jaxnas.search import search_scan
 from jaxnas.spaces import categorical, graph, skip_connections

@@ -10,7 +10,7 @@ from jaxnas.evaluators import direct, table
 from jaxnas.search import check_pair, search_scan
 from jaxnas.spaces import categorical
 from jaxnas.strategies import hyperband, successive_halving
-from jaxnas.strategies.hyperband import brackets, halving, within
+from jaxnas.strategies._hyperband import brackets, halving, within
 from jaxnas.types import Evaluator, scored
 
 SPACE = categorical({"a": range(8), "b": range(8)})

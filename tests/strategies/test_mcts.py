@@ -9,7 +9,7 @@ from jaxnas.evaluators import direct
 from jaxnas.search import search_scan
 from jaxnas.spaces import categorical
 from jaxnas.strategies import mcts
-from jaxnas.strategies.mcts import percentile, upper_confidence_bound
+from jaxnas.strategies._mcts import percentile, upper_confidence_bound
 from jaxnas.types import Feedback, scored
 
 SPACE = categorical({"a": range(3), "b": range(2), "c": range(4)})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxnas import evaluators, tables
-from jaxnas.spaces.nasbench101 import genome_of, nasbench101, published_hash
+from jaxnas.spaces._nasbench101 import genome_of, nasbench101, published_hash
 from jaxnas.tables import TableError
 from jaxnas.tables.nasbench101 import read
 from jaxnas.types import propose

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxnas.tasks import tfds
-from jaxnas.tasks.tfds import _labels
+from jaxnas.tasks._tfds import _labels
 from launch import prepare
 from tests.support.programs import ROOT
 

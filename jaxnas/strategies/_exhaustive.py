@@ -13,7 +13,7 @@ from jaxnas.types import Space, Strategy, propose
 
 
 @struct.dataclass
-class State:
+class ExhaustiveState:
     asked: chex.Array
     best: Best
 
@@ -36,7 +36,7 @@ def exhaustive(space: Space, *, distinct: bool = False, proposals: int = 1, budg
     count = len(every) if distinct else space.size
 
     def init(key):
-        return State(jnp.int32(0), unknown(space, key))
+        return ExhaustiveState(jnp.int32(0), unknown(space, key))
 
     def ask(key, state):
         rows = state.asked + jnp.arange(proposals)

@@ -16,7 +16,7 @@ from jaxnas.types import Space, Strategy, narrow
 
 
 @struct.dataclass
-class State:
+class EnasState:
     """`best` is that of the final scores; `scored` says whether there was one."""
 
     controller: Any
@@ -66,7 +66,7 @@ def enas(
     )
 
     def init(key):
-        return State(controller.init(key), jnp.int32(0), jnp.array(False), unknown(space, key))
+        return EnasState(controller.init(key), jnp.int32(0), jnp.array(False), unknown(space, key))
 
     def ask(key, state):
         proposal, inner = controller.ask(key, state.controller)

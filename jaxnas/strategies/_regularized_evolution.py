@@ -14,7 +14,7 @@ from jaxnas.types import Genome, Space, Strategy, propose, take, usable
 
 
 @struct.dataclass
-class State:
+class EvolutionState:
     """The population is a ring in order of birth: the next child takes the place of the oldest."""
 
     genomes: Genome
@@ -63,7 +63,7 @@ def regularized_evolution(
 
     def init(key):
         genomes = jax.vmap(space.sample)(jax.random.split(key, N))
-        return State(
+        return EvolutionState(
             genomes=packed(genomes),
             fitness=jnp.full(N, -jnp.inf, jnp.float32),
             id=jnp.full(N, -1, jnp.int32),

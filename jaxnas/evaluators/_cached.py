@@ -11,7 +11,7 @@ from jaxnas.types import Evaluator, Feedback, Space, population_of, propose
 
 
 @struct.dataclass
-class State:
+class CachedState:
     """A memory of `used` feedbacks by (canonical genome, budget), and the state of the wrapped evaluator."""
 
     genomes: jax.Array
@@ -49,7 +49,7 @@ def cached(evaluator: Evaluator, space: Space, *, capacity: int = 4096) -> Evalu
         genome = space.sample(key)
         one = propose(genome[None], jnp.int32(0))
         example = jax.eval_shape(evaluator.evaluate, key, inner, one)[0]
-        return State(
+        return CachedState(
             genomes=jnp.zeros((capacity, *genome.shape), genome.dtype),  # of budget -1, which nobody asks for
             budget=jnp.full(capacity, -1, jnp.int32),
             feedback=jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape[1:]), leaf.dtype), example),
@@ -81,7 +81,7 @@ def cached(evaluator: Evaluator, space: Space, *, capacity: int = 4096) -> Evalu
 
         answered = jax.tree.map(answer, feedback, state.feedback)
         slot = jnp.where(fresh, state.used + jnp.cumsum(fresh, dtype=jnp.int32) - 1, capacity)
-        state = State(
+        state = CachedState(
             genomes=keep(state.genomes, genomes),
             budget=keep(state.budget, proposal.budget),
             feedback=jax.tree.map(keep, state.feedback, feedback),

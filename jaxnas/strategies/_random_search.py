@@ -11,7 +11,7 @@ from jaxnas.types import Space, Strategy, propose
 
 
 @struct.dataclass
-class State:
+class RandomSearchState:
     asked: chex.Array
     best: Best
 
@@ -27,7 +27,7 @@ def random_search(space: Space, *, proposals: int = 1, budget: int = 0) -> Strat
     check.integer("proposals", proposals, least=1)
 
     def init(key):
-        return State(jnp.int32(0), unknown(space, key))
+        return RandomSearchState(jnp.int32(0), unknown(space, key))
 
     def ask(key, state):
         genomes = jax.vmap(space.sample)(jax.random.split(key, proposals))

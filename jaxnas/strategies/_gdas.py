@@ -15,7 +15,7 @@ from jaxnas.types import Space, Strategy, narrow, propose, usable
 
 
 @struct.dataclass
-class State:
+class GdasState:
     logits: chex.Array
     optimizer: Any
     asked: chex.Array
@@ -66,7 +66,7 @@ def gdas(
 
     def init(key):
         logits = relaxed.initial(space, key)
-        return State(logits, adam.init(logits), jnp.int32(0))
+        return GdasState(logits, adam.init(logits), jnp.int32(0))
 
     def ask(key, state):
         noise = jax.random.gumbel(key, space.mask.shape, jnp.float32)

@@ -23,7 +23,7 @@ Rung = tuple[int, int]
 
 
 @struct.dataclass
-class State:
+class HyperbandState:
     """The present rung: up to M members, of which `proposed` were asked for and `told` answered.
 
     `turn` counts rungs from the start. `genomes` are who is to be trained, best of the last rung first (in the first
@@ -168,7 +168,7 @@ def _strategy(
         genomes = jax.vmap(space.sample)(jax.random.split(key, M))
         none = jnp.full(M, -1, jnp.int32)
         zero = jnp.int32(0)
-        return State(
+        return HyperbandState(
             turn=zero,
             proposed=zero,
             told=zero,
@@ -221,7 +221,7 @@ def _strategy(
         budget = jnp.max(jnp.where(ok, proposal.budget, -1))
         best = state.best.replace(fitness=jnp.where(budget > state.reached, -jnp.inf, state.best.fitness))
         counts = proposal.active & (proposal.budget >= jnp.maximum(budget, state.reached))
-        return State(
+        return HyperbandState(
             turn=state.turn + done,
             proposed=keep(zero, state.proposed),
             told=keep(zero, told),

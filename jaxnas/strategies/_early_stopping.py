@@ -13,7 +13,7 @@ from jaxnas.types import Strategy, narrow, take
 
 
 @struct.dataclass
-class State:
+class EarlyStoppingState:
     """`raw` `[W]` and `smooth` `[W + 1]`: the last curvatures and their means over W, latest last, with `genomes`.
 
     `measured` counts them all.
@@ -55,7 +55,7 @@ def early_stopping(strategy: Strategy, *, window: int = 5, ratio: float = 0.75, 
         genome = strategy.recommend(inner)
         genomes = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], window + 1, 0), genome)
         blank = jnp.full(window, jnp.nan, jnp.float32), jnp.full(window + 1, jnp.nan, jnp.float32)
-        return State(inner, jnp.int32(0), *blank, genomes, jnp.array(False))
+        return EarlyStoppingState(inner, jnp.int32(0), *blank, genomes, jnp.array(False))
 
     def ask(key, state):
         proposal, inner = strategy.ask(key, state.inner)

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.spaces.categorical import categorical
+from jaxnas.spaces._categorical import categorical
 from jaxnas.types import Space
 
 KERNELS = (3, 5, 7)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.evaluators.trainer import Recipe, trainer
+from jaxnas.evaluators._trainer import Recipe, trainer
 from jaxnas.networks import side_by_side
 from jaxnas.population import Population, over_population, planned
 from jaxnas.tasks.task import Task

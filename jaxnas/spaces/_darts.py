@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.spaces.categorical import categorical
+from jaxnas.spaces._categorical import categorical
 from jaxnas.spaces.needed import positions
 from jaxnas.types import Space
 

@@ -33,7 +33,7 @@ class Species:
 
 
 @struct.dataclass
-class State:
+class NeatState:
     """The generation that was told last, and its species.
 
     Attributes:
@@ -127,7 +127,7 @@ def neat(
 
     def init(key):
         genomes = jax.vmap(space.sample)(jax.random.split(key, P))
-        return State(
+        return NeatState(
             genomes=genomes,
             fitness=jnp.full(P, -jnp.inf, jnp.float32),
             id=jnp.full(P, -1, jnp.int32),

@@ -10,8 +10,8 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.evaluators.trainer import Recipe, trainer
-from jaxnas.evaluators.training import fits, over_networks
+from jaxnas.evaluators._trainer import Recipe, trainer
+from jaxnas.evaluators._training import fits, over_networks
 from jaxnas.tasks.task import Task
 from jaxnas.types import Genome, Space
 

@@ -15,7 +15,7 @@ from jaxnas.types import Genome, Space, Strategy, narrow, propose, take, usable
 
 
 @struct.dataclass
-class State:
+class Nsga2State:
     """The population of N, by rank and crowding, best first; `id` is -1 in places not yet taken.
 
     `rank` and `crowding` (-1 for copies) are those of the merged population that it was selected from. `violation` is 0
@@ -59,8 +59,8 @@ def nsga2(
     that it is not crowded out by its copies. A child that is a copy is mutated in another way, once.
 
     With `limits`, the feasible dominate all others, and of two that are not, who violates less (Definition 1).
-    `State.front` says who in the population is on the front; at most N can be, and where more are, the most crowded
-    are dropped. Recommends the front's best fitness, or who violates least while nobody is feasible.
+    `Nsga2State.front` is a mask of the population's non-dominated members; at most N can be, and where more are, the most
+    crowded are dropped. Recommends the front's best fitness, or the least violation while none is feasible.
 
     Args:
       space: what to recombine and to mutate.
@@ -100,7 +100,7 @@ def nsga2(
     most = np.array([limits.get(name, np.inf) for name in names], np.float32)
 
     def init(key):
-        return State(
+        return Nsga2State(
             genomes=jax.vmap(space.sample)(jax.random.split(key, N)),
             fitness=jnp.full(N, -jnp.inf, jnp.float32),
             cost=jnp.zeros((N, K), jnp.float32),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.check import InputError
-from jaxnas.spaces.categorical import categorical
+from jaxnas.spaces._categorical import categorical
 from jaxnas.spaces.needed import positions
 from jaxnas.types import Space
 

@@ -16,7 +16,7 @@ from jaxnas.types import Space, Strategy, narrow, propose, usable
 
 
 @struct.dataclass
-class State:
+class BinaryGatesState:
     logits: chex.Array
     optimizer: Any
     asked: chex.Array
@@ -60,7 +60,7 @@ def binary_gates(
 
     def init(key):
         logits = relaxed.initial(space, key)
-        return State(logits, adam.init(logits), jnp.int32(0))
+        return BinaryGatesState(logits, adam.init(logits), jnp.int32(0))
 
     def ask(key, state):
         draw_key, key = jax.random.split(key)

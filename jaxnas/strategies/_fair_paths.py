@@ -7,8 +7,8 @@ import numpy as np
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.spaces import needed
+from jaxnas.strategies._random_search import RandomSearchState
 from jaxnas.strategies.best import black_box, unknown
-from jaxnas.strategies.random_search import State
 from jaxnas.types import Space, Strategy, propose
 
 
@@ -37,7 +37,7 @@ def fair_paths(space: Space, *, budget: int = 1) -> Strategy:
     D, C = mask.shape
 
     def init(key):
-        return State(jnp.int32(0), unknown(space, key))
+        return RandomSearchState(jnp.int32(0), unknown(space, key))
 
     def ask(key, state):
         mixed = jax.vmap(lambda k: jax.random.permutation(k, jnp.arange(C, dtype=jnp.int32)))(

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.spaces.categorical import categorical
+from jaxnas.spaces._categorical import categorical
 from jaxnas.types import Space
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")

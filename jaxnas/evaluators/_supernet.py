@@ -10,13 +10,13 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
+from jaxnas.evaluators._trainer import Recipe, loss_dtype
+from jaxnas.evaluators._training import fits
 from jaxnas.evaluators.architecture_gradient import ORDERS
 from jaxnas.evaluators.curvature import largest_eigenvalue
 from jaxnas.evaluators.data_parallel import AXIS, data_parallel
 from jaxnas.evaluators.shared_weights import shared_weights
-from jaxnas.evaluators.trainer import Recipe, loss_dtype
-from jaxnas.evaluators.training import fits
-from jaxnas.networks.extract import extract
+from jaxnas.networks._extract import extract
 from jaxnas.networks.norm import MOMENTUM, synchronized
 from jaxnas.spaces.skips import skip_connections
 from jaxnas.tasks.task import Task

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
-from jaxnas.evaluators.trainer import Recipe
-from jaxnas.evaluators.training import fits, over_networks
+from jaxnas.evaluators._trainer import Recipe
+from jaxnas.evaluators._training import fits, over_networks
 from jaxnas.networks.initializers import initialize
 from jaxnas.proxies import named, together
 from jaxnas.tasks.task import Split, Task
@@ -21,7 +21,7 @@ PLANS = ("auto", "map", "vmap")
 
 
 @struct.dataclass
-class State:
+class ZeroCostState:
     """`variables` of the population network, `chosen` `[B]` training examples, sorted `ranks` `{proxy: [R]}`."""
 
     variables: Any
@@ -82,7 +82,7 @@ def zero_cost(
         init_key, batch_key, draw_key, rank_key = jax.random.split(key, 4)
         variables = initialize(network, init_key, space.unpack(space.sample(init_key)), task.blank(), False)
         chosen = jax.random.permutation(batch_key, jnp.arange(task.train.size, dtype=jnp.int32))[:batch_size]
-        state = State(variables, chosen, jax.random.key_data(draw_key), {})
+        state = ZeroCostState(variables, chosen, jax.random.key_data(draw_key), {})
         if len(names) == 1:
             return state
         genomes = jax.vmap(space.sample)(jax.random.split(rank_key, reference))

@@ -15,7 +15,7 @@ from jaxnas.types import Space, Strategy, narrow, propose, usable
 
 
 @struct.dataclass
-class State:
+class DartsState:
     logits: chex.Array
     optimizer: Any
     asked: chex.Array
@@ -58,7 +58,7 @@ def darts(
 
     def init(key):
         logits = relaxed.initial(space, key)
-        return State(logits, adam.init(logits), jnp.int32(0), jnp.int32(0))
+        return DartsState(logits, adam.init(logits), jnp.int32(0), jnp.int32(0))
 
     def ask(key, state):
         weights = relaxed.softmax(space, state.logits)

@@ -12,7 +12,7 @@ from jaxnas.types import Genome, Space, Strategy, propose, take, usable
 
 
 @struct.dataclass
-class State:
+class LocalSearchState:
     """Where the search stands: a center, and its N neighbors of which the first `asked` in `order` were proposed."""
 
     center: Genome
@@ -45,7 +45,7 @@ def local_search(space: Space, *, proposals: int = 1, budget: int = 0) -> Strate
     def init(key):
         center = space.sample(key)
         N = jax.eval_shape(space.neighbors, center)[1].shape[0]
-        return State(
+        return LocalSearchState(
             center=center,
             fitness=jnp.float32(-jnp.inf),
             center_id=jnp.int32(-1),
@@ -88,7 +88,7 @@ def local_search(space: Space, *, proposals: int = 1, budget: int = 0) -> Strate
         order = jnp.argsort(jnp.where(mask, jax.random.uniform(key, mask.shape, jnp.float32), jnp.inf)).astype(
             jnp.int32
         )
-        return State(
+        return LocalSearchState(
             center=center,
             fitness=jnp.where(moves, fitness[i], state.fitness),
             center_id=jnp.where(moves, proposal.id[i], state.center_id),

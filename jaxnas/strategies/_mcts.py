@@ -25,7 +25,7 @@ WINDOW = 256
 
 
 @struct.dataclass
-class State:
+class MctsState:
     """The tree as arrays, M nodes; node 0 is the root, and M stands for "no node".
 
     Attributes:
@@ -107,7 +107,7 @@ def mcts(
 
     def init(key):
         zeros = jnp.zeros(M, jnp.int32)
-        return State(
+        return MctsState(
             children=jnp.full((M, C), M, jnp.int32),
             parent=jnp.full(M, M, jnp.int32),
             closed=zeros,

@@ -15,7 +15,7 @@ from jaxnas.types import Genome, Space, Strategy, propose, take, usable
 
 
 @struct.dataclass
-class State:
+class BananasState:
     """The archive is a ring of N evaluations in order of telling, of which `used` are there; -inf marks the rest."""
 
     genomes: Genome
@@ -82,7 +82,7 @@ def bananas(
     encode = jax.vmap(space.features if features is None else features)
 
     def init(key):
-        return State(
+        return BananasState(
             genomes=jax.vmap(space.sample)(jax.random.split(key, N)),
             fitness=jnp.full(N, -jnp.inf, jnp.float32),
             used=jnp.int32(0),
