@@ -59,8 +59,8 @@ def nsga2(
     that it is not crowded out by its copies. A child that is a copy is mutated in another way, once.
 
     With `limits`, the feasible dominate all others, and of two that are not, who violates less (Definition 1).
-    `Nsga2State.front` is a mask of the population's non-dominated members; at most N can be, and where more are, the most
-    crowded are dropped. Recommends the front's best fitness, or the least violation while none is feasible.
+    `Nsga2State.front` is a mask of the population's non-dominated members; at most N can be, and where more are, the
+    most crowded are dropped. Recommends the front's best fitness, or the least violation while none is feasible.
 
     Args:
       space: what to recombine and to mutate.
