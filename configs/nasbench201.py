@@ -11,10 +11,17 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    config = ConfigDict()
-    config.seed = 0
-    config.rounds = 300
-    config.space = {"name": "nasbench201"}
-    config.strategy = {"name": "regularized_evolution", "population_size": 50, "tournament_size": 10, "proposals": 1}
-    config.evaluator = {"name": "table", "path": "nasbench201_digits", "fitness": "validation_loss"}
-    return config.lock()
+    return ConfigDict(
+        {
+            "seed": 0,
+            "rounds": 300,
+            "space": {"name": "nasbench201"},
+            "strategy": {
+                "name": "regularized_evolution",
+                "population_size": 50,
+                "tournament_size": 10,
+                "proposals": 1,
+            },
+            "evaluator": {"name": "table", "path": "nasbench201_digits", "fitness": "validation_loss"},
+        }
+    )

@@ -1,6 +1,7 @@
 """What it costs to run, and how that counts."""
 
 from jaxnas.costs._profile import HeldOut, Profile, profile
+from jaxnas.costs.cost import Cost
 from jaxnas.costs.kernels import Attribution, Kernel, attribute, read_trace, record_trace
 from jaxnas.costs.latency import LatencyModel, LatencyTable, fastest, latency_model, load_latency_table
 from jaxnas.costs.measure import compile_networks, measure_networks
@@ -10,6 +11,7 @@ from jaxnas.costs.timing import Timing, interleaved, noise_floor, repeated
 
 __all__ = [
     "Attribution",
+    "Cost",
     "HeldOut",
     "Kernel",
     "LatencyModel",
