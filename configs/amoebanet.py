@@ -1,7 +1,7 @@
-"""AmoebaNet (Real, Aggarwal, Huang and Le, 2019): the search of `configs/nasnet.py` by regularized evolution.
+"""AmoebaNet (Real, Aggarwal, Huang and Le, 2019): the search of `nasnet` by regularized evolution.
 
-    python -m launch.search --config=configs/amoebanet.py:small     # digits, two CPU cores
-    python -m launch.search --config=configs/amoebanet.py --config.task.path=cifar10.npz
+    jaxnas search --config=amoebanet:small     # digits, two CPU cores
+    jaxnas search --config=amoebanet --config.task.path=cifar10.npz
 
 `:small` took 2 min 38 s on two CPU cores (AMD EPYC), nothing cached; 96 architectures.
 The one found: 99.31 ± 0.14 % of test images.

@@ -1,14 +1,14 @@
 """DARTS (Liu, Simonyan and Yang, 2019): a relaxed supernet, whose mixture weights a gradient moves.
 
-    python -m launch.search --config=configs/darts.py:small        # digits, two CPU cores
-    python -m launch.search --config=configs/darts.py --config.task.path=cifar10.npz
-    python -m launch.search --config=configs/darts.py --config.evaluator.order=second
+    jaxnas search --config=darts:small        # digits, two CPU cores
+    jaxnas search --config=darts --config.task.path=cifar10.npz
+    jaxnas search --config=darts --config.evaluator.order=second
 
 The second is the paper's search on CIFAR-10: 8 cells of 16 channels, 50 epochs of half of the training images, first
 order; the third of second order. `--config.early_stopping.window=5` ends a search before it collapses (Zela et al.,
 2020). What was found is trained at the paper's size by
 
-    python -m launch.retrain --workdir=DIR --config.retrain.seeds=1
+    jaxnas retrain --workdir=DIR --config.retrain.seeds=1
 
 `:small` took 2 min 20 s on two CPU cores (AMD EPYC), nothing cached; found, retrained: 96.94 % of test images, loss
 0.0997:

@@ -1,7 +1,7 @@
-"""ENAS (Pham et al., 2018): the supernet of `configs/darts.py` under a controller.
+"""ENAS (Pham et al., 2018): the supernet of `darts` under a controller.
 
-    python -m launch.search --config=configs/enas.py:small
-    python -m launch.search --config=configs/enas.py --config.task.path=cifar10.npz
+    jaxnas search --config=enas:small
+    jaxnas search --config=enas --config.task.path=cifar10.npz
 
 `:small` took 45 s on two CPU cores (AMD EPYC), most programs cached by `darts`; found, retrained: 97.22 % of test
 images, loss 0.0947:

@@ -1,7 +1,7 @@
-"""GDAS (Dong and Yang, 2019): the supernet of `configs/darts.py`, one sampled path at a time.
+"""GDAS (Dong and Yang, 2019): the supernet of `darts`, one sampled path at a time.
 
-    python -m launch.search --config=configs/gdas.py:small
-    python -m launch.search --config=configs/gdas.py --config.task.path=cifar10.npz
+    jaxnas search --config=gdas:small
+    jaxnas search --config=gdas --config.task.path=cifar10.npz
 
 `:small` took 51 s on two CPU cores (AMD EPYC), the baseline's program cached by `darts`; found, retrained: 96.39 % of
 test images, loss 0.1132:

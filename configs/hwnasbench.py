@@ -1,9 +1,9 @@
 """HW-NAS-Bench (Li et al., 2021): accuracy and published device latencies at once, by NSGA-II on a table.
 
-    python -m launch.search --config=configs/hwnasbench.py:small        # the table that comes with the library
-    python -m launch.import_table --from=nats --path=NATS-tss-v1_0-3ffb9-simple \
+    jaxnas search --config=hwnasbench:small        # the table that comes with the library
+    jaxnas import_table --from=nats --path=NATS-tss-v1_0-3ffb9-simple \
         --costs_from=HW-NAS-Bench-v1_0.pickle --output=hw.npz
-    python -m launch.search --config=configs/hwnasbench.py --config.evaluator.path=hw.npz
+    jaxnas search --config=hwnasbench --config.evaluator.path=hw.npz
 
 `--config.evaluator.costs=hw_raspi4_latency_cifar10,hw_fpga_energy_cifar10` are other devices, or several;
 `--config.strategy.limits="{'hw_edgegpu_latency_cifar10': 4.0}"` what none may exceed. For a strategy that reads fitness

@@ -1,8 +1,8 @@
 """MnasNet (Tan et al., 2019): a MobileNetV2 chain by PPO, rewarded for accuracy and for latency measured on the device.
 
-    python -m launch.search --config=configs/mnasnet.py:small        # digits, two CPU cores
-    python -m launch.profile --config=configs/profile.py:mobilenet --config.batch=1 --workdir=DIR
-    python -m launch.search --config=configs/mnasnet.py --config.task.path=cifar10.npz \
+    jaxnas search --config=mnasnet:small        # digits, two CPU cores
+    jaxnas profile --config=profile:mobilenet --config.batch=1 --workdir=DIR
+    jaxnas search --config=mnasnet --config.task.path=cifar10.npz \
         --config.cost.path=DIR/latency_table.json --config.objective.target=2.0
 
 Without `cost.path` the search measures a table first. The reward is the paper's, accuracy * (latency / target)^w with w

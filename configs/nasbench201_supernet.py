@@ -1,18 +1,18 @@
 """NAS-Bench-201 by weight sharing, where first-order DARTS is known to collapse (Dong and Yang, 2020, table 5).
 
-    python -m launch.search --config=configs/nasbench201_supernet.py --config.task.path=cifar10.npz
-    python -m launch.search --config=configs/nasbench201_supernet.py:gdas --config.task.path=cifar10.npz
-    python -m launch.search --config=configs/nasbench201_supernet.py:spos --config.task.path=cifar10.npz
+    jaxnas search --config=nasbench201_supernet --config.task.path=cifar10.npz
+    jaxnas search --config=nasbench201_supernet:gdas --config.task.path=cifar10.npz
+    jaxnas search --config=nasbench201_supernet:spos --config.task.path=cifar10.npz
 
 with 16 channels, 5 cells and 50 epochs of half of CIFAR-10, as published for DARTS. `--config.table.path=TABLE.npz
 --config.table.metric=COLUMN` says what a table knows of the architecture found, and
 
-    python -m launch.correlate --workdir=DIR --architectures=200 --table=TABLE.npz --metric=COLUMN
+    jaxnas analyse --what=correlate --workdir=DIR --architectures=200 --table=TABLE.npz --metric=COLUMN
 
 what inherited weights say of the others. `:small` after the strategy (`:darts,small`) is 8 channels and 1 cell on a
 fifth of the images at half their resolution. There DARTS derives nothing but skip connections with 4 of 4 seeds
-(`launch.collapse`), 54.30 % published accuracy; with `--config.early_stopping.window=5` 83.91 to 90.50 %; GDAS 86.71 to
-92.29 %; evolution over uniform paths 87.27 to 91.67 %.
+(`jaxnas analyse --what=collapse`), 54.30 % published accuracy; with `--config.early_stopping.window=5` 83.91 to
+90.50 %; GDAS 86.71 to 92.29 %; evolution over uniform paths 87.27 to 91.67 %.
 """
 
 from ml_collections import ConfigDict

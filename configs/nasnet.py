@@ -1,12 +1,12 @@
 """NASNet (Zoph, Vasudevan, Shlens and Le, 2018): a recurrent controller, trained by PPO, designs two cells.
 
-    python -m launch.search --config=configs/nasnet.py:small        # digits, two CPU cores
-    python -m launch.search --config=configs/nasnet.py --config.task.path=cifar10.npz
+    jaxnas search --config=nasnet:small        # digits, two CPU cores
+    jaxnas search --config=nasnet --config.task.path=cifar10.npz
 
 The second is the paper's search: CIFAR-10, N = 2 cells of F = 32 filters, 20 epochs each, 20,000 architectures. What
 either finds is scaled up, and moved to another task, by
 
-    python -m launch.retrain --workdir=DIR --config.network.cells=6 --config.retrain.steps=210000 \
+    jaxnas retrain --workdir=DIR --config.network.cells=6 --config.retrain.steps=210000 \
         --config.retrain.cutout=16 --config.retrain.drop_path=0.4 --config.retrain.auxiliary=0.4 \
         --config.task="{'name': 'npz', 'path': 'cifar10.npz'}"
 

@@ -1,8 +1,8 @@
 """NEAT (Stanley and Miikkulainen, 2002): networks that grow, with their weights, in species.
 
-    python -m launch.search --config=configs/neat.py                  # exclusive or, as in the paper's section 4.1
-    python -m launch.search --config=configs/neat.py:double_pole      # :single_pole, :double_pole_without_velocities
-    python -m launch.search --config=configs/neat.py:digits --config.fine_tune.steps=10
+    jaxnas search --config=neat                  # exclusive or, as in the paper's section 4.1
+    jaxnas search --config=neat:double_pole      # :single_pole, :double_pole_without_velocities
+    jaxnas search --config=neat:digits --config.fine_tune.steps=10
 
 A generation of 150 as in the paper, 1,000 for double poles without velocities; coefficients and rates are the defaults
 of `spaces.graph` and `strategies.neat`. With `fine_tune.steps` each child descends on the task's loss at birth, and its

@@ -1,8 +1,8 @@
-"""ProxylessNAS (Cai, Zhu and Han, 2019): the chain of `configs/mnasnet.py` by binary gates, latency in the gradient.
+"""ProxylessNAS (Cai, Zhu and Han, 2019): the chain of `mnasnet` by binary gates, latency in the gradient.
 
-    python -m launch.search --config=configs/proxylessnas.py:small        # digits, two CPU cores
-    python -m launch.profile --config=configs/profile.py:mobilenet --config.batch=1 --workdir=DIR
-    python -m launch.search --config=configs/proxylessnas.py --config.task.path=cifar10.npz \
+    jaxnas search --config=proxylessnas:small        # digits, two CPU cores
+    jaxnas profile --config=profile:mobilenet --config.batch=1 --workdir=DIR
+    jaxnas search --config=proxylessnas --config.task.path=cifar10.npz \
         --config.cost.path=DIR/latency_table.json --config.strategy.cost_weight=0.05
 
 `cost_weight` is what a millisecond is worth, in units of the loss (the paper's equation 6). Without `cost.path` the

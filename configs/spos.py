@@ -1,7 +1,7 @@
 """SPOS (Guo et al., 2020): a supernet trained by uniform paths, then searched by evolution with inherited weights.
 
-    python -m launch.search --config=configs/spos.py:small        # digits, two CPU cores
-    python -m launch.search --config=configs/spos.py --config.task.path=cifar10.npz
+    jaxnas search --config=spos:small        # digits, two CPU cores
+    jaxnas search --config=spos --config.task.path=cifar10.npz
 
 A chain of MobileNetV2 blocks with kernel, expansion, depth and width for each stage. The first phase trains each option
 equally often (Chu et al., 2021); `--config.warm_up.name=random_search` draws paths uniformly, as in the paper.

@@ -1,13 +1,13 @@
 """No training at all: every distinct cell of NAS-Bench-201 scored at initialization (Abdelfattah et al., 2021).
 
-    python -m launch.search --config=configs/zerocost.py:small
-    python -m launch.search --config=configs/zerocost.py --config.task.path=cifar10.npz
-    python -m launch.search --config=configs/zerocost.py:evolution --config.task.path=cifar10.npz
+    jaxnas search --config=zerocost:small
+    jaxnas search --config=zerocost --config.task.path=cifar10.npz
+    jaxnas search --config=zerocost:evolution --config.task.path=cifar10.npz
 
 Scoring them all is the search; or 500 of them by regularized evolution. `--config.evaluator.proxies=synflow,nwot` ranks
 by several. `:small` after the strategy (`:evolution,small`) is 8 channels and 1 cell on the embedded digits.
 `--config.table.path=TABLE.npz --config.table.metric=COLUMN` says what a table knows of the architecture found.
-`launch.score` compares proxies.
+`jaxnas score` compares proxies.
 """
 
 from ml_collections import ConfigDict

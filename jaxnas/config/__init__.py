@@ -12,6 +12,6 @@ from jaxnas.config import shipped as _shipped  # registers  # noqa: F401
 from jaxnas.config._options import Option, PartOptions, options
 from jaxnas.config.files import get_config
 from jaxnas.config.registry import register
-from jaxnas.config.wiring import Parts, build
+from jaxnas.config.wiring import Parts, build, run_program
 
-__all__ = ["Option", "PartOptions", "Parts", "build", "get_config", "options", "register"]
+__all__ = ["Option", "PartOptions", "Parts", "build", "get_config", "options", "register", "run_program"]

@@ -23,6 +23,7 @@ OFFERS: dict[str, tuple[str, ...]] = {
     "evaluator": ("space", "network", "task", "devices", "fine_tune", "space_name"),
     "strategy": ("space", "costs", "expected_cost", "budgets"),
     "early_stopping": ("strategy",),
+    "program": ("workdir", "say"),
 }
 """Kind of part -> what a factory of that kind can be handed:
 
@@ -31,7 +32,7 @@ OFFERS: dict[str, tuple[str, ...]] = {
 - devices: that share each batch; fine_tune: gradient descent on a genome's weights; space_name: as the config has it;
 - costs: names of the evaluator's costs; expected_cost: `probabilities -> [K]`; budgets: the only ones it knows;
 - strategy: what is wrapped;
-- workdir: folder of the run, or None.
+- workdir: folder of the run, or None; say: is told what comes out.
 """
 ESSENTIAL = {"strategy": ("space",), "evaluator": ("space", "network", "task"), "cost": ("space", "network", "task")}
 
@@ -158,12 +159,12 @@ def make(kind: str, arguments: Mapping[str, Any], offered: Mapping[str, Any] | N
     given = dict(arguments)
     name = given.pop("name", None)
     each = entry(kind, name)
+    where = "config" if kind == "program" else f"config.{kind}"
     own = arguments_of(each)
     if not (any_keyword(each.factory) and not each.accepts):
         for argument in given:
             if argument not in each.takes.values():
-                check.one_of(f"config.{kind}, argument of {name!r}", argument, own)
-    where = f"config.{kind}"
+                check.one_of(f"{where}, argument of {name!r}", argument, own)
     given = {k: imported(f"{where}.{k}", v) if is_reference(v) else v for k, v in given.items()}
     handed = {
         parameter: offered[offer]
@@ -176,5 +177,5 @@ def make(kind: str, arguments: Mapping[str, Any], offered: Mapping[str, Any] | N
     if missing and missing[0] in offers:
         raise InputError(f"config.{offers[missing[0]]}: {kind} {name!r} needs one.")
     if missing:
-        raise InputError(f"config.{kind}: {name!r} needs {', '.join(missing)}.")
+        raise InputError(f"{where}: {name!r} needs {', '.join(missing)}.")
     return each.factory(**handed, **given)

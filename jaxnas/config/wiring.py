@@ -1,7 +1,7 @@
 """From a config to the parts it names: each is made by its factory, and handed what it takes of those made before."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -162,3 +162,8 @@ def _attainable(config: Mapping[str, Any], space: Space, cost: Cost) -> None:
                     f"{argument}: no architecture was found with {name} of at most {limit:g}; the least, of "
                     f"{space.to_string(genome)}, is {least:.4g}."
                 )
+
+
+def run_program(name: str, config: Mapping[str, Any], workdir: pathlib.Path, say: Callable[[str], None] = print) -> Any:
+    """Calls the function of `jaxnas.analysis` that is registered by that name with the config's values as arguments."""
+    return make("program", {"name": name, **config}, {"workdir": workdir, "say": say})

@@ -1,81 +1,81 @@
-"""Is the fitness of a search worth anything? Its rank correlation with training alone, or with a table.
-
-    python -m launch.correlate --workdir=runs/NAME --architectures=30
-    python -m launch.correlate --workdir=runs/NAME --architectures=200 --table=TABLE.npz --metric=COLUMN
-
-Draws random architectures and scores them as the finished search does: trained for the same budget, or with the
-weights that they inherit from its supernet. The truth beside it is the test accuracy of each, retrained as
-`config.retrain` says, or a column of a table. Writes correlate.json and correlate.png into the workdir;
-`--config.KEY=VALUE` changes what does not belong to the search (`--config.retrain.steps=600`).
-"""
+"""Is the fitness of a search worth anything? Its rank correlation with training alone, or with a table."""
 
 import json
 import pathlib
-import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
 
-from jaxnas import plots, statistics
+from jaxnas import check, plots, statistics
+from jaxnas.analysis import retraining
+from jaxnas.analysis.baselines import phases, searched
+from jaxnas.analysis.text import relative
 from jaxnas.check import InputError
-from jaxnas.machine import configure, environment
+from jaxnas.config.lookup import higher_is_better, lookup_metric
+from jaxnas.config.wiring import Parts, build
+from jaxnas.machine import environment
 from jaxnas.types import propose
-from jaxnas.workdir import write
-from launch import report
-from launch.search import phases, searched
-from launch.wiring import (
-    Parts,
-    build,
-    define_workdir_config,
-    higher_is_better,
-    looked_up,
-    parse_flags,
-    workdir_of,
-)
+from jaxnas.workdir import write, writing
 
 CHUNK = 10
 """Architectures in one proposal."""
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --NAME=VALUE.")
-    configure()
-    workdir = workdir_of("launch.correlate", _WORKDIR.value, "")
-    try:
-        if _CONFIG.value is None or not (workdir / "result.json").is_file():
-            raise InputError(f"workdir: no result.json in {workdir}; finish a search there.")
-        truth = {"table": _TABLE.value, "metric": _METRIC.value}
-        run(_CONFIG.value.to_dict(), workdir, architectures=_ARCHITECTURES.value, **truth)
-    except InputError as error:
-        sys.exit(f"launch.correlate: {error}")
+def correlate(
+    workdir: str | pathlib.Path,
+    config: Mapping[str, Any] | None = None,
+    *,
+    architectures: int = 30,
+    table: str = "",
+    metric: str = "",
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Rank correlation of a finished search's fitness with the truth, over random architectures.
 
+    Fitness is as the search gives it: of a training with the same budget, or with the weights inherited from its
+    supernet. The truth is the test metric of each, retrained as `config.retrain` says, or a column of a table.
 
-def run(config: dict, workdir: pathlib.Path, *, architectures: int, table: str = "", metric: str = "") -> dict:
-    """The whole program; returns what correlate.json holds."""
+    Args:
+      workdir: folder of the finished search; gets correlate.json and correlate.png.
+      config: of the search, changed where that does not belong to it (`retrain`); by default as it was.
+      architectures: how many.
+      table: to take the truth from, instead of retraining: a file, or an embedded table's name.
+      metric: its column.
+      say: is told what comes out.
+
+    Returns:
+      What correlate.json holds: `correlation`: measure -> `value`, `low`, `high`.
+
+    Raises:
+      InputError: no finished search; what cannot be retrained or looked up; too few known.
+    """
+    workdir = check.local_path("workdir", workdir)
+    retraining.found_in(workdir)
+    config = retraining.searched_config(workdir) if config is None else dict(config)
     if architectures < 3:
         raise InputError(f"architectures: expected at least 3, got {architectures}.")
     if bool(table) != bool(metric):
         raise InputError("metric: expected a column of --table, and --table a file; give both or neither.")
-    parts = build(config, workdir)
+    parts = build(config, workdir=workdir)
     genomes = _distinct(parts, architectures, config["seed"])
     names = [parts.space.to_string(g) for g in np.asarray(genomes)]
     if table:
         truth, higher = (
-            looked_up(parts.space, table, metric, genomes, config["space"]["name"]),
+            lookup_metric(parts.space, table, metric, genomes, config["space"]["name"]),
             higher_is_better(table, metric),
         )
         label = metric + ("" if higher else " (less is better)")
         fitness = _scores(workdir, genomes)
     else:
         config = {**config, "residual": 0}
-        report.check_later(parts, config, needed=True)
-        name, higher = report.test_metric(parts.task), True
+        retraining.check_retraining(parts, config, needed=True)
+        name, higher = retraining.test_metric(parts.task), True
         label = f"{name.replace('_', ' ')}, retrained"
         fitness = _scores(workdir, genomes)
-        rows = report.retrained(parts, config, dict(zip(names, names, strict=True)))
+        rows = retraining.retrained(parts, config, dict(zip(names, names, strict=True)))
         truth = np.array([np.mean(rows[architecture][name]) for architecture in names])
     known = np.isfinite(fitness) & np.isfinite(truth)
     if known.sum() < 3:
@@ -93,11 +93,12 @@ def run(config: dict, workdir: pathlib.Path, *, architectures: int, table: str =
         **environment(),
     }
     said = [f"{n} {v.value:.3f} (95 % interval {v.low:.3f} to {v.high:.3f})" for n, v in correlation.items()]
-    print(f"fitness against {label}, {known.sum()} architectures:\n  " + "\n  ".join(said))
-    write(workdir / "correlate.json", json.dumps(result, indent=2))
+    say(f"fitness against {label}, {known.sum()} architectures:\n  " + "\n  ".join(said))
+    with writing(workdir):
+        write(workdir / "correlate.json", json.dumps(result, indent=2))
     title = ", ".join(f"{name} {value.value:.2f}" for name, value in correlation.items())
     plots.scatter(fitness[known], truth[known], workdir / "correlate.png", xlabel="fitness", ylabel=label, title=title)
-    print(f"correlate.json and correlate.png are in {report.relative(workdir)}")
+    say(f"correlate.json and correlate.png are in {relative(workdir)}")
     return result
 
 
@@ -120,7 +121,7 @@ def _scores(workdir: pathlib.Path, genomes) -> np.ndarray:
     """`[count]` fitness, as the finished search in the workdir gives it."""
     config = json.loads((workdir / "config.json").read_text())
     config["rounds"] = json.loads((workdir / "result.json").read_text())["rounds"]
-    parts = build(config, workdir)
+    parts = build(config, workdir=workdir)
     shared = "shared" in parts.evaluator.gives
     state, budget = parts.evaluator.init(jax.random.key(config["seed"])), config["strategy"].get("budget", 0)
     if shared:  # all rounds are done, so this only reads what is there
@@ -134,12 +135,3 @@ def _scores(workdir: pathlib.Path, genomes) -> np.ndarray:
         feedback, _ = evaluate(key, state, propose(genomes[rows], jnp.int32(first), budget=budget, active=active))
         fitness.append(np.where(feedback.valid, feedback.fitness, np.nan))
     return np.concatenate(fitness)[:count]
-
-
-if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
-    _CONFIG = define_workdir_config(sys.argv)
-    _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the finished search.", required=True)
-    _ARCHITECTURES = flags.DEFINE_integer("architectures", 30, "Random architectures to score.")
-    _TABLE = flags.DEFINE_string("table", "", "A table to take the truth from, instead of retraining.")
-    _METRIC = flags.DEFINE_string("metric", "", "Its column.")
-    app.run(main, flags_parser=parse_flags)

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnas import check, evaluators, statistics, tables
+from jaxnas.analysis import fronts
 from jaxnas.check import InputError
+from jaxnas.config import registry
+from jaxnas.config.lookup import cost_columns, mean_of_known
+from jaxnas.costs import Objective
 from jaxnas.evaluators._table import SEEDS
 from jaxnas.types import Evaluator, Space
-from launch import fronts
-from launch.wiring import cost_columns, mean_of_known, with_objective
 
 
 class Measure(NamedTuple):
@@ -64,9 +66,9 @@ def measured(table: tables.Table, space: Space, config: Mapping[str, Any]) -> tu
         costs=cost_columns(table, config.get("costs") or ""),
         metrics=metrics,
     )
-    objective = config.get("objective") or {}
-    if objective.get("name"):
-        return with_objective(evaluator, objective), _within_target(evaluator, config, sign)
+    if config.get("objective"):
+        objective = registry.make("objective", config["objective"])
+        return evaluators.scalarized(evaluator, objective), _within_target(evaluator, objective, config, sign)
     if evaluator.cost_names:
         return evaluator, _share_of_hypervolume(evaluator, config)
     label = config["metric"].replace("_", " ")
@@ -74,9 +76,9 @@ def measured(table: tables.Table, space: Space, config: Mapping[str, Any]) -> tu
     return evaluator, Measure(config["metric"], label, unchanged, mean[:, -1], genomes, sign)
 
 
-def _within_target(evaluator: Evaluator, config: Mapping[str, Any], sign: int) -> Measure:
+def _within_target(evaluator: Evaluator, objective: Objective, config: Mapping[str, Any], sign: int) -> Measure:
     """The best metric of those evaluated whose cost is within the objective's target."""
-    cost, target = config["objective"]["cost"], config["objective"]["target"]
+    cost, target = objective.cost, objective.target
     at, known = evaluator.cost_names.index(cost), evaluator.known()
 
     def of(fitness, value, costs):
@@ -98,7 +100,7 @@ def _share_of_hypervolume(evaluator: Evaluator, config: Mapping[str, Any]) -> Me
     on = fronts.front_of(known)
     volume = fronts.volume_of(fronts.Points(known.fitness[on], known.cost[on]), reference)
     if not volume > 0:
-        raise InputError(f"config.reference_point: nobody is better than {reference.tolist()} in everything.")
+        raise InputError(f"config.reference_point: none is better than {reference.tolist()} in everything.")
 
     def of(fitness, value, costs):
         seen = np.where(np.isfinite(fitness), value, np.nan)

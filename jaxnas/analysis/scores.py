@@ -191,7 +191,7 @@ def programs(
     return found
 
 
-def score(scores: Scores, programs: Mapping[str, Program], *, save_seconds: float) -> None:
+def score_groups(scores: Scores, programs: Mapping[str, Program], *, save_seconds: float) -> None:
     """Scores what is left, and saves it as it goes and in the end, also when interrupted."""
     groups, saved = scores.groups, time.perf_counter()
     bar = tqdm(

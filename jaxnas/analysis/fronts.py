@@ -12,7 +12,6 @@ from jaxnas.check import InputError
 from jaxnas.evaluators._scalarized import RAW
 from jaxnas.search import Result
 from jaxnas.types import Evaluator
-from launch.wiring import Parts
 
 
 class Points(NamedTuple):
@@ -27,7 +26,7 @@ class Found(NamedTuple):
 
     Attributes:
       evaluated: in order.
-      front: `[N]` who of them is on the front, one for each point.
+      front: `[N]` mask of valid, non-dominated members; of equals, the first.
       volumes: `[N]` hypervolume after each.
       reference: `[1 + K]`, what volumes are measured from.
       true: the front of all that the evaluator knows, or None.
@@ -61,7 +60,7 @@ def known_points(evaluator: Evaluator) -> Points | None:
     """All that the evaluator knows and holds valid, or None where it knows nothing beforehand.
 
     Raises:
-      InputError: nobody is valid.
+      InputError: none is valid.
     """
     if evaluator.known is None:
         return None
@@ -72,18 +71,18 @@ def known_points(evaluator: Evaluator) -> Points | None:
 
 
 def front_of(points: Points) -> np.ndarray:
-    """`[N]` those that nobody dominates; of equals, the first."""
+    """`[N]` mask of the non-dominated; of equals, the first."""
     first = np.zeros(len(points.fitness), bool)
     first[np.unique(np.column_stack(points), axis=0, return_index=True)[1]] = True
     return np.asarray(jax.jit(pareto.front)(*points)) & first
 
 
-def found(parts: Parts, history: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> Found | None:
+def found(evaluator: Evaluator, history: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> Found | None:
     """The front of a search's valid evaluations of one kind (see `strategies.best`); None where there is none.
 
     Of the last phase, those with the largest budget; where weights are shared, those that were only scored.
     """
-    evaluator, names = parts.evaluator, parts.evaluator.cost_names
+    names = evaluator.cost_names
     lines = [line for line in history if line["valid"] and not line["relaxed"]]
     lines = [line for line in lines if line["phase"] == history[-1]["phase"]]
     budget = 0 if "shared" in evaluator.gives else max((line["budget"] for line in lines), default=0)
@@ -115,6 +114,32 @@ def found(parts: Parts, history: Sequence[Mapping[str, Any]], config: Mapping[st
         fraction = float(volumes[-1] / volume) if volume else None
         result["true_front"] = {"size": len(true.fitness), "hypervolume": volume, "fraction_reached": fraction}
     return Found(points, front, volumes, reference, true, result)
+
+
+def compared(own: Found, other: Found) -> dict[str, Any]:
+    """Hypervolume of two searches' fronts from one reference, the worse of theirs, and what the first one saves.
+
+    `evaluations_to_match`: after how many of its evaluations the first has the volume that the other ends with; None if
+    it never has.
+    """
+    low = np.minimum(own.reference, other.reference)
+    reference = np.concatenate([low[:1], np.maximum(own.reference, other.reference)[1:]])
+    volumes = [
+        statistics.hypervolumes(f.evaluated.fitness[None], f.evaluated.cost[None], reference)[0] for f in (own, other)
+    ]
+    reached = np.flatnonzero(volumes[0] >= volumes[1][-1])
+    return {
+        "hypervolumes": {"found": float(volumes[0][-1]), "random_search": float(volumes[1][-1])},
+        "hypervolume_reference": reference.tolist(),
+        "evaluations_to_match": int(reached[0]) + 1 if len(reached) else None,
+    }
+
+
+def comparison_in_words(compared: Mapping[str, Any]) -> str:
+    """One line about it."""
+    volumes, needed = compared["hypervolumes"], compared["evaluations_to_match"]
+    saved = "which the search did not reach" if needed is None else f"reached by the search after {needed} evaluations"
+    return f"hypervolume {volumes['found']:.4g} against {volumes['random_search']:.4g} of random search, {saved}"
 
 
 def before_objective(found: Result) -> dict[str, float]:
