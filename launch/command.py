@@ -19,6 +19,7 @@ from jaxnas.analysis.text import relative
 from jaxnas.check import InputError
 from jaxnas.config.files import change, read
 from jaxnas.config.keys import KEYS
+from jaxnas.config.registry import arguments_of, entry
 
 _changes: list[tuple[str, str]] = []
 """`--config.KEY=VALUE` as given, in order."""
@@ -100,15 +101,16 @@ def _ending() -> Iterator[None]:
         processes.end(f"{name()}: process {jax.process_index()} failed ({error!r}).")
 
 
-def define_config(default: str | None, known: dict[str, str] = KEYS) -> Callable[..., dict[str, Any]]:
+def define_config(default: str | None, program: str = "") -> Callable[..., dict[str, Any]]:
     """The flag `--config`; what is returned reads it, with `--config.KEY=VALUE` in it.
 
     Args:
       default: name of the config without the flag; None for that of the search in the workdir, handed to the reader.
-      known: first keys that may be set beside those that the config has.
+      program: whose arguments the config's keys are, of a function of `jaxnas.analysis`; else they are a search's.
     """
     about = "A shipped config (darts:small) or a file (mine.py:small); --config.KEY=VALUE changes any argument."
     flag = flags.DEFINE_string("config", default, about)
+    known = arguments_of(entry("program", program)) if program else KEYS
 
     def value(workdir: pathlib.Path | None = None) -> dict[str, Any]:
         config = read(flag.value) if flag.value else ConfigDict(searched_config(workdir))
@@ -124,7 +126,7 @@ _workdir: pathlib.Path | None = None
 
 
 def define_workdir(prefix: str | Callable[[], str] = "", about: str = "") -> Callable[[], pathlib.Path]:
-    """The flag `--workdir`; what is returned reads it. By default `runs/PREFIX-DATE-TIME`; without a prefix required."""
+    """The flag `--workdir`; what is returned reads it, by default `runs/PREFIX-DATE`. Without a prefix required."""
     about = about or f"Folder of the run{'; by default runs/NAME-DATE-TIME' if prefix else ''}."
     flag = flags.DEFINE_string("workdir", None, about, required=not prefix)
 

@@ -19,6 +19,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    CONFIG = command.define_config("compare", {})
+    CONFIG = command.define_config("compare", "compare")
     WORKDIR = command.define_workdir("compare")
     command.run(main)

@@ -21,6 +21,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    CONFIG = command.define_config("profile", {})
+    CONFIG = command.define_config("profile", "profile")
     WORKDIR = command.define_workdir("profile")
     command.run(main)

@@ -18,6 +18,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    CONFIG = command.define_config("score", {})
+    CONFIG = command.define_config("score", "score")
     WORKDIR = command.define_workdir("score")
     command.run(main)

@@ -18,6 +18,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    CONFIG = command.define_config("tabulate_digits", {})
+    CONFIG = command.define_config("tabulate_digits", "tabulate")
     WORKDIR = command.define_workdir()
     command.run(main)

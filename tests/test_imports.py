@@ -11,6 +11,11 @@ MODULES = {
     for path in ROOT.rglob("*.py")
 }
 NETWORKS = {"types", "check", "lanes", "spaces", "networks"}
+PARTS = {
+    *NETWORKS,
+    *("costs", "evaluators", "population", "processes", "references", "statistics", "strategies", "tables", "tasks"),
+}
+LOOP = {"machine", "pareto", "proxies", "search", "workdir"}
 MAY_IMPORT = {
     "types": set(),
     "check": set(),
@@ -36,6 +41,11 @@ MAY_IMPORT = {
     "workdir": {"types", "check", "checkpoint", "processes"},
     "search": {"types", "check", "population", "checkpoint", "workdir", "processes", "preemption"},
     "plots": {"types", "check", "spaces"},
+    "references": {"check"},
+    "config": {*PARTS, "config"},
+    "observers": {"check", "processes"},
+    "analysis": {*PARTS, *LOOP, "plots", "config", "analysis"},
+    "experiment": {*PARTS, *LOOP, "plots", "config", "analysis"},
 }
 
 
