@@ -1,6 +1,19 @@
 """Neural architecture search in JAX at the speed of the accelerator."""
 
-from jaxnas import checkpoint, costs, evaluators, networks, pareto, population, spaces, strategies, tables, tasks, types
+from jaxnas import (
+    checkpoint,
+    costs,
+    evaluators,
+    execution,
+    networks,
+    pareto,
+    population,
+    spaces,
+    strategies,
+    tables,
+    tasks,
+    types,
+)
 from jaxnas.check import InputError
 from jaxnas.machine import configure
 from jaxnas.search import Phase, Record, Result, State, search, search_many, search_scan, step
@@ -17,6 +30,7 @@ __all__ = [
     "configure",
     "costs",
     "evaluators",
+    "execution",
     "networks",
     "pareto",
     "population",

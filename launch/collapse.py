@@ -21,6 +21,7 @@ from scipy import stats
 
 from jaxnas import plots
 from jaxnas.check import InputError
+from jaxnas.execution import current
 from jaxnas.machine import configure, environment
 from jaxnas.search import search_many
 from jaxnas.spaces import skip_connections
@@ -60,7 +61,7 @@ def run(config: dict, workdir: pathlib.Path, *, seeds: int, chunk: int = 0) -> d
         )
     if not skip_connections(parts.space)[0]:
         raise InputError(f"config.space: {parts.space.name!r} has no skip connections to collapse to.")
-    chunk = chunk or (1 if jax.default_backend() == "cpu" else seeds)
+    chunk = chunk or (1 if current().platform == "cpu" else seeds)
     keep = lambda record: {"loss": record.feedback.metrics["loss"][0], "curvature": record.feedback.curvature}
     run_all = jax.jit(search_many(parts.strategy, parts.evaluator, config["rounds"], seeds, record=keep, chunk=chunk))
     states, records = run_all(jax.random.key(config["seed"]))

@@ -25,6 +25,7 @@ from ml_collections import config_flags
 
 from jaxnas import check, plots, processes
 from jaxnas.check import InputError
+from jaxnas.execution import current
 from jaxnas.machine import configure, environment
 from jaxnas.search import Phase, Result, check_pair, plain, search
 from jaxnas.strategies import random_search, relaxed
@@ -107,7 +108,7 @@ def run(
         claim(workdir, *identity(config))
         parts.latency.table.save(workdir / latency.FILE)
     print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({_count(parts.space)} genomes)")
-    several = jax.device_count() > 1 and jax.default_backend() != "cpu"
+    several = jax.device_count() > 1 and current().platform != "cpu"
     if several and devices is None and "shared" in parts.evaluator.gives:
         print(f"on 1 of {jax.device_count()} devices; --data_parallel={jax.device_count()} shares each batch")
     options = {"checkpoint_seconds": checkpoint_seconds, "on_round": on_round}

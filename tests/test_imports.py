@@ -10,11 +10,12 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in ROOT.rglob("*.py")
 }
-NETWORKS = {"types", "check", "lanes", "spaces", "networks"}
+NETWORKS = {"types", "check", "execution", "lanes", "spaces", "networks"}
 MAY_IMPORT = {
     "types": set(),
     "check": set(),
     "draw": set(),
+    "execution": {"check"},
     "lanes": set(),
     "statistics": {"check", "pareto"},
     "tables": {"types", "check", "spaces", "tables"},
@@ -25,9 +26,9 @@ MAY_IMPORT = {
     "tasks": {"types", "check", "tasks"},
     "costs": {*NETWORKS, "statistics", "tasks", "costs"},
     "proxies": {*NETWORKS, "tasks", "proxies"},
-    "population": {"types", "check"},
+    "population": {"types", "check", "execution"},
     "version": set(),
-    "machine": {"version"},
+    "machine": {"execution", "version"},
     "processes": {"check"},
     "preemption": {"processes"},
     "evaluators": {*NETWORKS, "tasks", "costs", "population", "predictors", "proxies", "evaluators"},

@@ -16,8 +16,9 @@ from jaxnas.evaluators.architecture_gradient import ORDERS
 from jaxnas.evaluators.curvature import largest_eigenvalue
 from jaxnas.evaluators.data_parallel import AXIS, data_parallel
 from jaxnas.evaluators.shared_weights import shared_weights
+from jaxnas.execution import execution
 from jaxnas.networks._extract import extract
-from jaxnas.networks.norm import MOMENTUM, synchronized
+from jaxnas.networks.norm import MOMENTUM
 from jaxnas.spaces.skips import skip_connections
 from jaxnas.tasks.task import Task
 from jaxnas.types import Evaluator, Feedback, Space, member_keys
@@ -148,11 +149,11 @@ def supernet(
         return parallel.each(member, (proposal.genome, member_keys(key, proposal), due))
 
     def evaluate(key, state, proposal):
-        with synchronized(axis):
+        with execution(batch_axis=axis):
             state, train_loss = learned(state, proposal)
         metrics, gradient, bent = {"train_loss": train_loss}, None, jnp.full(proposal.id.shape, _nan(state))
         if proposal.weights is not None:
-            with synchronized(axis):
+            with execution(batch_axis=axis):
                 metrics["loss"], gradient, bent = looked(state, proposal)
             value = -metrics["loss"]
             state = state.replace(looks=state.looks + proposal.active.any())

@@ -1,16 +1,15 @@
 """How a genome becomes a Flax module, called with `(decisions, x, train)`."""
 
-from jaxnas.networks._conv import conv_general_dilated, side_by_side
+from jaxnas.networks._conv import conv_general_dilated
 from jaxnas.networks._extract import extract
 from jaxnas.networks.choice import Choice, Gated, exists, width
 from jaxnas.networks.darts import Darts
 from jaxnas.networks.graph import GraphNetwork, gradient_descent, inherited
-from jaxnas.networks.inference import for_inference
 from jaxnas.networks.initializers import initialize, lecun_normal
 from jaxnas.networks.mobilenet import MobileNet
 from jaxnas.networks.nasbench201 import NasBench201
 from jaxnas.networks.nasnet import NasNet
-from jaxnas.networks.norm import BatchNorm, synchronized
+from jaxnas.networks.norm import BatchNorm
 from jaxnas.networks.ops import (
     AvgPool,
     Factorized,
@@ -49,13 +48,10 @@ __all__ = [
     "conv_general_dilated",
     "exists",
     "extract",
-    "for_inference",
     "gradient_descent",
     "inherited",
     "initialize",
     "lecun_normal",
     "max_pool",
-    "side_by_side",
-    "synchronized",
     "width",
 ]
