@@ -40,7 +40,7 @@ def get_config(scale: str = "paper") -> ConfigDict:
         "cost_weight": 0.0,
     }
     # Latency of so many images at once, where `name` is "latency"; `strategy.cost_weight` is what a ms of it is worth.
-    config.cost = {"name": "", "path": "", "batch": 1, "anywhere": False}
+    config.cost = {"name": "", "path": "", "batch": 1, "allow_device_mismatch": False}
     config.evaluator = {
         "name": "supernet",
         "sync_batch_norm": False,

@@ -52,7 +52,7 @@ def get_config(scale: str = "paper") -> ConfigDict:
         "weight_decay": 1e-4,
     }
     # Latency of so many images at once; measured first where there is no path to a table.
-    config.cost = {"name": "latency", "path": "", "batch": 64 if small else 1, "anywhere": False}
+    config.cost = {"name": "latency", "path": "", "batch": 64 if small else 1, "allow_device_mismatch": False}
     config.objective = {
         "name": "weighted_product",
         "cost": "latency_ms",

@@ -71,7 +71,7 @@ def get_config(options: str = "darts") -> ConfigDict:
         "clip_norm": 5.0,
     }
     # Latency of so many images at once, where `name` is "latency"; `strategy.cost_weight` is what a ms of it is worth.
-    config.cost = {"name": "", "path": "", "batch": 1, "anywhere": False}
+    config.cost = {"name": "", "path": "", "batch": 1, "allow_device_mismatch": False}
     config.early_stopping = {"window": 0, "ratio": 0.75, "start": 5 if small else 10}
     # A table that knows the architecture found, and its column; "" for none.
     config.table = {"path": "", "metric": ""}

@@ -16,7 +16,7 @@ COST = "latency_ms"
 """Of the cost."""
 FILE = "latency_table.json"
 """Of the table, in a search's workdir."""
-DEFAULTS = {"name": "latency", "path": "", "batch": 1, "anywhere": False}
+DEFAULTS = {"name": "latency", "path": "", "batch": 1, "allow_device_mismatch": False}
 
 
 class Latency(NamedTuple):
@@ -47,7 +47,9 @@ def latency_of(
     x = task.batch_of(options["batch"])
     kept = None if workdir is None else workdir / FILE
     if options["path"] or (kept is not None and kept.is_file()):
-        table = costs.load_latency_table(options["path"] or kept, batch=x, anywhere=options["anywhere"])
+        table = costs.load_latency_table(
+            options["path"] or kept, batch=x, allow_device_mismatch=options["allow_device_mismatch"]
+        )
     else:
         print(f"measuring latencies on {jax.devices()[0].device_kind}, {options['batch']} images a batch ...")
         table = costs.profile(space, network, x, say=lambda text: print(f"  {text}")).table

@@ -1,4 +1,4 @@
-"""What networks, and the operations in them, take on the device in hand."""
+"""Times of networks, and of the operations in them, on the device available."""
 
 import importlib.metadata
 import os

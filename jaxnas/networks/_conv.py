@@ -8,8 +8,11 @@ Elsewhere XLA's is used, but for kernels that differ from network to network: of
 convolution, for which cuDNN runs a kernel for each group. A matrix product over shifted views has a batch axis instead.
 """
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -21,17 +24,17 @@ NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 def conv_general_dilated(
-    lhs,
-    rhs,
-    window_strides,
-    padding,
-    lhs_dilation=None,
-    rhs_dilation=None,
-    dimension_numbers=None,
-    feature_group_count=1,
-    precision=None,
+    lhs: chex.Array,
+    rhs: chex.Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    precision: Any = None,
     **options,
-):
+) -> chex.Array:
     """`lax.conv_general_dilated`, to be handed to `flax.linen.Conv(conv_general_dilated=...)`.
 
     Args and results are those of the original. On the CPU, 2-D convolutions of NHWC images run over shifted views:

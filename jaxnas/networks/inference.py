@@ -4,6 +4,8 @@ with execution(inference=True):
     compiled = jax.jit(lambda v, x: network.apply(v, decisions, x, False)).lower(variables, x).compile()
 """
 
+from typing import Any
+
 import jax
 from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
@@ -17,7 +19,7 @@ def infers() -> bool:
     return said.inference and said.platform == "cpu"
 
 
-def materialized(tree):
+def materialized(tree: Any) -> Any:
     """`tree`, whose arrays are computed once and kept where the network infers; elsewhere as XLA likes."""
     if not infers():
         return tree
@@ -25,7 +27,7 @@ def materialized(tree):
     return jax.tree.map(lambda leaf: shared(leaf, barrier) if is_array(leaf) else leaf, tree)
 
 
-def barrier(tree):
+def barrier(tree: Any) -> Any:
     """`lax.optimization_barrier` that holds on the CPU too.
 
     XLA:CPU removes those before it fuses an array into each of its readers, which compute it again, and with it what it

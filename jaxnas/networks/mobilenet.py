@@ -9,6 +9,7 @@ its own size, and slower to compile.
 
 from functools import partial
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -123,7 +124,7 @@ class MobileNet(nn.Module):
         return nn.Dense(self.classes, kernel_init=lecun_normal(), name="head")(x.mean((1, 2), dtype=jnp.float32))
 
 
-def joint(a, b, sizes: tuple[int, int]):
+def joint(a: int | chex.Array, b: int | chex.Array, sizes: tuple[int, int]) -> int | chex.Array:
     """Two decisions as one among all pairs of options, those of `b` fastest."""
     if jnp.ndim(a) == jnp.ndim(b) == 0:
         return a * sizes[1] + b

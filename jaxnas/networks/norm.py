@@ -7,6 +7,7 @@ it by its statistics over all of them.
 
 from functools import partial
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -51,7 +52,9 @@ class BatchNorm(nn.Module):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
-def normalize(x, scale, bias, axis=None):
+def normalize(
+    x: chex.Array, scale: chex.Array, bias: chex.Array, axis: str | None = None
+) -> tuple[chex.Array, chex.Array, chex.Array]:
     """`(y, mean, var)` of `x` `[B, H, W, C]`; no gradient flows through the returned statistics.
 
     With `axis`, statistics are those of all devices along it, and so is the gradient that flows through them; that of
