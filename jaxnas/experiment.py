@@ -82,6 +82,9 @@ def _prepared(config, given, folder, devices, say) -> "_Experiment":
         parts.cost.save(folder)  # what a resumed run goes on with
     where = "" if folder is None else f"{relative(folder)}: "
     say(f"{where}{parts.strategy.name} on {parts.space.name} ({size(parts.space)})")
+    count = jax.device_count()
+    if count > 1 and current().platform != "cpu" and devices is None and "shared" in parts.evaluator.gives:
+        say(f"on 1 of {count} devices; --data_parallel={count} shares each batch")
     return _Experiment(config, parts, folder, limits, say)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 from absl import logging
 
+from jaxnas.execution import current
 from jaxnas.version import __version__
 
 
@@ -39,9 +40,10 @@ def configure() -> None:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and device, for files of results."""
+    """Versions, device and the platform that programs are traced for, for files of results."""
     device = jax.devices()[0]
     return {
         "versions": {"jaxnas": __version__, "jax": jax.__version__, "python": platform.python_version()},
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "traced_for": current().platform,
     }

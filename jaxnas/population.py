@@ -1,6 +1,6 @@
 """Run one function over a population of different architectures, in bounded memory.
 
-How a population runs best depends on the backend, so the plan is a choice:
+How a population runs best depends on the platform, so the plan is a choice:
 
 - "map": one program, members one after another on each device; a traced genome stays a real conditional, so each
   member pays for its own operations only. The default on the CPU, where cores are devices (see `cpu_devices`).
@@ -17,6 +17,7 @@ which one waits for over a minute, unless `--xla_cpu_collective_call_terminate_t
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -26,13 +27,14 @@ from jax.sharding import Mesh, PartitionSpec
 
 from jaxnas import check
 from jaxnas.check import InputError
+from jaxnas.execution import current, execution, platform_of
 
 PLANS = ("auto", "map", "vmap", "bucket")
 
 
 def planned(plan: str) -> str:
-    """The plan that "auto" stands for on this backend, or the plan itself."""
-    return plan if plan != "auto" else "map" if jax.default_backend() == "cpu" else "vmap"
+    """The plan that "auto" stands for on the platform that programs are traced for, or the plan itself."""
+    return plan if plan != "auto" else "map" if current().platform == "cpu" else "vmap"
 
 
 class Population(NamedTuple):
@@ -42,7 +44,8 @@ class Population(NamedTuple):
       run: `(genomes, active [P], *args, shared=()) -> outputs`, each with leading axis P but the tuple `shared`, which
         every member is handed as a whole; inactive members give zeros.
       jittable: whether `run` can be traced.
-      report: `() -> dict`, the plan, and for "bucket" what its compiles took.
+      report: `() -> dict`, plan, platform, devices and chunk of what was traced last (before, of what would be), and
+        for "bucket" what its compiles took.
     """
 
     run: Callable
@@ -55,9 +58,12 @@ def over_population(
 ) -> Population:
     """Extends `fn(genome, *args, *shared) -> outputs` of one member to a population.
 
+    `fn` is traced for the platform of `devices`, else for the one that is said (`jaxnas.execution`), and is told where
+    its networks run side by side.
+
     Args:
       fn: traceable; with plan "bucket" its genome is NumPy, so that networks compile for it alone.
-      plan: "map", "vmap", "bucket", or "auto" to pick by backend.
+      plan: "map", "vmap", "bucket", or "auto" to pick by platform.
       devices: to split the population over, of all processes; all of them by default.
       chunk: with "vmap", members side by side on a device; all by default.
 
@@ -65,57 +71,73 @@ def over_population(
       InputError: an unknown plan, a chunk where none applies, or devices of some processes only.
     """
     check.one_of("plan", plan, PLANS)
-    plan = planned(plan)
+    platform = None if devices is None else platform_of(check.sequence("devices", devices, of=jax.Device))
+    with execution(platform=platform):
+        chosen, where = planned(plan), current().platform
     if chunk is not None:
         check.integer("chunk", chunk, least=1)
-        if plan != "vmap":
-            raise InputError(f"chunk: only plan 'vmap' runs members side by side, and the plan is {plan!r}.")
+        if chosen != "vmap":
+            raise InputError(f"chunk: only plan 'vmap' runs members side by side, and the plan is {chosen!r}.")
     if plan == "bucket":
         return _bucketed(fn)
-    devices = jax.devices() if devices is None else check.sequence("devices", devices, of=jax.Device)
+    devices = jax.devices() if devices is None else devices
     several = of_all_processes(devices)
-    mesh = Mesh(np.array(devices), ("population",))
-    axis, whole = PartitionSpec("population"), PartitionSpec()
-
-    def share(args, shared):
-        one = jax.jit(lambda *args: fn(*args, *shared), inline=True)  # traced once
-
-        def member(args):
-            active, *args = args
-            outputs = jax.eval_shape(one, *args)
-            skip = lambda *_: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), outputs)
-            return jax.lax.cond(active, one, skip, *args)
-
-        if plan == "map":
-            return jax.lax.map(member, args)
-        if chunk is None:
-            return jax.vmap(one)(*args[1:])
-        return jax.lax.map(lambda a: one(*a), args[1:], batch_size=chunk)
+    traced = {"plan": chosen, "platform": where}
 
     def run(genomes, active, *args, shared=()):
-        P, n = active.shape[0], len(devices)
-        size = -(-P // n)
-        extra = size * n - P
-        gather = several or extra > 0  # else outputs stay where they are, for the host to read
+        with execution(platform=platform):
+            traced.update(plan=planned(plan), platform=current().platform)
+            beside = traced["plan"] == "vmap" or None  # None: as around this population, whose networks may be
+            with execution(side_by_side=beside):
+                share = partial(_share, fn, traced["plan"], chunk)
+                return _spread(share, devices, several, (active, genomes, *args), shared)
 
-        def own(args, shared):
-            # Each device takes its share of what all have: left to XLA, padding and splitting talk to the others.
-            pad = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[:1], extra, 0)]) if extra else leaf
-            active, *rest = jax.tree.map(pad, args)
-            args = (active & (jnp.arange(P + extra) < P), *rest)  # what was padded is not active
-            first = jax.lax.axis_index("population") * size
-            outputs = share(jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, size), args), shared)
-            if not gather:
-                return outputs
-            return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, "population", tiled=True), outputs)
+    return Population(run, True, lambda: {**traced, "devices": len(devices), "chunk": chunk})
 
-        specs = {"in_specs": whole, "out_specs": whole if gather else axis, "check_vma": False}
-        split = share if n == 1 else jax.shard_map(own, mesh=mesh, **specs)
-        outputs = jax.tree.map(lambda leaf: leaf[:P], split((active, genomes, *args), shared))
-        keep = lambda leaf: jnp.where(active.reshape(P, *[1] * (leaf.ndim - 1)), leaf, jnp.zeros_like(leaf))
-        return jax.tree.map(keep, outputs)
 
-    return Population(run, True, lambda: {"plan": plan, "devices": len(devices), "chunk": chunk})
+def _share(fn: Callable, plan: str, chunk: int | None, args: tuple, shared: tuple):
+    """One device's members: `args` are `(active, genomes, ...)`."""
+    one = jax.jit(lambda *args: fn(*args, *shared), inline=True)  # traced once
+
+    def member(args):
+        active, *args = args
+        outputs = jax.eval_shape(one, *args)
+        skip = lambda *_: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), outputs)
+        return jax.lax.cond(active, one, skip, *args)
+
+    if plan == "map":
+        return jax.lax.map(member, args)
+    if chunk is None:
+        return jax.vmap(one)(*args[1:])
+    return jax.lax.map(lambda a: one(*a), args[1:], batch_size=chunk)
+
+
+def _spread(share: Callable, devices: Sequence[Any], several: bool, args: tuple, shared: tuple):
+    """All members, each device with its share of them; `args` are `(active, genomes, ...)`."""
+    active, n = args[0], len(devices)
+    P = active.shape[0]
+    size = -(-P // n)
+    extra = size * n - P
+    gather = several or extra > 0  # else outputs stay where they are, for the host to read
+
+    def own(args, shared):
+        # Each device takes its share of what all have: left to XLA, padding and splitting talk to the others.
+        pad = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[:1], extra, 0)]) if extra else leaf
+        active, *rest = jax.tree.map(pad, args)
+        args = (active & (jnp.arange(P + extra) < P), *rest)  # what was padded is not active
+        first = jax.lax.axis_index("population") * size
+        outputs = share(jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, size), args), shared)
+        if not gather:
+            return outputs
+        return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, "population", tiled=True), outputs)
+
+    axis, whole = PartitionSpec("population"), PartitionSpec()
+    mesh = Mesh(np.array(devices), ("population",))
+    specs = {"in_specs": whole, "out_specs": whole if gather else axis, "check_vma": False}
+    split = share if n == 1 else jax.shard_map(own, mesh=mesh, **specs)
+    outputs = jax.tree.map(lambda leaf: leaf[:P], split(args, shared))
+    keep = lambda leaf: jnp.where(active.reshape(P, *[1] * (leaf.ndim - 1)), leaf, jnp.zeros_like(leaf))
+    return jax.tree.map(keep, outputs)
 
 
 def of_all_processes(devices: Sequence[Any]) -> bool:
@@ -134,8 +156,9 @@ def of_all_processes(devices: Sequence[Any]) -> bool:
 
 
 def _bucketed(fn: Callable) -> Population:
-    programs: dict[bytes, Callable] = {}
+    programs: dict[tuple, Callable] = {}
     paid = {"compiles": 0, "compile_seconds": 0.0}
+    report = lambda: {"plan": "bucket", "platform": current().platform, "devices": 1, "chunk": None, **paid}
 
     def run(genomes, active, *args, shared=()):
         if len(jax.tree.leaves(genomes)) != 1:
@@ -147,7 +170,7 @@ def _bucketed(fn: Callable) -> Population:
         outputs = []
         for i in np.flatnonzero(active):
             own = jax.tree.map(lambda leaf: leaf[i], args)  # noqa: B023 used at once
-            signature = genomes[i].tobytes()
+            signature = current(), genomes[i].tobytes()
             if signature not in programs:
                 meter = CompileMeter()
                 programs[signature] = (
@@ -165,7 +188,7 @@ def _bucketed(fn: Callable) -> Population:
         place = lambda *leaves: jnp.zeros((P, *leaves[0].shape), leaves[0].dtype).at[at].set(jnp.stack(leaves))
         return jax.tree.map(place, *[out for _, out in outputs])
 
-    return Population(run, False, lambda: {"plan": "bucket", "devices": 1, "chunk": None, **paid})
+    return Population(run, False, report)
 
 
 def within_memory(

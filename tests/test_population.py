@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxnas.execution import current, execution
 from jaxnas.population import CompileMeter, device_memory, over_population, within_memory
 
 P = 5
@@ -114,14 +115,41 @@ def test_bucket_compiles_once_for_each_distinct_genome():
     assert population.report()["compiles"] == 4 and population.report()["compile_seconds"] > 0
 
 
-def test_report_names_plan_devices_and_chunk():
+def test_report_names_plan_platform_devices_and_chunk():
     population = over_population(member, plan="vmap", chunk=2, devices=jax.devices()[:4])
-    assert population.report() == {"plan": "vmap", "devices": 4, "chunk": 2}
+    assert population.report() == {
+        "plan": "vmap",
+        "platform": jax.devices()[0].platform,
+        "devices": 4,
+        "chunk": 2,
+    }
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the default plan depends on the backend")
-def test_default_on_the_cpu_is_map_over_all_devices():
-    assert over_population(member).report() == {"plan": "map", "devices": jax.device_count(), "chunk": None}
+@pytest.mark.parametrize(("platform", "plan"), [("cpu", "map"), ("gpu", "vmap"), ("tpu", "vmap")])
+def test_default_plan_is_that_of_the_platform_over_all_devices(platform, plan):
+    with execution(platform=platform):
+        report = over_population(member).report()
+    assert report == {"plan": plan, "platform": platform, "devices": jax.device_count(), "chunk": None}
+
+
+def seen_by_members(**options):
+    """What members are traced for when the surroundings say "tpu" after the population was made, and its report."""
+    said = []
+    population = over_population(lambda genome: said.append(current()) or genome.sum(), **options)
+    with execution(platform="tpu"):
+        jax.eval_shape(population.run, GENOMES, ACTIVE)
+    return said[0], population.report()
+
+
+def test_members_are_traced_for_what_is_said_then_and_the_report_records_it():
+    said, report = seen_by_members()
+    assert (said.platform, said.side_by_side) == ("tpu", True)
+    assert (report["platform"], report["plan"]) == ("tpu", "vmap")
+
+
+def test_devices_that_are_given_say_their_platform():
+    said, report = seen_by_members(devices=jax.devices()[:1])
+    assert said.platform == report["platform"] == jax.devices()[0].platform
 
 
 def test_unknown_plan_is_refused_with_the_plans():

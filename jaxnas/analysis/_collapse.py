@@ -17,6 +17,7 @@ from jaxnas.config.files import get_config
 from jaxnas.config.keys import LATER, PARTS, SEARCH, check_keys
 from jaxnas.config.lookup import table_metrics
 from jaxnas.config.wiring import build
+from jaxnas.execution import current
 from jaxnas.machine import environment
 from jaxnas.search import search_many
 from jaxnas.spaces import skip_connections
@@ -58,7 +59,7 @@ def collapse(
         )
     if not skip_connections(parts.space)[0]:
         raise InputError(f"config.space: {parts.space.name!r} has no skip connections to collapse to.")
-    chunk = chunk or (1 if jax.default_backend() == "cpu" else seeds)
+    chunk = chunk or (1 if current().platform == "cpu" else seeds)
     keep = lambda record: {"loss": record.feedback.metrics["loss"][0], "curvature": record.feedback.curvature}
     run_all = jax.jit(search_many(parts.strategy, parts.evaluator, config["rounds"], seeds, record=keep, chunk=chunk))
     states, records = run_all(jax.random.key(config["seed"]))

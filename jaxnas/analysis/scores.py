@@ -16,10 +16,9 @@ from tqdm import tqdm
 
 from jaxnas import proxies
 from jaxnas.check import InputError
-from jaxnas.evaluators._training import over_networks
 from jaxnas.evaluators._zero_cost import scorer
 from jaxnas.networks.initializers import initialize
-from jaxnas.population import CompileMeter, device_memory, within_memory
+from jaxnas.population import CompileMeter, device_memory, over_population, within_memory
 from jaxnas.tasks.task import Split, Task
 from jaxnas.types import Space
 from jaxnas.workdir import writing
@@ -173,7 +172,7 @@ def programs(
 
     def lowered(group: Group, size: int, chunk: int | None):
         member = scorer(space, network, list(group.scores), task.loss)
-        population = over_networks(member, plan=plan, chunk=chunk)
+        population = over_population(member, plan=plan, chunk=chunk)
         run = lambda genomes, active, *shared: population.run(genomes, active, shared=shared)
         genomes = jax.ShapeDtypeStruct((size, *group.genomes.shape[1:]), group.genomes.dtype)
         return jax.jit(run).lower(genomes, jax.ShapeDtypeStruct((size,), bool), *arguments)

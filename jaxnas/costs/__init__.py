@@ -1,4 +1,21 @@
-"""What it costs to run, and how that counts."""
+"""Costs map a genome to numbers `[K]`: latency, FLOPs, parameters, memory; objectives join one with a fitness.
+
+| name | what it does | gives |
+|---|---|---|
+| `profile` | times a space's operations and whole networks, checks predictions | `Profile`: table, `HeldOut` errors |
+| `latency_model` | predicts by a `LatencyTable`, in pure JAX | `LatencyModel`: `latency`, `expected_latency` |
+| `load_latency_table` | reads a table; refuses one of another device, version or batch | `LatencyTable` |
+| `fastest` | descends to a genome of least latency | genome, ms |
+| `all_operations` | finds what every architecture of a space runs, by tracing | `Operations` |
+| `compile_networks` | compiles stand-alone networks to infer | a call, and costs that XLA counts |
+| `measure_networks` | times them | `Timing` |
+| `interleaved` | times compiled functions side by side | `Timing` |
+| `repeated` | a function many times within a program | a function |
+| `noise_floor` | the error that noise alone makes | a fraction |
+| `record_trace`, `read_trace` | profile a program | `Kernel` |
+| `attribute` | says which operation a program's time belongs to | `Attribution` |
+| `weighted_product`, `penalty`, `constraint` | for `evaluators.scalarized` | `Objective` |
+"""
 
 from jaxnas.costs._profile import HeldOut, Profile, profile
 from jaxnas.costs.cost import Cost

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.costs.latency import LatencyTable, latency_table, most_telling
+from jaxnas.costs.latency import LatencyTable, latency_table, select_calibration_set
 from jaxnas.costs.measure import Network, compile_networks, measure_networks, measure_operations
 from jaxnas.costs.operations import all_operations
 from jaxnas.costs.timing import noise_floor
@@ -22,7 +22,7 @@ CALIBRATION = 16
 CANDIDATES = 400
 """Of which they are chosen."""
 SPARE = 2
-"""Networks that may turn out not to look at their images."""
+"""Networks that may turn out not to read their images."""
 
 
 class HeldOut(NamedTuple):
@@ -112,7 +112,7 @@ def profile(
     alone = np.array([1e3 * timings[key].median for key in operations.distinct])
     say(f"{sum(alone > 0)} of them timed alone, {alone[alone > 0].min():.3g} to {alone.max():.3g} ms")
     counts = operations.counts(candidates)
-    chosen = candidates[most_telling(counts, alone, operations.classes, calibration)]
+    chosen = candidates[select_calibration_set(counts, alone, operations.classes, calibration)]
     chosen, calibrating = _reading(chosen, compile_networks(space, network, chosen, x, seed=seed))
     networks = measure_networks([*programs, *calibrating], rounds=rounds, seed=seed)
     say(f"{len(networks)} networks timed")
@@ -135,7 +135,7 @@ def profile(
 
 
 def _reading(genomes: np.ndarray, networks: list[Network]) -> tuple[np.ndarray, list[Network]]:
-    """Without the networks that do not look at their images."""
+    """Without the networks whose outputs do not depend on their images."""
     reads = np.array([network.reads for network in networks], bool)
     return genomes[: len(reads)][reads], [network for network in networks if network.reads]
 

@@ -84,11 +84,11 @@ def _prior(classes: Sequence[str], class_width: float, own_width: float) -> np.n
     return K
 
 
-def most_telling(counts: np.ndarray, alone: np.ndarray, classes: Sequence[str], n: int) -> np.ndarray:
-    """`[n]` which of `counts` `[N, O]` to measure, so that the others are predicted best: greedily, each the one that
-    takes most from the sum of their variances (A-optimal for `calibrate`). Args are those of `calibrate`.
+def select_calibration_set(counts: np.ndarray, alone: np.ndarray, classes: Sequence[str], n: int) -> np.ndarray:
+    """`[n]` indices: which of `counts` `[N, O]` to measure, so that the others are predicted best.
 
-    Of 79 networks of NAS-Bench-201, 16 so chosen predicted others with a mean error of 3.2 %, random ones of 4.1 %.
+    Greedily, each the one that takes most from the sum of their variances (A-optimal for `calibrate`). Args are those
+    of `calibrate`.
 
     Raises:
       InputError: fewer than n to choose from.
@@ -206,14 +206,14 @@ def _named(space: Space) -> dict[str, list[str]]:
 
 
 def load_latency_table(
-    path: str | pathlib.Path, *, batch: jax.ShapeDtypeStruct | None = None, anywhere: bool = False
+    path: str | pathlib.Path, *, batch: jax.ShapeDtypeStruct | None = None, allow_device_mismatch: bool = False
 ) -> LatencyTable:
     """Reads a table that `LatencyTable.save` wrote.
 
     Args:
       path: of the file.
       batch: shape and dtype of the images that it is for; by default those of the table.
-      anywhere: whether a table of another environment will do.
+      allow_device_mismatch: whether a table of another environment will do.
 
     Raises:
       InputError: no such file, not such a table, or one that was measured in another environment.
@@ -229,11 +229,11 @@ def load_latency_table(
     table = LatencyTable(**fields)
     here = environment(batch or table.batch)
     other = {k: v for k, v in table.environment.items() if here.get(k) != v}
-    if other and not anywhere:
+    if other and not allow_device_mismatch:
         differences = "; ".join(f"{k} {v!r}, here {here.get(k)!r}" for k, v in other.items())
         raise InputError(
             f"latency table: {path} was measured elsewhere: {differences}. Measure here with launch.profile, or say "
-            "anywhere=True to use it all the same."
+            "allow_device_mismatch=True to use it all the same."
         )
     return table
 

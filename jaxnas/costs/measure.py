@@ -1,4 +1,4 @@
-"""What networks, and the operations in them, take on the device in hand."""
+"""Times of networks, and of the operations in them, on the device available."""
 
 import importlib.metadata
 import os
@@ -18,7 +18,7 @@ from flax.core import unfreeze
 
 from jaxnas.costs.operations import Operation
 from jaxnas.costs.timing import Timing, interleaved, repeated
-from jaxnas.networks.inference import for_inference
+from jaxnas.execution import current, execution
 from jaxnas.spaces import needed
 from jaxnas.types import Genome, Space
 
@@ -46,7 +46,7 @@ class Network(NamedTuple):
 def compile_networks(
     space: Space, network: nn.Module, genomes: Sequence[Genome], x: jax.ShapeDtypeStruct, *, seed: int = 0
 ) -> list[Network]:
-    """Compiles each genome's network for inference (`networks.for_inference`), on all cores.
+    """Compiles each genome's network for inference (`Execution.inference`), on all cores.
 
     Args:
       space: whose `unpack` hands the network its decisions.
@@ -64,7 +64,7 @@ def compile_networks(
     def compiled(genome):
         decisions = space.unpack(np.asarray(genome))
         run = lambda variables, x: network.apply(variables, decisions, x, False)
-        with for_inference():
+        with execution(inference=True):
             shapes = jax.eval_shape(lambda key: network.init(key, decisions, images, False), jax.random.key(0))
             traced = jax.jit(run).trace(shapes, x)
             lowered = traced.lower()
@@ -116,8 +116,9 @@ def _images(shapes, seed: int):
 
 
 def _in_parallel(fun: Callable, over: Sequence) -> list:
+    said = current()._asdict()  # other threads begin with nothing said
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        return list(pool.map(fun, over))
+        return list(pool.map(execution(**said)(fun), over))
 
 
 def measure_networks(
@@ -159,13 +160,13 @@ def measure_operations(operations: Mapping[str, Operation], *, rounds: int = 5, 
         if run is None:
             return {}
         lower = lambda times: jax.jit(repeated(run, times)).lower(*values)
-        with for_inference():
+        with execution(inference=True):
             one = lower(1).compile()
         call = lambda: jax.block_until_ready(one(*values))
         call()
         if min(_seconds(call) for _ in range(3)) > SHORT:
             return {1: lambda: one(*values)}
-        with for_inference():
+        with execution(inference=True):
             many = lower(TIMES).compile()
         return {1: lambda: one(*values), TIMES: lambda: many(*values)}
 
@@ -219,7 +220,7 @@ def environment(x: jax.ShapeDtypeStruct) -> dict[str, Any]:
     device = jax.devices()[0]
     flags = os.environ.get("XLA_FLAGS", "").split()
     found = {
-        "platform": device.platform,
+        "platform": current().platform,
         "device": device.device_kind,
         "jax": jax.__version__,
         "jaxnas": importlib.metadata.version("jaxnas"),

@@ -31,7 +31,7 @@ def latency(
     path: str = "",
     batch: int = 1,
     calibration: int = 16,
-    anywhere: bool = False,
+    allow_device_mismatch: bool = False,
 ) -> Cost:
     """Latency in ms of a stand-alone network in inference, by a table of measured operations.
 
@@ -42,7 +42,7 @@ def latency(
       path: of a table that `costs.profile` made; without one it is measured now.
       batch: inputs at once.
       calibration: whole networks measured to calibrate a new table.
-      anywhere: take a table that was measured on another device or version.
+      allow_device_mismatch: take a table that was measured on another device or version.
 
     Raises:
       InputError: no network or task; a table of another device, space or network.
@@ -53,7 +53,7 @@ def latency(
     x = task.batch_of(batch)
     kept = None if workdir is None else pathlib.Path(workdir) / FILE
     if path or (kept is not None and kept.is_file()):
-        table = load_latency_table(path or kept, batch=x, anywhere=anywhere)
+        table = load_latency_table(path or kept, batch=x, allow_device_mismatch=allow_device_mismatch)
     else:
         print(f"measuring latencies on {jax.devices()[0].device_kind}, {batch} inputs a batch ...")
         say = lambda text: print(f"  {text}")

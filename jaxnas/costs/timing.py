@@ -24,9 +24,8 @@ class Timing(NamedTuple):
 
     @property
     def median(self) -> float:
-        """Seconds of a call; what to compare. On shared machines it is steadier than the least: over 80 networks of 12
-        to 240 ms the two halves of 10 rounds differed by 1.0 % in it on average and by 8.2 % in the least, which a
-        few lucky calls decide (two CPU cores; below 4 ms by 0.7 and 0.9 %)."""
+        """Seconds of a call; what to compare. On shared machines it is steadier than the least, which a few lucky calls
+        decide."""
         return float(np.median(self.seconds))
 
     @property

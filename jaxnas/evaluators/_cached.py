@@ -50,7 +50,7 @@ def cached(evaluator: Evaluator, space: Space, *, capacity: int = 4096) -> Evalu
         one = propose(genome[None], jnp.int32(0))
         example = jax.eval_shape(evaluator.evaluate, key, inner, one)[0]
         return CachedState(
-            genomes=jnp.zeros((capacity, *genome.shape), genome.dtype),  # of budget -1, which nobody asks for
+            genomes=jnp.zeros((capacity, *genome.shape), genome.dtype),  # of budget -1, which no proposal has
             budget=jnp.full(capacity, -1, jnp.int32),
             feedback=jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape[1:]), leaf.dtype), example),
             used=jnp.int32(0),

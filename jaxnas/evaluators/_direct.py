@@ -29,8 +29,8 @@ def direct(
       network: how genomes that are graphs compute. `apply(genome, inputs)` is its `apply`; for the very genome that
         `fitness` was given, weights are made ready once, outside of any loop that calls it.
       jittable: whether `fitness` can be traced.
-      max_failures: so many members in a row for which a Python function raised, or gave no number, end the search; it
-        goes on from there once `fitness` is mended.
+      max_failures: this number of consecutive members for which a Python function raised, or gave no number, ends the
+        search; it goes on from there once `fitness` is mended.
 
     Raises:
       InputError: (when evaluated) `fitness` gives an array; too many failures in a row.

@@ -11,7 +11,8 @@ import numpy as np
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.evaluators._trainer import Recipe, trainer
-from jaxnas.evaluators._training import fits, over_networks
+from jaxnas.evaluators._training import fits
+from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
 from jaxnas.types import Genome, Space
 
@@ -70,7 +71,7 @@ def retrain(
     active = jnp.arange(G * S + extra, dtype=jnp.int32) < G * S
     keys = jax.random.split(jax.random.key(seed), G * S)[training]
     members = jax.tree.map(lambda *leaves: jnp.stack(leaves)[training // S], *genomes)
-    population = over_networks(member, plan=plan, devices=devices)
+    population = over_population(member, plan=plan, devices=devices)
     run = jax.jit(population.run) if population.jittable else population.run
     scores = run(members, active, keys, jnp.full(active.shape, steps, jnp.int32))
     out = {name: np.asarray(value)[: G * S].reshape(G, S) for name, value in scores.items()}

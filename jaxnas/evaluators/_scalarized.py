@@ -24,7 +24,7 @@ def scalarized(evaluator: Evaluator, objective: Objective) -> Evaluator:
       objective: see `jaxnas.costs`.
 
     Raises:
-      InputError: an unknown cost; or where all is known (a table), a target that nobody meets, naming the smallest
+      InputError: an unknown cost; or where all is known (a table), a target that no genome meets, naming the smallest
         cost there is, and a negative fitness for an objective that has no meaning for it.
     """
     if not evaluator.cost_names:
@@ -56,7 +56,7 @@ def scalarized(evaluator: Evaluator, objective: Objective) -> Evaluator:
 
 
 def attainable(argument: str, evaluator: Evaluator, limits: Mapping[str, float]) -> None:
-    """Raises `InputError` where it is known that nobody meets `limits`, cost name -> at most, all at once."""
+    """Raises `InputError` where it is known that no genome meets `limits`, cost name -> at most, all at once."""
     if evaluator.known is None or not limits:
         return
     known = evaluator.known()

@@ -16,8 +16,9 @@ from jaxnas.evaluators.architecture_gradient import ORDERS
 from jaxnas.evaluators.curvature import largest_eigenvalue
 from jaxnas.evaluators.data_parallel import AXIS, data_parallel
 from jaxnas.evaluators.shared_weights import shared_weights
+from jaxnas.execution import execution
 from jaxnas.networks._extract import extract
-from jaxnas.networks.norm import MOMENTUM, synchronized
+from jaxnas.networks.norm import MOMENTUM
 from jaxnas.spaces.skips import skip_connections
 from jaxnas.tasks.task import Task
 from jaxnas.types import Evaluator, Feedback, Space, member_keys
@@ -49,7 +50,7 @@ def supernet(
     2. With `weights`, the gradient of the loss on a batch of `task.validation` with respect to them. Fitness is minus
        that loss.
     3. Without, fitness of a path with a budget is minus its last training loss, which is free; of a path without, its
-       validation score, batch statistics computed anew for it on training batches.
+       validation score, batch statistics recalibrated for it on training batches.
 
     The second-order gradient is of the validation loss after one more weight step, on the training batch that the next
     evaluation's weight step will have (Liu, Simonyan and Yang, 2019, equation 7, with the optimizer's own step: decay,
@@ -65,7 +66,7 @@ def supernet(
       steps: weight steps of the whole run, along which the learning rate falls; it stays at its final value beyond.
       order: "first", "second" (exact), or "finite_difference" (of second order: equation 8, with steps of length .01).
       fitness: of a path: "loss" (negative) or "accuracy".
-      examples: of `task.validation`, drawn anew for each score of a path; all by default.
+      examples: of `task.validation`, drawn again for each score of a path; all by default.
       recalibrate: training batches for a path's batch statistics; 0 keeps those that training left.
       curvature: after how many gradients the largest eigenvalue of the validation loss's Hessian in the architecture
         logits is measured again (Zela et al., 2020); 0 for never. It is `Feedback.curvature`, and NaN in between.
@@ -101,21 +102,21 @@ def supernet(
     init_alone, score = _alone(space, task, shared, examples, recalibrate)
     cells, count_skips = skip_connections(space)
 
-    def learned(state, proposal):
+    def train(state, proposal):
         """The state after all members' weight steps, and each one's last training loss."""
         whole = proposal.weights is not None and proposal.gates is None
 
         def member(state, at):
             choice, count = at
-            body = lambda _, carry: shared.learn(carry[0], shared.decisions(*choice), whole)
+            body = lambda _, carry: shared.train_step(carry[0], shared.decisions(*choice), whole)
             return jax.lax.fori_loop(0, count, body, (state, _nan(state)))
 
         choices = proposal.genome, proposal.weights, proposal.gates
         return jax.lax.scan(member, state, (choices, jnp.where(proposal.active, proposal.budget, 0)))
 
-    def looked(state, proposal):
+    def differentiate(state, proposal):
         """Loss, gradient and curvature of each mixture on one validation batch."""
-        batch = shared.look(state)
+        batch = shared.validation_batch(state)
 
         def gradient(at):
             weights, gates, active = at
@@ -125,7 +126,7 @@ def supernet(
 
         def bend(at):
             weights, due = at
-            key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.looks)
+            key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.num_arch_grads)
             logits = jnp.where(space.mask, jnp.log(jnp.maximum(weights, 1e-30)), -1e9)
             of = lambda a: loss(state, jax.nn.softmax(a, -1), batch)
             bent = lambda a: largest_eigenvalue(of, a, key, mean=parallel.mean)
@@ -134,7 +135,7 @@ def supernet(
         found = jax.lax.map(gradient, (proposal.weights, proposal.gates, proposal.active))
         if not curvature or proposal.gates is not None:
             return *found, jnp.full(proposal.id.shape, _nan(state))
-        due = proposal.active & (state.looks % curvature == 0)
+        due = proposal.active & (state.num_arch_grads % curvature == 0)
         return *found, jax.lax.map(bend, (proposal.weights, due))
 
     def scored(key, state, proposal):
@@ -148,14 +149,14 @@ def supernet(
         return parallel.each(member, (proposal.genome, member_keys(key, proposal), due))
 
     def evaluate(key, state, proposal):
-        with synchronized(axis):
-            state, train_loss = learned(state, proposal)
+        with execution(batch_axis=axis):
+            state, train_loss = train(state, proposal)
         metrics, gradient, bent = {"train_loss": train_loss}, None, jnp.full(proposal.id.shape, _nan(state))
         if proposal.weights is not None:
-            with synchronized(axis):
-                metrics["loss"], gradient, bent = looked(state, proposal)
+            with execution(batch_axis=axis):
+                metrics["loss"], gradient, bent = differentiate(state, proposal)
             value = -metrics["loss"]
-            state = state.replace(looks=state.looks + proposal.active.any())
+            state = state.replace(num_arch_grads=state.num_arch_grads + proposal.active.any())
         else:
             metrics["loss"], metrics["accuracy"] = scored(key, state, proposal)
             value = -metrics["loss"] if fitness == "loss" else metrics["accuracy"]
@@ -207,7 +208,7 @@ def _alone(space, task, shared, examples, recalibrate):
         blank = state.replace(stats=zeros)
 
         def body(total, i):
-            stats = shared.loss(state.params, blank, decisions, shared.spare(state, i))[1]
+            stats = shared.loss(state.params, blank, decisions, shared.recalibration_batch(state, i))[1]
             return jax.tree.map(jnp.add, total, stats), None
 
         # From averages of zero, one batch leaves its own statistics times what a running average takes of it.

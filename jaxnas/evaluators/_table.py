@@ -35,7 +35,7 @@ def table(
     Everything is float32 on the device.
 
     Budgets: a proposal reads the largest known budget within its own; a budget of 0, or below all known, reads the
-    largest or the smallest of all. Seeds: "mean" over the trainings there are, "random" for one of them drawn anew
+    largest or the smallest of all. Seeds: "mean" over the trainings there are, "random" for one of them drawn again
     for each member (the same in all columns), an integer for that column.
 
     Simulated time (Dong et al., 2021, NATS-Bench, section 4): `seconds` of each training are summed as if one machine

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -70,7 +71,7 @@ class Recipe(NamedTuple):
             check.real(field, getattr(self, field), least=0, most=most)
         check.real("drop_path", self.drop_path, least=0, most=0.999)
 
-    def rate(self, progress):
+    def rate(self, progress: chex.Numeric) -> chex.Array:
         """The learning rate when `progress` of the training, in [0, 1], is done."""
         fall = 0.5 * (1 + jnp.cos(jnp.pi * jnp.float32(progress)))
         return self.final_learning_rate + (self.learning_rate - self.final_learning_rate) * fall
@@ -206,6 +207,6 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe) -> Trainer:
     return Trainer(init, per_epoch, order, batch, loss, train, score)
 
 
-def loss_dtype(params) -> jnp.dtype:
+def loss_dtype(params: Any) -> jnp.dtype:
     """Of the loss: that of the parameters, but float32 at least."""
     return jnp.result_type(jnp.float32, *jax.tree.leaves(params))

@@ -1,6 +1,6 @@
 """Training from scratch: every candidate is a network of its own, a whole population trains in one program."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax
@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.evaluators._trainer import Recipe, trainer
-from jaxnas.networks import side_by_side
-from jaxnas.population import Population, over_population, planned
+from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
 from jaxnas.types import Evaluator, Space, member_keys, scored
 
@@ -61,7 +60,7 @@ def training(
             metrics["test_loss"], metrics["test_accuracy"] = parts.score(variables, decisions, task.test)
         return metrics
 
-    population = over_networks(member, plan=plan, devices=devices, chunk=chunk)
+    population = over_population(member, plan=plan, devices=devices, chunk=chunk)
 
     def evaluate(key, state, proposal):
         metrics = population.run(proposal.genome, proposal.active, member_keys(key, proposal), proposal.budget)
@@ -79,11 +78,6 @@ def training(
         jittable=population.jittable,
         report=population.report,
     )
-
-
-def over_networks(member: Callable, *, plan: str, **options) -> Population:
-    """`over_population` of a function that runs a network, which is told where it is one of many side by side."""
-    return over_population(side_by_side(member) if planned(plan) == "vmap" else member, plan=plan, **options)
 
 
 def fits(space: Space, network: nn.Module, task: Task, recipe: Recipe) -> None:

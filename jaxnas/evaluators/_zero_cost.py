@@ -11,8 +11,9 @@ from flax import struct
 
 from jaxnas import check
 from jaxnas.evaluators._trainer import Recipe
-from jaxnas.evaluators._training import fits, over_networks
+from jaxnas.evaluators._training import fits
 from jaxnas.networks.initializers import initialize
+from jaxnas.population import over_population
 from jaxnas.proxies import named, together
 from jaxnas.tasks.task import Split, Task
 from jaxnas.types import Evaluator, Space, scored
@@ -71,7 +72,7 @@ def zero_cost(
     fits(space, network, task, Recipe())
     member = scorer(space, network, names, task.loss)
 
-    population = over_networks(member, plan=plan, devices=devices, chunk=chunk)
+    population = over_population(member, plan=plan, devices=devices, chunk=chunk)
 
     def score(state, genomes, active):
         batch = task.train.take(state.chosen)

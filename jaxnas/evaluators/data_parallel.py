@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxnas import check
+from jaxnas.execution import execution, platform_of
 from jaxnas.population import of_all_processes
 
 AXIS = "data"
@@ -36,18 +37,24 @@ class DataParallel(NamedTuple):
 def data_parallel(devices: Sequence[Any] | None) -> DataParallel:
     """Over the devices, along a mesh of one axis, "data"; None is for one device, whichever JAX takes.
 
+    What runs is traced for the devices' platform, else for the one that is said (`jaxnas.execution`).
+
     Raises:
       InputError: devices of some processes only.
     """
-    if devices is None or len(check.sequence("devices", devices, of=jax.Device)) == 1:
-        same = lambda tree: tree
+    same = lambda tree: tree
+    if devices is None:
         return DataParallel(1, run=same, share=same, mean=same, each=jax.lax.map)
+    traced = execution(platform=platform_of(check.sequence("devices", devices, of=jax.Device)))
+    if len(devices) == 1:
+        return DataParallel(1, run=traced, share=same, mean=same, each=jax.lax.map)
     n = len(devices)
     of_all_processes(devices)
     mesh = Mesh(np.array(devices), (AXIS,))
 
     def run(fn):
-        return jax.shard_map(fn, mesh=mesh, in_specs=PartitionSpec(), out_specs=PartitionSpec(), check_vma=False)
+        specs = {"in_specs": PartitionSpec(), "out_specs": PartitionSpec(), "check_vma": False}
+        return traced(jax.shard_map(fn, mesh=mesh, **specs))
 
     def share(tree):
         def part(leaf):

@@ -1,4 +1,4 @@
-"""Weights that all architectures of a space share, and how they learn."""
+"""Weights that all architectures of a space share, and how they are trained."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,13 +20,16 @@ from jaxnas.types import Space
 
 @struct.dataclass
 class SupernetState:
-    """`params` `[N]`, batch statistics and optimizer after `steps` weight steps; `looks` gradients were given."""
+    """`params` `[N]`, batch statistics and optimizer after `steps` weight steps.
+
+    `num_arch_grads` counts the architecture gradients that were given, each on the next validation batch.
+    """
 
     params: chex.Array
     stats: Any
     optimizer: Any
     steps: chex.Array
-    looks: chex.Array
+    num_arch_grads: chex.Array
     key: chex.Array
 
 
@@ -37,12 +40,13 @@ class SharedWeights(NamedTuple):
       init: `key -> state`.
       decisions: `(genome, weights [D, C] or None, gates [D, C] or None) -> {decision: choice}`.
       batch: `state -> Split`, the training batch of the next weight step, this device's share of it.
-      look: `state -> Split`, the validation batch of the next gradient, likewise.
-      spare: `(state, i) -> Split`, the i-th of the training batches that no weight step follows, all of it.
+      validation_batch: `state -> Split`, the validation batch of the next gradient, likewise.
+      recalibration_batch: `(state, i) -> Split`, the i-th of the training batches that no weight step follows, whole on
+        every device.
       mean: of losses, statistics and gradients, over the devices that share a batch.
       loss: `(params [N], state, decisions, Split) -> (loss, stats)` in training; the batch's own statistics normalize.
-      stepped: `(state, gradient [N]) -> (params, optimizer)` after a weight step along the gradient.
-      learn: `(state, decisions, whole) -> (state, loss)`, one weight step; unless it is of the `whole` network,
+      apply_gradients: `(state, gradient [N]) -> (params, optimizer)` after a weight step along the gradient.
+      train_step: `(state, decisions, whole) -> (state, loss)`, one weight step; unless it is of the `whole` network,
         parameters whose gradient is exactly 0 are left as they were.
       variables: `state -> variables` for `network.apply`.
       trainer: of `task.train`, whose `init` and `score` serve one architecture alone.
@@ -51,12 +55,12 @@ class SharedWeights(NamedTuple):
     init: Callable
     decisions: Callable
     batch: Callable
-    look: Callable
-    spare: Callable
+    validation_batch: Callable
+    recalibration_batch: Callable
     mean: Callable
     loss: Callable
-    stepped: Callable
-    learn: Callable
+    apply_gradients: Callable
+    train_step: Callable
     variables: Callable
     trainer: Trainer
 
@@ -64,7 +68,7 @@ class SharedWeights(NamedTuple):
 def shared_weights(
     space: Space, network: nn.Module, task: Task, recipe: Recipe, steps: int, parallel: DataParallel
 ) -> SharedWeights:
-    """Weights that learn on `task.train`, the rate falling along `steps`, and are looked at on `task.validation`."""
+    """Weights trained on `task.train`, the learning rate falling along `steps`, and validated on `task.validation`."""
     training = trainer(network, task, recipe)
     validating = trainer(network, task._replace(train=task.validation), recipe)
     optimizer = recipe.optimizer()
@@ -104,14 +108,14 @@ def shared_weights(
         drop_key = jax.random.fold_in(key_for(state, 2), state.steps)
         return training.loss({"params": tree(params), **state.stats}, choices, examples, progress(state), drop_key)
 
-    def stepped(state, gradient):
+    def apply_gradients(state, gradient):
         updates, after = optimizer.update(gradient, state.optimizer, state.params)
         return state.params - recipe.rate(progress(state)) * updates, after
 
-    def learn(state, choices, whole: bool):
+    def train_step(state, choices, whole: bool):
         of = jax.value_and_grad(loss, has_aux=True)
         (value, stats), gradient = parallel.mean(of(state.params, state, choices, batch(state)))
-        params, after = stepped(state, gradient)
+        params, after = apply_gradients(state, gradient)
         if not whole:
             touched = gradient != 0
             keep = lambda new, old: jnp.where(touched, new, old) if jnp.shape(new) == touched.shape else new
@@ -122,12 +126,12 @@ def shared_weights(
         init=init,
         decisions=decisions,
         batch=batch,
-        look=lambda state: parallel.share(drawn(validating, state, 1, state.looks)),
-        spare=lambda state, i: drawn(training, state, 3, i),
+        validation_batch=lambda state: parallel.share(drawn(validating, state, 1, state.num_arch_grads)),
+        recalibration_batch=lambda state, i: drawn(training, state, 3, i),
         mean=parallel.mean,
         loss=loss,
-        stepped=stepped,
-        learn=learn,
+        apply_gradients=apply_gradients,
+        train_step=train_step,
         variables=lambda state: {"params": tree(state.params), **state.stats},
         trainer=training,
     )

@@ -1,52 +1,40 @@
-"""Convolution as XLA runs it fastest on the backend in hand.
+"""Convolution in the form that XLA runs fastest on the platform that is said (`jaxnas.execution`).
 
-XLA:CPU's own convolution is 5 to 28 times slower than a matrix product over shifted views once it stands inside a
-loop (`lax.map` over a population, or training steps): forward and backward of 3x3 on [64, 32, 32, 16] took 404 ms
-against 14 ms, on [64, 8, 8, 8] 2.1 ms against 0.37 ms (2 cores, jax 0.10.1). Its depthwise convolution is slower
-still: forward and backward of 5x5 on [32, 32, 32, 16] took 309 ms against 9.5 ms as a sum of shifted views.
+On the CPU, XLA's own convolution is many times slower than a matrix product over shifted views once it stands inside a
+loop (`lax.map` over a population, or training steps), forward and backward. Its depthwise convolution is slower still
+than a sum of shifted views, inside loops and outside.
 
-Elsewhere XLA's is used, but for kernels that differ from member to member of a population: of those vmap makes one
-grouped convolution, for which cuDNN runs a kernel for each group. 64 networks of NAS-Bench-201 side by side, 8x8
-images, 8 channels, batch 64: 0.33 ms a training step and network, as matrix products over shifted views 0.06 ms (H200,
-jax 0.11.2, one run; of a prototype with the gradient that JAX derives, where this one makes the views anew).
+Elsewhere XLA's is used, but for kernels that differ from network to network: of those vmap makes one grouped
+convolution, for which cuDNN runs a kernel for each group. A matrix product over shifted views has a batch axis instead.
 """
 
-from collections.abc import Callable
-from functools import partial, wraps
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxnas.execution import current
 from jaxnas.networks.inference import infers
 
 NHWC = ("NHWC", "HWIO", "NHWC")
-_SIDE_BY_SIDE = jax.make_user_context(False)  # part of the key of JAX's caches of traces
-
-
-def side_by_side(fn: Callable) -> Callable:
-    """`fn`, whose networks are told that it will be vmapped over networks."""
-
-    @wraps(fn)
-    def told(*args):
-        with _SIDE_BY_SIDE(True):
-            return fn(*args)
-
-    return told
 
 
 def conv_general_dilated(
-    lhs,
-    rhs,
-    window_strides,
-    padding,
-    lhs_dilation=None,
-    rhs_dilation=None,
-    dimension_numbers=None,
-    feature_group_count=1,
-    precision=None,
+    lhs: chex.Array,
+    rhs: chex.Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    precision: Any = None,
     **options,
-):
+) -> chex.Array:
     """`lax.conv_general_dilated`, to be handed to `flax.linen.Conv(conv_general_dilated=...)`.
 
     Args and results are those of the original. On the CPU, 2-D convolutions of NHWC images run over shifted views:
@@ -62,8 +50,7 @@ def conv_general_dilated(
         and set(lhs_dilation or (1,)) == {1}
         and all(option is None for option in options.values())
     )
-    own = depthwise or not infers() if jax.default_backend() == "cpu" else _SIDE_BY_SIDE.value and not depthwise
-    if not plain or not own:
+    if not plain or not _by_views(depthwise):
         return lax.conv_general_dilated(
             lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers,
             feature_group_count=feature_group_count, precision=precision, **options,
@@ -74,6 +61,13 @@ def conv_general_dilated(
         padding = lax.padtype_to_pads(lhs.shape[1:3], span, strides, padding)
     lhs = jnp.pad(lhs, ((0, 0), *padding, (0, 0)))
     return _depthwise(strides, dilation, lhs, rhs[:, :, 0]) if depthwise else _dense(strides, dilation, lhs, rhs)
+
+
+def _by_views(depthwise: bool) -> bool:
+    """Whether a convolution runs over shifted views, and not as XLA's own; see the module."""
+    if current().platform == "cpu":
+        return depthwise or not infers()
+    return current().side_by_side and not depthwise
 
 
 # Traced once for each shape, however many layers share it.

@@ -12,7 +12,7 @@ population network's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import flax.linen as nn
@@ -40,12 +40,16 @@ class Gated(NamedTuple):
     gates: chex.Array
 
 
-def is_static(decision) -> bool:
+Decision = int | np.integer | chex.Array | Gated
+"""Of one `Choice`; see the module for its four kinds."""
+
+
+def is_static(decision: Decision) -> bool:
     """Whether a decision is made when the network is traced."""
     return isinstance(decision, (int, np.integer))
 
 
-def is_mixture(decision) -> bool:
+def is_mixture(decision: Decision) -> bool:
     """Whether a decision is the weights of a mixture of all options."""
     return not isinstance(decision, Gated) and jnp.ndim(decision) == 1
 
@@ -156,7 +160,7 @@ class Choice(nn.Module):
                 self.put_variable(collection, name, value)
 
 
-def switch(index, branches: Sequence[Callable], operands):
+def switch(index: chex.Array, branches: Sequence[Callable], operands: Any) -> Any:
     """`lax.switch` whose gradient recomputes the branch taken, instead of storing the residuals of every branch."""
     traced = [jax.jit(branch, inline=True) for branch in branches]  # once for both
 
@@ -176,12 +180,12 @@ def switch(index, branches: Sequence[Callable], operands):
     return run(index, operands)
 
 
-def opened(decision):
+def opened(decision: Decision) -> int | chex.Array:
     """A decision whose gates, if it has any, have become weights of 0: for options that cost nothing to compute."""
     return jnp.where(decision.gates, decision.weights, 0) if isinstance(decision, Gated) else decision
 
 
-def width(decision, widths: Sequence[int]):
+def width(decision: Decision, widths: Sequence[int]) -> tuple[int, float | chex.Array]:
     """A choice of width: `(features, mask)` for `y = Layer(features)(x) * mask`.
 
     A static decision gives a layer of just that width and a mask of 1; otherwise the layer has the largest width and
@@ -197,7 +201,7 @@ def width(decision, widths: Sequence[int]):
     return features, (decision @ masks if jnp.ndim(decision) == 1 else masks[decision])
 
 
-def exists(decision, depths: Sequence[int], i: int):
+def exists(decision: Decision, depths: Sequence[int], i: int) -> Decision:
     """A choice of depth: the decision, for a `Choice` of (identity, layer), whether layer `i` (from 0) is there."""
     there = np.asarray(depths) > i
     if is_static(decision):

@@ -1,4 +1,18 @@
-"""How good is it before any training: zero-cost proxies as pure functions of one network and one batch."""
+"""Zero-cost proxies map one network at initialization and one batch to a score, without any training.
+
+A `Proxy` is a pure function `(apply_fn, params, batch, key, loss) -> score`, a scalar; `evaluators.zero_cost` runs them
+over a population.
+
+| proxy | from |
+|---|---|
+| `synflow`, `snip`, `grasp`, `fisher`, `grad_norm`, `plain` | gradients of a loss in weights or activations |
+| `jacov`, `epe_nas` | the Jacobian of the outputs in the inputs |
+| `nwot`, `zen`, `epsinas` | activations and outputs |
+| `l2_norm`, `params`, `flops` | the weights alone, and counts |
+
+`PROXIES` has them by name, `named` reads a list of names, and `together` scores by several with their `Passes` shared.
+`proxy` makes one of a function of `Passes`.
+"""
 
 from collections.abc import Callable, Sequence
 

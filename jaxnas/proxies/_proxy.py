@@ -39,11 +39,11 @@ class Passes:
         ones = lambda kernel: jnp.ones((*stack(kernel), len(self.x), kernel.shape[-1]), kernel.dtype)
         self.masks = jax.tree.map(ones, self.weights) if masks else {}
 
-    def outputs_of(self, params, x):
+    def outputs_of(self, params: Any, x: chex.Array) -> chex.Array:
         """`[B, K]`."""
         return self._applied(params, x)[0]
 
-    def statistics_of(self, params, x) -> dict[str, Any]:
+    def statistics_of(self, params: Any, x: chex.Array) -> dict[str, Any]:
         """The updated collections, empty where `apply_fn` gives none."""
         return self._applied(params, x)[1]
 
@@ -57,7 +57,7 @@ class Passes:
         if self.x.shape[0] < 2:
             raise InputError(f"batch: {name} compares examples and needs at least 2 of them, got {self.x.shape[0]}.")
 
-    def loss(self, outputs):
+    def loss(self, outputs: chex.Array) -> chex.Array:
         """Mean over the batch."""
         if self.y is None:
             raise InputError("batch: expected labels y, which this proxy needs, got None.")
@@ -88,7 +88,7 @@ class Passes:
             return pullback(jnp.ones_like(outputs))[2].reshape(len(self.x), -1)
 
 
-def stack(kernel) -> tuple[int, ...]:
+def stack(kernel: chex.Array) -> tuple[int, ...]:
     """Leading axis of the kernels of layers that a loop runs over: one more than a convolution or a matrix has."""
     return kernel.shape[:1] if kernel.ndim in (3, 5) else ()
 

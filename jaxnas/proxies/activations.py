@@ -2,6 +2,7 @@
 
 import zlib
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -12,7 +13,7 @@ from jaxnas.proxies.traverse import multiplications, total_over
 
 
 @proxy("nwot", by_function=False)
-def nwot(passes: Passes):
+def nwot(passes: Passes) -> chex.Array:
     """Log-determinant of the kernel of ReLU codes: how many units switch alike (Mellor et al., 2021, equation 2).
 
     Codes are the signs at every maximum with 0, however it is written, of every example. -inf where two examples have
@@ -46,7 +47,7 @@ def nwot(passes: Passes):
 
 
 @proxy("zen", by_function=False)
-def zen(passes: Passes):
+def zen(passes: Passes) -> chex.Array:
     """Zen-score: log of how far the last image moves with the input, plus log deviations (Lin et al., 2021, section 3).
 
     Weights and inputs are Gaussian of unit variance, the input moves by .01 of another draw, and the deviations are
@@ -81,7 +82,7 @@ def zen(passes: Passes):
 
 
 @proxy("epsinas")
-def epsinas(passes: Passes):
+def epsinas(passes: Passes) -> chex.Array:
     """How far outputs under two constant weights differ, each scaled to [0, 1], over their mean (Gracheva, 2021).
 
     All weights are 1e-7, and then 1.
@@ -99,21 +100,21 @@ def epsinas(passes: Passes):
 
 
 @proxy("l2_norm", by_function=False)
-def l2_norm(passes: Passes):
+def l2_norm(passes: Passes) -> chex.Array:
     """Sum over layers of the weights' norm (Abdelfattah et al., 2021)."""
     weights = lambda path, value: jnp.linalg.norm(value) if path[-1].key == "kernel" else None
     return total_over(passes.outputs_of, passes.params, passes.x, jnp.float32(0), of_parameter=weights)
 
 
 @proxy("params", by_function=False)
-def params(passes: Passes):
+def params(passes: Passes) -> chex.Array:
     """Number of parameters that a forward pass reads."""
     size = lambda path, value: value.size
     return total_over(passes.outputs_of, passes.params, passes.x, jnp.float32(0), of_parameter=size)
 
 
 @proxy("flops", by_function=False)
-def flops(passes: Passes):
+def flops(passes: Passes) -> chex.Array:
     """Multiplications of matrix products and convolutions in a forward pass, of one example."""
     count = lambda eqn, values: multiplications(eqn) / len(passes.x)
     return total_over(passes.outputs_of, passes.params, passes.x, jnp.float32(0), of_operation=count)

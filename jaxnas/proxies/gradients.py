@@ -2,6 +2,7 @@
 
 import math
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
@@ -25,25 +26,25 @@ def _norm(weight):
 
 
 @proxy("gradient")
-def grad_norm(passes: Passes):
+def grad_norm(passes: Passes) -> chex.Array:
     """Sum over layers of the gradient's norm (Abdelfattah et al., 2021, section 3.1)."""
     return _sum(_norm, passes.gradient[0])
 
 
 @proxy("gradient")
-def snip(passes: Passes):
+def snip(passes: Passes) -> chex.Array:
     """Sum of |weight x gradient| (Lee, Ajanthan and Torr, 2019; Abdelfattah et al., 2021, equation 1)."""
     return _sum(lambda w, g: jnp.abs(w * g).sum(), passes.weights, passes.gradient[0])
 
 
 @proxy("gradient")
-def plain(passes: Passes):
+def plain(passes: Passes) -> chex.Array:
     """Sum of weight x gradient, sign and all (Mozer and Smolensky, 1989)."""
     return _sum(lambda w, g: (w * g).sum(), passes.weights, passes.gradient[0])
 
 
 @proxy("gradient", masks=True)
-def fisher(passes: Passes):
+def fisher(passes: Passes) -> chex.Array:
     """Sum over channels of (sum over pixels of activation x gradient)^2 / 2, the batch's mean (Turner et al., 2020).
 
     Each channel counts for each of the weights that make it, as in the code of Abdelfattah et al. (2021), whose sums
@@ -56,7 +57,7 @@ def fisher(passes: Passes):
 
 
 @proxy("grasp")
-def grasp(passes: Passes):
+def grasp(passes: Passes) -> chex.Array:
     """-sum of weight x (Hessian x gradient) (Wang, Zhang and Grosse, 2020; Abdelfattah et al., 2021, equation 1)."""
 
     def loss(weights):
@@ -69,7 +70,7 @@ def grasp(passes: Passes):
 
 
 @proxy("synflow")
-def synflow(passes: Passes):
+def synflow(passes: Passes) -> chex.Array:
     """Log of the sum of |weight x gradient| of the outputs' sum, at |weights|, norms bypassed, for an input of ones.
 
     Tanaka et al. (2020, equation 2), with the logarithm that the field takes of it. Then all that flows is positive

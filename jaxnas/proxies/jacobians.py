@@ -1,5 +1,6 @@
 """Proxies from the Jacobian of the outputs with respect to the inputs, example by example."""
 
+import chex
 import jax.numpy as jnp
 
 from jaxnas.check import InputError
@@ -17,7 +18,7 @@ def _correlations(jacobian):
 
 
 @proxy("jacobian")
-def jacov(passes: Passes):
+def jacov(passes: Passes) -> chex.Array:
     """-sum over eigenvalues l of the Jacobians' correlations of log(l + k) + 1 / (l + k), k = 1e-5.
 
     Mellor et al. (2020, version 1 of "Neural architecture search without training").
@@ -28,7 +29,7 @@ def jacov(passes: Passes):
 
 
 @proxy("jacobian")
-def epe_nas(passes: Passes):
+def epe_nas(passes: Passes) -> chex.Array:
     """Sum over classes of |sum of log(|correlation| + k)| within the class, k = 1e-5 (Lopes et al., 2021).
 
     For integer labels of up to 100 classes, as in the authors' code.

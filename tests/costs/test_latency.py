@@ -73,10 +73,10 @@ def test_networks_that_tell_most_show_every_operation():
     counts = np.zeros((50, 4))
     counts[:, 0] = np.arange(50) % 5 + 1  # most have but the first
     counts[[7, 21, 33], [1, 2, 3]] = 3
-    chosen = latency.most_telling(counts, np.ones(4), list("abcd"), 5)
+    chosen = latency.select_calibration_set(counts, np.ones(4), list("abcd"), 5)
     assert {7, 21, 33} <= set(chosen.tolist()) and len(set(chosen.tolist())) == 5
     with pytest.raises(ValueError, match="n: expected at most 50"):
-        latency.most_telling(counts, np.ones(4), list("abcd"), 51)
+        latency.select_calibration_set(counts, np.ones(4), list("abcd"), 51)
 
 
 def test_summary_in_closed_form():
@@ -146,9 +146,9 @@ def test_a_table_of_another_environment_is_refused(path, field, value):
     content = json.loads(path.read_text())
     content["environment"][field] = value
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=f"measured elsewhere: {field} .*launch.profile, or say anywhere=True"):
+    with pytest.raises(ValueError, match=f"measured elsewhere: {field} .*launch.profile, or say allow_device_mismatch"):
         costs.load_latency_table(path)
-    assert costs.load_latency_table(path, anywhere=True).environment[field] == value
+    assert costs.load_latency_table(path, allow_device_mismatch=True).environment[field] == value
 
 
 def test_a_table_of_another_batch_is_refused(path):

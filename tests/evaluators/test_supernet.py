@@ -51,14 +51,14 @@ def begun():
 
 
 @cache
-def stepped():
+def after_a_step():
     return exact("first")[1](begun(), mixture(3, np.float64(WEIGHTS)))[1]
 
 
 def test_second_order_gradient_equals_brute_force(float64):
     """Central differences of the validation loss after the evaluator has itself taken a step at the same weights."""
     weights = np.float64(WEIGHTS)
-    after = lambda w: float(exact("first")[1](stepped(), mixture(1, w))[0].metrics["loss"][0])
+    after = lambda w: float(exact("first")[1](after_a_step(), mixture(1, w))[0].metrics["loss"][0])
     brute = np.zeros(weights.shape)
     for at in zip(*np.nonzero(SPACE.mask), strict=True):
         bump = np.zeros(weights.shape)
@@ -66,7 +66,7 @@ def test_second_order_gradient_equals_brute_force(float64):
         brute[at] = (after(weights + bump) - after(weights - bump)) / 2e-5
     assert np.abs(brute).max() > 0.05
     first, second, near = (
-        exact(order)[1](stepped(), mixture(0, weights))[0] for order in ("first", "second", "finite_difference")
+        exact(order)[1](after_a_step(), mixture(0, weights))[0] for order in ("first", "second", "finite_difference")
     )
     np.testing.assert_allclose(second.gradient[0], brute, atol=1e-4 * np.abs(brute).max())
     np.testing.assert_allclose(near.gradient[0], brute, atol=2e-3 * np.abs(brute).max())
@@ -78,9 +78,9 @@ def test_second_order_gradient_equals_brute_force(float64):
 def test_loss_of_weights_is_differentiable_and_curvature_the_largest_eigenvalue_of_its_hessian(float64):
     """In the logits of the weights, by central differences of the loss and of its gradient."""
     built, evaluate = exact("first")
-    state = stepped().replace(looks=jnp.int32(0))
+    state = after_a_step().replace(num_arch_grads=jnp.int32(0))
     feedback, state = evaluate(state, mixture(0, np.float64(WEIGHTS)))
-    assert np.isnan(evaluate(state, mixture(0, np.float64(WEIGHTS)))[0].curvature[0])  # every second look
+    assert np.isnan(evaluate(state, mixture(0, np.float64(WEIGHTS)))[0].curvature[0])  # every second gradient
     of = lambda logits: built.loss(state, jax.nn.softmax(logits, -1), TASK.validation)
     loss = jax.jit(jax.value_and_grad(of))
     logits = np.where(SPACE.mask, np.log(np.maximum(np.float64(WEIGHTS), 1e-30)), -1e9)
@@ -177,7 +177,7 @@ def test_score_of_a_path_uses_statistics_of_that_path_alone(built, evaluate, tra
 def test_fitness_of_a_mixture_is_minus_its_validation_loss(evaluate, trained):
     feedback, after = evaluate(trained, mixture())
     np.testing.assert_array_equal(feedback.fitness, -feedback.metrics["loss"])
-    assert feedback.gradient.shape == (1, 2, 3) and after.looks == trained.looks + 1
+    assert feedback.gradient.shape == (1, 2, 3) and after.num_arch_grads == trained.num_arch_grads + 1
     assert (np.asarray(feedback.gradient)[0][~SPACE.mask] == 0).all()
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxnas.networks import avg_pool, conv, conv_general_dilated, max_pool, side_by_side
+from jaxnas.execution import execution
+from jaxnas.networks import avg_pool, conv, conv_general_dilated, max_pool
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 
@@ -152,20 +153,21 @@ def test_max_pool_is_that_of_lax(window, stride):
     np.testing.assert_array_equal(max_pool(x, window, stride), expected)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_networks_side_by_side_are_matrix_products_and_no_grouped_convolution(backend, monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_networks_side_by_side_are_matrix_products_and_no_grouped_convolution(platform):
     x, kernels = draws((5, 2, 7, 10, 3), (5, 3, 3, 3, 4))
     options = {"window_strides": (2, 2), "padding": "SAME"}
-    beside = jax.vmap(side_by_side(lambda x, w: with_gradients(conv_general_dilated, x, w, **options)))
+    ours = lambda x, w: with_gradients(conv_general_dilated, x, w, **options)
+    beside = jax.vmap(execution(platform=platform, side_by_side=True)(ours))
     alone = jax.vmap(lambda x, w: with_gradients(lax.conv_general_dilated, x, w, **options))
     for a, b in zip(*jax.jit(lambda: (beside(x, kernels), alone(x, kernels)))(), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
     assert "conv_general_dilated" not in str(jax.make_jaxpr(beside)(x, kernels))
 
 
-def test_elsewhere_than_on_the_cpu_a_network_alone_runs_the_convolutions_of_xla(monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+@pytest.mark.parametrize("platform", ["gpu", "tpu"])
+def test_elsewhere_than_on_the_cpu_a_network_alone_runs_the_convolutions_of_xla(platform):
     x, w = draws((2, 7, 10, 3), (3, 3, 3, 4))
     options = {"window_strides": (1, 1), "padding": "SAME", "dimension_numbers": NHWC}
-    assert "conv_general_dilated" in str(jax.make_jaxpr(lambda x, w: conv_general_dilated(x, w, **options))(x, w))
+    with execution(platform=platform):
+        assert "conv_general_dilated" in str(jax.make_jaxpr(lambda x, w: conv_general_dilated(x, w, **options))(x, w))

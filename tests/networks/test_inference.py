@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnas import networks, spaces
+from jaxnas.execution import execution
 from jaxnas.networks.inference import infers, materialized
 
 X = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
@@ -32,7 +33,7 @@ def test_outputs_are_the_same(case):
     variables = variables_of(network, decisions)
     run = lambda v, x: network.apply(v, decisions, x, False)
     expected = jax.jit(run)(variables, X)
-    with networks.for_inference():
+    with execution(inference=True):
         inferred = jax.jit(lambda v, x: run(v, x))(variables, X)
     np.testing.assert_allclose(inferred, expected, rtol=1e-4, atol=1e-5)
 
@@ -51,20 +52,18 @@ def test_a_node_that_nothing_reaches_is_so_in_the_population_network_too():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), own_stats, expected)
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="elsewhere the programs are the same")
 def test_convolutions_are_the_compilers_own_within_and_not_after():
     kernel = jnp.ones((3, 3, 3, 4))
     numbers = ("NHWC", "HWIO", "NHWC")
     convolve = lambda x: networks.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
     pool = lambda x: networks.avg_pool(x, 3)
-    with networks.for_inference():
+    with execution(platform="cpu", inference=True):
         assert infers() and "conv_general_dilated" in str(jax.make_jaxpr(convolve)(X))
         assert "dot_general" in str(jax.make_jaxpr(pool)(X))
     assert not infers() and "conv_general_dilated" not in str(jax.make_jaxpr(convolve)(X))
     assert "dot_general" not in str(jax.make_jaxpr(pool)(X))
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="elsewhere the programs are the same")
 def test_what_is_read_twice_is_computed_once():
     def chain(x):
         for _ in range(3):
@@ -73,12 +72,11 @@ def test_what_is_read_twice_is_computed_once():
 
     calls = lambda: jax.jit(lambda x: chain(x)).lower(X).compile().as_text().count(" call(")
     outside = calls()
-    with networks.for_inference():
+    with execution(platform="cpu", inference=True):
         assert calls() == outside + 3
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="elsewhere the programs are the same")
 def test_an_array_is_materialized_once():
-    with networks.for_inference():
+    with execution(platform="cpu", inference=True):
         jaxpr = str(jax.make_jaxpr(lambda x: [materialized(x), materialized(x), materialized(materialized(x))])(X))
     assert jaxpr.count("name=optimization_barrier") == 1

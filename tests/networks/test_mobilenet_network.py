@@ -7,6 +7,7 @@ import pytest
 
 from jaxnas import search
 from jaxnas.evaluators import training
+from jaxnas.execution import execution
 from jaxnas.networks import MobileNet, extract
 from jaxnas.networks.mobilenet import Depthwise, InvertedResidual, joint
 from jaxnas.spaces import mobilenet
@@ -98,10 +99,9 @@ def test_what_was_not_chosen_gets_no_gradient(variables):
     assert (projection[:, :, 6:] == 0).all() and (projection[..., 2:] == 0).all()
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_every_form_of_a_choice_of_kernel_is_the_convolution_of_that_size(monkeypatch, backend, stride):
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+def test_every_form_of_a_choice_of_kernel_is_the_convolution_of_that_size(platform, stride):
     layer, x = Depthwise((5, 1, 3), stride), X.repeat(2, -1)
     variables = of_shapes(jax.eval_shape(layer.init, jax.random.key(0), x, jnp.int32(0)))
 
@@ -110,7 +110,7 @@ def test_every_form_of_a_choice_of_kernel_is_the_convolution_of_that_size(monkey
         return [Depthwise((size,), stride).apply({"params": {name: params[name]}}, x, 0) for size, name in names]
 
     names = [(size, f"{size}x{size}") for size in (5, 1, 3)]
-    choose = jax.jit(layer.apply)
+    choose = jax.jit(execution(platform=platform)(layer.apply))
     for i, expected in enumerate(alone(variables["params"])):
         assert expected.shape == (4, -(-7 // stride), -(-7 // stride), 4)
         for decision in (np.int32(i), np.eye(3, dtype=np.float32)[i]):

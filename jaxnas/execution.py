@@ -1,0 +1,108 @@
+"""What programs are traced for: said in one place, and read by everything whose form depends on it.
+
+XLA compiles for devices that are not there, so the form of what is traced follows what is said, and the devices that
+are there only where nothing is:
+
+    with execution(platform="tpu"):
+        lowered = jax.jit(step).trace(*shapes).lower(lowering_platforms=("tpu",))
+
+The record is part of the key of JAX's caches of traces: a function traced for one platform is traced again for another.
+"""
+
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxnas import check
+from jaxnas.check import InputError
+
+PLATFORMS = ("cpu", "gpu", "tpu")
+_GENERIC = {"cuda": "gpu", "rocm": "gpu"}
+
+
+class Execution(NamedTuple):
+    """How what is traced will run.
+
+    Attributes:
+      platform: "cpu", "gpu" or "tpu"; another where the devices' plugin has a name of its own.
+      inference: whether stand-alone networks are traced to infer: not to train, and outside of any loop. On the CPU
+        convolutions are then XLA's own, and what several operations read is computed once.
+      side_by_side: whether networks are vmapped, so that each has kernels of its own.
+      batch_axis: of the mesh of devices that share a batch: normalization takes its statistics over all of them; None
+        for those of the device's own examples.
+    """
+
+    platform: str
+    inference: bool = False
+    side_by_side: bool = False
+    batch_axis: str | None = None
+
+
+_SAID = jax.make_user_context(Execution(""))  # part of the key of JAX's caches of traces
+_SHARED: contextvars.ContextVar[dict] = contextvars.ContextVar("_SHARED")
+
+
+@contextlib.contextmanager
+def execution(
+    *,
+    platform: str | None = None,
+    inference: bool | None = None,
+    side_by_side: bool | None = None,
+    batch_axis: str | None = None,
+) -> Iterator[None]:
+    """Within, programs are traced for what is given; what is not (None) stays as it was. It decorates functions too.
+
+    Args:
+      platform: "cpu", "gpu" ("cuda", "rocm") or "tpu"; at first that of the devices that JAX has.
+      inference: see `Execution`, as `side_by_side` and `batch_axis`.
+
+    Raises:
+      InputError: an unknown platform.
+    """
+    given = {"platform": platform, "inference": inference, "side_by_side": side_by_side, "batch_axis": batch_axis}
+    given = {name: value for name, value in given.items() if value is not None}
+    if platform is not None:
+        given["platform"] = _known(platform)
+    token = _SHARED.set({}) if inference else None
+    try:
+        with _SAID(_SAID.value._replace(**given)):
+            yield
+    finally:
+        if token is not None:
+            _SHARED.reset(token)
+
+
+def current() -> Execution:
+    """What programs are traced for here."""
+    said = _SAID.value
+    return said if said.platform else said._replace(platform=platform_of(jax.devices()))
+
+
+def platform_of(devices: Sequence[Any]) -> str:
+    """The platform of devices, which are all of one kind.
+
+    Raises:
+      InputError: no devices.
+    """
+    if not len(devices):
+        raise InputError("devices: expected at least one, got none.")
+    return _GENERIC.get(devices[0].platform, devices[0].platform)
+
+
+def shared(x: jax.Array, make: Callable) -> jax.Array:
+    """`make(x)`, made once within a context of inference, however many ask."""
+    made = _SHARED.get()  # by identity, with the array itself, so that the identity stays its own
+    if id(x) not in made:
+        y = make(x)
+        made[id(x)], made[id(y)] = (x, y), (y, y)
+    return made[id(x)][1]
+
+
+def _known(platform: str) -> str:
+    platform = _GENERIC.get(str(platform), platform)
+    if platform not in PLATFORMS and platform != platform_of(jax.devices()):
+        check.one_of("platform", platform, PLATFORMS)
+    return platform
