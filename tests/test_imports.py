@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "checkpoint": {"types", "check"},
     "workdir": {"types", "check", "checkpoint", "processes"},
     "search": {"types", "check", "population", "checkpoint", "workdir", "processes", "preemption"},
-    "plots": {"types", "check", "spaces"},
+    "plots": {"types", "check", "spaces", "costs", "plots"},
 }
 
 
