@@ -10,16 +10,16 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in ROOT.rglob("*.py")
 }
-NETWORKS = {"types", "check", "lanes", "spaces", "networks"}
+NETWORKS = {"types", "check", "batching", "spaces", "networks"}
 MAY_IMPORT = {
     "types": set(),
     "check": set(),
-    "draw": set(),
-    "lanes": set(),
+    "rng": set(),
+    "batching": set(),
     "statistics": {"check", "pareto"},
     "tables": {"types", "check", "spaces", "tables"},
     "pareto": {"types", "check"},
-    "spaces": {"types", "check", "draw", "lanes", "spaces"},
+    "spaces": {"types", "check", "rng", "batching", "spaces"},
     "predictors": {"types", "check", "spaces", "pareto", "predictors"},
     "networks": NETWORKS,
     "tasks": {"types", "check", "tasks"},
@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "processes": {"check"},
     "preemption": {"processes"},
     "evaluators": {*NETWORKS, "tasks", "costs", "population", "predictors", "proxies", "evaluators"},
-    "strategies": {"types", "check", "draw", "spaces", "pareto", "predictors", "strategies"},
+    "strategies": {"types", "check", "rng", "spaces", "pareto", "predictors", "strategies"},
     "checkpoint": {"types", "check"},
     "workdir": {"types", "check", "checkpoint", "processes"},
     "search": {"types", "check", "population", "checkpoint", "workdir", "processes", "preemption"},
