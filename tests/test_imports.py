@@ -1,4 +1,5 @@
 import ast
+import importlib
 import pathlib
 import subprocess
 import sys
@@ -83,7 +84,7 @@ def test_every_listed_name_exists_and_packages_only_list():
         listed = next(
             n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__"
         )
-        package = jaxnas if module == "__init__" else getattr(jaxnas, module)
+        package = jaxnas if module == "__init__" else importlib.import_module(f"jaxnas.{module}")
         names = ast.literal_eval(listed.value)
         assert names == sorted(names) and all(hasattr(package, name) for name in names), module
 
