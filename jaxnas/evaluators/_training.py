@@ -13,6 +13,7 @@ from jaxnas.check import InputError
 from jaxnas.evaluators._trainer import Recipe, trainer
 from jaxnas.networks import side_by_side
 from jaxnas.population import Population, over_population, planned
+from jaxnas.spaces import needed
 from jaxnas.tasks.task import Task
 from jaxnas.types import Evaluator, Space, member_keys, scored
 
@@ -91,6 +92,7 @@ def fits(space: Space, network: nn.Module, task: Task, recipe: Recipe) -> None:
 
     Of those, loss and metric have to make numbers for each example.
     """
+    needed.functions(f"network {type(network).__name__}", space, "unpack")
     x = task.batch_of(2)
 
     def forward(key, x):

@@ -10,7 +10,7 @@ from jaxnas.plots._cells import Cell, blocks, draw_cell, slots, vertices
 from jaxnas.plots._edges import draw_edges
 from jaxnas.plots._figure import INK, MUTED, new_figure, save
 from jaxnas.plots._growing import draw_graph
-from jaxnas.spaces import Graph
+from jaxnas.spaces import Graph, needed
 from jaxnas.types import Genome, Space
 
 LONGEST = 100
@@ -30,12 +30,16 @@ def architecture(space: Space, genome: Genome, path: str | os.PathLike, *, title
       genome: a single one.
       path: of the PNG.
       title: above the picture, if it is short.
+
+    Raises:
+      InputError: of a space that is neither categorical nor of growing graphs.
     """
     if isinstance(genome, Graph):
         figure, axes = new_figure(7, 4.2)
         draw_graph(axes, genome)
         axes.axis("off")
     else:
+        needed.functions("plots.architecture", space, "decisions", "options")
         genome = np.asarray(genome)
         chosen = {n: str(o[int(g)]) for n, o, g in zip(space.decisions, space.options, genome, strict=True)}
         figure = _categorical(chosen)

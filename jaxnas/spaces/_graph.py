@@ -2,14 +2,11 @@
 
 from functools import partial
 
-import numpy as np
-
 from jaxnas import check
 from jaxnas.spaces._graph_crossover import crossover, distance_with
 from jaxnas.spaces._graph_genome import Sizes, initial_graph
 from jaxnas.spaces._graph_mutation import Rates, mutate
 from jaxnas.spaces._graph_strings import from_string, to_string
-from jaxnas.spaces.needed import Missing
 from jaxnas.types import Space
 
 
@@ -85,29 +82,15 @@ def graph(
     sizes = Sizes(inputs + 1, outputs, hidden, (inputs + 1) * outputs + connections, recurrent)
     return Space(
         name=name,
-        decisions=(),
-        options=(),
-        mask=np.zeros((0, 0), bool),
         sample=lambda key: initial_graph(key, sizes, weight_range),
         mutate=lambda key, genome: mutate(key, genome, rates),
         crossover=lambda key, a, b: crossover(key, a, b, disable_rate),
-        neighbors=_without(name, "neighbors"),
         canonical=lambda genome: genome,
-        features=_without(name, "features"),
-        derive=_without(name, "relaxed choice"),
-        unpack=_without(name, "decisions"),
         to_string=to_string,
         from_string=partial(from_string, sizes=sizes, name=name),
         size=float("inf"),
         distance=distance_with(disjoint_coefficient, weight_coefficient),
         refused=lambda genome: genome.refused,
-    )
-
-
-def _without(name: str, what: str) -> Missing:
-    return Missing(
-        f"space {name!r}: has no {what}, its genomes are no list of decisions. Strategies that sample, mutate and "
-        "cross genomes work on it: neat, regularized_evolution, random_search, nsga2, hyperband."
     )
 
 
