@@ -16,6 +16,7 @@ from jaxnas.config.files import get_config
 from jaxnas.config.keys import LATER, PARTS, SEARCH, check_keys, identity
 from jaxnas.config.lookup import table_metrics
 from jaxnas.config.wiring import Parts, build
+from jaxnas.execution import current
 from jaxnas.search import Result, check_pair
 from jaxnas.workdir import claim, write, writing
 

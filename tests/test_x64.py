@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import draw, evaluators, pareto, spaces, strategies
+from jaxnas import evaluators, pareto, rng, spaces, strategies
 from jaxnas.networks import GraphNetwork, gradient_descent, inherited
 from jaxnas.search import search_scan
 from jaxnas.types import Evaluator, Feedback
@@ -141,7 +141,7 @@ def test_proposals_are_the_same(way):
 
 def test_draws_of_few_bits_stay_within_their_range():
     with jax.enable_x64(True):
-        drawn = draw.below(draw.halves(jax.random.key(0), 1000), 7)
+        drawn = rng.below(rng.uint16_pairs(jax.random.key(0), 1000), 7)
     assert drawn.dtype == jnp.int32 and set(drawn.tolist()) == set(range(7))
 
 

@@ -221,6 +221,6 @@ def test_numbers_out_of_range_are_refused(arguments, message):
         graph(**{"inputs": 2, "outputs": 1, **arguments})
 
 
-def test_what_takes_decisions_says_what_works_instead():
-    with pytest.raises(ValueError, match="space 'graph': has no neighbors, .* neat, regularized_evolution"):
-        SPACE.neighbors(None)
+def test_a_graph_has_no_categorical_part():
+    assert (SPACE.decisions, SPACE.options, SPACE.mask) == ((), (), None) and not len(SPACE.choices)
+    assert {SPACE.unpack, SPACE.derive, SPACE.neighbors, SPACE.features, SPACE.allowed} == {None}

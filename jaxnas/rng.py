@@ -8,12 +8,12 @@ MOST = 256
 """Up to this n, `below` is uniform to within n/2^16 = 0.4 % of each probability."""
 
 
-def halves(key: chex.PRNGKey, count: int) -> chex.Array:
+def uint16_pairs(key: chex.PRNGKey, count: int) -> chex.Array:
     """`[count]` uniform integers below 2^16 (as uint32), two from each random word."""
     words = jax.random.bits(key, (-(-count // 2),), jnp.uint32)
     return jnp.concatenate([words & 0xFFFF, words >> 16])[:count]
 
 
-def below(half: chex.Array, n: chex.Array) -> chex.Array:
-    """Integers (int32) in [0, n) from `halves`; n up to `MOST`."""
-    return (half * jnp.asarray(n).astype(jnp.uint32) >> jnp.uint32(16)).astype(jnp.int32)
+def below(drawn: chex.Array, n: chex.Array) -> chex.Array:
+    """Integers (int32) in [0, n) from `uint16_pairs`; n up to `MOST`."""
+    return (drawn * jnp.asarray(n).astype(jnp.uint32) >> jnp.uint32(16)).astype(jnp.int32)
