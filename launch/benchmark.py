@@ -45,14 +45,13 @@ def main(argv: list[str]) -> None:
     try:
         check.one_of("what", _WHAT.value, MEASURES)
         given = {name: flag.value for name, flag in _OPTIONS.items() if flag.value is not None}
-        record = run(_WHAT.value, given, _OUTPUT.value, _OVERWRITE.value)
+        run(_WHAT.value, given, _OUTPUT.value, _OVERWRITE.value)
     except InputError as error:
         sys.exit(f"launch.benchmark: {error}")
-    print(json.dumps(record, indent=2))
 
 
-def run(what: str, given: dict, output: str | None = None, overwrite: bool = False) -> dict:
-    """Measures and writes; returns what the file holds."""
+def run(what: str, given: dict, output: str | None = None, overwrite: bool = False) -> None:
+    """Measures, prints and writes."""
     takes = inspect.signature(MEASURES[what]).parameters
     for name in given:
         if name not in takes:
@@ -64,7 +63,9 @@ def run(what: str, given: dict, output: str | None = None, overwrite: bool = Fal
     file = check.local_path("output", output or f"benchmarks/{what}.json")
     command = shlex.join(["python", "-m", "launch.benchmark", *sys.argv[1:]])
     record = figures.claim(file, what, options, command, overwrite=overwrite)
-    return figures.save(file, record, MEASURES[what](**_built(given)))
+    record["figures"] = MEASURES[what](**_built(given))
+    print(json.dumps(record, indent=2))  # whatever becomes of the file
+    figures.save(file, record)
 
 
 def _literal(name: str, text: str) -> dict:

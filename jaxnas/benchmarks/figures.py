@@ -36,16 +36,17 @@ def claim(
         if file.exists() and not overwrite:
             _check_same(file, {"what": what, **options})
     except OSError as error:
-        raise InputError(f"output: {file} cannot be written ({error}).") from error
+        raise _unwritable(file, error) from error
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return {"what": what, "command": command, "commit": commit(), "date": date, **environment(), "options": options}
 
 
-def save(file: pathlib.Path, record: Mapping[str, Any], figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes the figures, whole or not at all, into the file claimed by `record`; returns what it holds."""
-    whole = {**record, "figures": dict(figures)}
-    write(file, json.dumps(whole, indent=2) + "\n")
-    return whole
+def save(file: pathlib.Path, record: Mapping[str, Any]) -> None:
+    """Writes what `claim` said and the figures, whole or not at all; raises `InputError` where that fails."""
+    try:
+        write(file, json.dumps(record, indent=2) + "\n")
+    except OSError as error:
+        raise _unwritable(file, error) from error
 
 
 def commit(root: pathlib.Path = ROOT) -> dict[str, Any] | None:
@@ -58,6 +59,10 @@ def commit(root: pathlib.Path = ROOT) -> dict[str, Any] | None:
         return {"hash": git("rev-parse", "HEAD").strip(), "clean": not changed}
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _unwritable(file: pathlib.Path, error: OSError) -> InputError:
+    return InputError(f"output: {file} cannot be written ({error}).")
 
 
 def _check_same(file: pathlib.Path, given: dict[str, Any]) -> None:

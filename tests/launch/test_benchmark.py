@@ -51,6 +51,7 @@ def test_training_one_at_a_time(cached):
     assert found["architectures"] == 1 and found["compile_seconds"] > 0 and found["ms_per_step"] > 0
 
 
+@pytest.mark.slow  # so many operations take long to trace
 def test_supernet(cached, peer):
     found = benchmarks.supernet.measure(**{**NETWORK, "batch": 2}, steps=1, peer=peer)
     assert found["times_faster"] == 7 / found["ms_per_search_step"]["median"]
