@@ -1,5 +1,6 @@
 """Generations of NEAT, beside neat-python and TensorNEAT where they are installed."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -52,23 +53,25 @@ def measure(
     for name in peers:
         check.one_of("peers", name, PEERS)
     per_block, absent, figures = max(1, generations // blocks), {}, {}
-    for name in problems:
-        problem, runs = PROBLEMS[name](), {}
-        for title, begin in {"ours": _ours, **{peer: PEERS[peer] for peer in peers}}.items():
-            try:
-                runs[title] = begin(problem, population, 0)
-            except ImportError as error:
-                absent[title] = str(error)
-        figures[name] = _in_turns(runs, per_block, blocks)
+    with warnings.catch_warnings(action="ignore"):  # those of the peers
+        for name in problems:
+            problem, runs = PROBLEMS[name](), {}
+            for title, begin in {"ours": _ours, **{peer: PEERS[peer] for peer in peers}}.items():
+                try:
+                    runs[title] = begin(problem, population, 0)
+                except ImportError as error:
+                    absent[title] = str(error)
+            figures[name] = _in_turns(runs, per_block, blocks)
     return {"problems": figures, "absent": absent}
 
 
 def _in_turns(runs: dict[str, Callable[[int], float]], per_block: int, blocks: int) -> dict[str, dict]:
     """Figures of each of `runs`, functions `number of generations -> mean fitness of the last`."""
     first = {title: timed(run, per_block)[0] for title, run in runs.items()}
-    turns = {title: lambda i, run=run: timed(run, per_block) for title, run in runs.items()}
-    took = side_by_side.alternate(blocks, turns)
-    ms = {title: [1e3 * seconds / per_block for seconds, _ in blocks] for title, blocks in took.items()}
+    took = side_by_side.alternate(
+        blocks, {title: lambda i, run=run: timed(run, per_block) for title, run in runs.items()}
+    )
+    ms = {title: [1e3 * seconds / per_block for seconds, _ in turns] for title, turns in took.items()}
     return {
         title: {
             "ms_per_generation": side_by_side.summary(ms[title]),
