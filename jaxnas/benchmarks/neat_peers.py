@@ -1,63 +1,25 @@
-"""Generations of NEAT a second, beside neat-python and TensorNEAT where they are installed.
+"""Other implementations of NEAT, each of which `begin(problem, population, seed)` sets going.
+
+What they return is `number of generations -> mean fitness of the last`; `ImportError` where one is not installed:
 
     pip install neat-python                                  # and TensorNEAT, from its repository
-    python -m launch.benchmark_neat                          # populations of 1,000 on XOR and on one pole
-    python -m launch.benchmark_neat --population=10000 --peers= --generations=20
-
-Blocks of generations of ours and of the peers alternate, since machines drift; each goes on with its own population,
-and figures are medians over the blocks, in milliseconds a generation, without compiles. A block of ours is one program,
-as in `search_scan`. All balance the same pole, from random starts and for 500 steps at most, and score exclusive or on
-the same four examples; rates of mutation are each one's own.
 """
 
-import json
 import math
 import random
 import statistics
 import tempfile
-import time
-import warnings
 from collections.abc import Callable
-from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
 
-from jaxnas import check, evaluators, networks, spaces, strategies, tasks
-from jaxnas.machine import configure, environment
-from jaxnas.search import State, step
+from jaxnas import tasks
 
 STEPS = 500
-PROBLEMS = {"xor": tasks.xor, "pole": lambda: tasks.cart_pole(1, random=True, steps=STEPS)}
+"""How long a pole is to be balanced."""
 HIDDEN, CONNECTIONS = 16, 64
 """Room for what grows, where it is limited."""
-
-
-def ours(problem: tasks.Problem, population: int, seed: int) -> Callable[[int], float]:
-    space = spaces.graph(problem.inputs, problem.outputs, hidden=HIDDEN, connections=CONNECTIONS)
-    strategy = strategies.neat(space, proposals=population)
-    evaluator = evaluators.direct(problem.fitness, network=networks.GraphNetwork())
-    one, key = step(strategy, evaluator), jax.random.key(seed)
-
-    @partial(jax.jit, static_argnums=2)
-    def run(state, t, count):
-        def body(state, t):
-            state, record = one(jax.random.fold_in(key, t), state)
-            return state, record.feedback.fitness.mean()
-
-        return jax.lax.scan(body, state, t + jnp.arange(count))
-
-    state, t = State(strategy.init(key), ()), 0
-
-    def generations(count):
-        nonlocal state, t
-        state, fitness = run(state, t, count)
-        t += count
-        return float(fitness[-1])
-
-    return generations
 
 
 def neat_python(problem: tasks.Problem, population: int, seed: int) -> Callable[[int], float]:
@@ -200,47 +162,3 @@ def tensorneat(problem: tasks.Problem, population: int, seed: int) -> Callable[[
 
 
 PEERS = {"neat-python": neat_python, "tensorneat": tensorneat}
-
-
-def main(_: list[str]) -> None:
-    configure()
-    warnings.simplefilter("ignore")
-    peers = [name for name in _PEERS.value if name]
-    for name in peers:
-        check.one_of("peers", name, PEERS)
-    result = {"population": _POPULATION.value, "problems": {}, **environment()}
-    for name in _PROBLEMS.value:
-        check.one_of("problems", name, PROBLEMS)
-        problem, runs = PROBLEMS[name](), {}
-        for title, make in {"ours": ours, **{peer: PEERS[peer] for peer in peers}}.items():
-            try:
-                runs[title] = make(problem, _POPULATION.value, 0)
-            except ImportError as error:
-                print(f"{title}: not installed ({error})")
-        row = {title: {"ms": [], "mean_fitness": []} for title in runs}
-        count = max(1, _GENERATIONS.value // _BLOCKS.value)
-        for title, generations in runs.items():
-            begin = time.perf_counter()
-            generations(count)
-            row[title]["first_block_seconds"] = time.perf_counter() - begin
-        for _ in range(_BLOCKS.value):
-            for title, generations in runs.items():
-                begin = time.perf_counter()
-                row[title]["mean_fitness"].append(generations(count))
-                row[title]["ms"].append(1e3 * (time.perf_counter() - begin) / count)
-        for title, figures in row.items():
-            figures["ms"] = statistics.median(figures["ms"])
-            times = figures["ms"] / row["ours"]["ms"]
-            figures["times_as_long_as_ours"] = times
-            print(f"{name:5} {title:12} {figures['ms']:9.2f} ms a generation, {times:7.1f} times as long as ours")
-        result["problems"][name] = row
-    print(json.dumps(result, indent=2))
-
-
-if __name__ == "__main__":
-    _POPULATION = flags.DEFINE_integer("population", 1000, "Members of a generation.", lower_bound=2)
-    _GENERATIONS = flags.DEFINE_integer("generations", 60, "Generations timed, after a block of others.", lower_bound=1)
-    _BLOCKS = flags.DEFINE_integer("blocks", 6, "In so many turns.", lower_bound=1)
-    _PROBLEMS = flags.DEFINE_list("problems", list(PROBLEMS), "Which problems.")
-    _PEERS = flags.DEFINE_list("peers", list(PEERS), "Which peers.")
-    app.run(main)
