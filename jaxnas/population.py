@@ -43,11 +43,13 @@ class Population(NamedTuple):
         every member is handed as a whole; inactive members give zeros.
       jittable: whether `run` can be traced.
       report: `() -> dict`, the plan, and for "bucket" what its compiles took.
+      group: members that are computed at a time, where inactive ones take no time (see `Evaluator.group`); else 0.
     """
 
     run: Callable
     jittable: bool
     report: Callable[[], dict]
+    group: int
 
 
 def over_population(
@@ -115,7 +117,8 @@ def over_population(
         keep = lambda leaf: jnp.where(active.reshape(P, *[1] * (leaf.ndim - 1)), leaf, jnp.zeros_like(leaf))
         return jax.tree.map(keep, outputs)
 
-    return Population(run, True, lambda: {"plan": plan, "devices": len(devices), "chunk": chunk})
+    report = lambda: {"plan": plan, "devices": len(devices), "chunk": chunk}
+    return Population(run, True, report, group=len(devices) if plan == "map" else 0)
 
 
 def of_all_processes(devices: Sequence[Any]) -> bool:
@@ -165,7 +168,7 @@ def _bucketed(fn: Callable) -> Population:
         place = lambda *leaves: jnp.zeros((P, *leaves[0].shape), leaves[0].dtype).at[at].set(jnp.stack(leaves))
         return jax.tree.map(place, *[out for _, out in outputs])
 
-    return Population(run, False, lambda: {"plan": "bucket", "devices": 1, "chunk": None, **paid})
+    return Population(run, False, lambda: {"plan": "bucket", "devices": 1, "chunk": None, **paid}, group=1)
 
 
 def within_memory(
@@ -212,6 +215,7 @@ class CompileMeter:
       compiles: programs compiled or read from the compilation cache.
       seconds: what that took.
       cached: how many of them were read from the cache.
+      compiling: name of the program that XLA works on just now, or None.
     """
 
     def __init__(self):
@@ -230,13 +234,18 @@ class CompileMeter:
     def cached(self) -> int:
         return _totals["cached"] - self._before["cached"]
 
+    @property
+    def compiling(self) -> str | None:
+        return _totals["compiling"]
+
     def resume(self, compiles: int, seconds: float) -> None:
         """Adds what an earlier process had paid."""
         self._before["compiles"] -= compiles
         self._before["seconds"] -= seconds
 
 
-_totals = {"compiles": 0, "seconds": 0.0, "cached": 0}
+_totals: dict[str, Any] = {"compiles": 0, "seconds": 0.0, "cached": 0, "compiling": None}
+_COMPILE = "/jax/core/compile/backend_compile_duration"
 _listening = []
 
 
@@ -244,14 +253,20 @@ def _listen() -> None:
     if _listening:
         return
 
+    def on_begin(event: str, _: float, *, fun_name: str = "", **__) -> None:
+        if event == _COMPILE:
+            _totals["compiling"] = fun_name.removeprefix("jit(").removesuffix(")")
+
     def on_duration(event: str, seconds: float, **_) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
+        if event == _COMPILE:
             _totals["compiles"] += 1
             _totals["seconds"] += seconds
+            _totals["compiling"] = None
 
     def on_event(event: str, **_) -> None:
         _totals["cached"] += event == "/jax/compilation_cache/cache_hits"
 
+    jax.monitoring.register_scalar_listener(on_begin)
     jax.monitoring.register_event_duration_secs_listener(on_duration)
     jax.monitoring.register_event_listener(on_event)
     _listening.append(on_duration)

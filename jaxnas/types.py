@@ -91,7 +91,8 @@ class Space(NamedTuple):
       allowed: `(genome, d) -> [C]` bool, which options of decision d make a genome of the space, given decisions
         0 … d-1 of `genome` (the others are not read); None where those of `mask` always do.
       distance: `(a, b) -> float`, how far apart two genomes are, 0 for the same; None where nobody has said.
-      refused: `genome -> int32`, mutations of its line of descent that found no room in it; None where there always is.
+      overflow: `genome -> int32`, structural mutations in this genome's lineage dropped because its fixed capacity was
+        full; None where there is none.
     """
 
     name: str
@@ -114,7 +115,7 @@ class Space(NamedTuple):
     pruned: Callable = lambda genome: genome
     allowed: Callable | None = None
     distance: Callable | None = None
-    refused: Callable | None = None
+    overflow: Callable | None = None
 
     @property
     def choices(self) -> np.ndarray:
@@ -169,6 +170,9 @@ class Evaluator(NamedTuple):
       known: `() -> Feedback` (host) of every genome of the space, in the order of its index; None where it takes an
         evaluation to know.
       budgets: the only ones whose fitness it knows, increasing; () where any can be trained.
+      group: members that it works on at a time, where `evaluate` may be called several times for one proposal, each
+        time with some of its members active and the state handed on, to the same answers and in about the same time;
+        0 where it may not. Of the population, each of so many blocks is worked on from its first member on.
     """
 
     name: str
@@ -183,6 +187,7 @@ class Evaluator(NamedTuple):
     inherit: Callable | None = None
     known: Callable[[], Feedback] | None = None
     budgets: tuple[int, ...] = ()
+    group: int = 0
 
 
 def population_of(proposal: Proposal) -> int:

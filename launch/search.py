@@ -26,7 +26,8 @@ from ml_collections import config_flags
 from jaxnas import check, plots, processes
 from jaxnas.check import InputError
 from jaxnas.machine import configure, environment
-from jaxnas.search import Phase, Result, check_pair, plain, search
+from jaxnas.rows import plain
+from jaxnas.search import Phase, Result, check_pair, search
 from jaxnas.strategies import random_search, relaxed
 from jaxnas.workdir import claim, write
 from launch import fronts, latency, observe, report
@@ -106,7 +107,7 @@ def run(
     if parts.latency is not None and processes.is_first():  # what a resumed run goes on with
         claim(workdir, *identity(config))
         parts.latency.table.save(workdir / latency.FILE)
-    print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({_count(parts.space)} genomes)")
+    print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({_count(parts.space)})")
     several = jax.device_count() > 1 and jax.default_backend() != "cpu"
     if several and devices is None and "shared" in parts.evaluator.gives:
         print(f"on 1 of {jax.device_count()} devices; --data_parallel={jax.device_count()} shares each batch")
@@ -224,11 +225,11 @@ def _growth(parts: Parts, found: Result) -> dict:
         print(
             f"  solved in round {solved['round']}, evaluation {solved['evaluations']:,}" if solved else "  not solved"
         )
-    if parts.space.refused is not None:
-        growth["refused"] = found.refused
-        if found.refused:
+    if parts.space.overflow is not None:
+        growth["overflow"] = found.overflow
+        if found.overflow:
             print(
-                f"  {found.refused:,} mutations found no room for a node or connection; "
+                f"  {found.overflow:,} mutations found no room for a node or connection; "
                 "config.space.hidden and .connections give more"
             )
     misplaced = int(getattr(found.state.strategy, "misplaced", 0))
@@ -319,7 +320,7 @@ def _summary(found: Result) -> str:
 
 
 def _count(space) -> str:
-    return f"{space.size:,}" if math.isfinite(space.size) else "endlessly many"
+    return f"{space.size:,} genomes" if math.isfinite(space.size) else "unbounded search space"
 
 
 def _solved(history: list[dict]) -> dict[str, int] | None:

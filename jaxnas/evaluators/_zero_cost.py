@@ -106,6 +106,7 @@ def zero_cost(
         init=init,
         evaluate=evaluate,
         report=lambda: {**population.report(), "proxies": weights},
+        group=population.group,
     )
 
 

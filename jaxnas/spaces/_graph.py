@@ -53,7 +53,7 @@ class Graph:
       target: `[E]` int32, number of the node it enters.
       weight: `[E]` float32.
       enabled: `[E]` bool, False where it is inherited but not used.
-      refused: int32, mutations of its line that found no room.
+      overflow: int32, structural mutations in this genome's lineage dropped because its fixed capacity was full.
       inputs: number of inputs, the bias (always 1) among them as the last.
       outputs: number of outputs.
       recurrent: whether connections may go backwards, to be used one step later.
@@ -67,7 +67,7 @@ class Graph:
     target: chex.Array
     weight: chex.Array
     enabled: chex.Array
-    refused: chex.Array
+    overflow: chex.Array
     inputs: int = struct.field(pytree_node=False)
     outputs: int = struct.field(pytree_node=False)
     recurrent: bool = struct.field(pytree_node=False)
@@ -125,7 +125,7 @@ def graph(
       inputs: number of inputs, without the bias.
       outputs: number of outputs.
       hidden: room for hidden nodes.
-      connections: room for connections beside the initial ones. A mutation that finds no room is counted in `refused`.
+      connections: room for connections beside the initial ones. A mutation that finds no room is counted in `overflow`.
       recurrent: whether connections may go backwards, or from a node to itself.
       weight_rate: probability that a child's weights are mutated.
       replace_rate: of those, the fraction of weights drawn anew, in `[-weight_range, weight_range]`; the others are
@@ -185,7 +185,7 @@ def graph(
             target=padded(start[1], jnp.int32),
             weight=jnp.concatenate([weight, jnp.zeros(connections, jnp.float32)]),
             enabled=padded(np.ones(first), bool),
-            refused=jnp.int32(0),
+            overflow=jnp.int32(0),
             inputs=I,
             outputs=O,
             recurrent=recurrent,
@@ -224,7 +224,7 @@ def graph(
         weight = weight_range * (halves[-1].astype(jnp.float32) / 2**15 - 1)
         return genome.replace(
             **_put(genome, jnp.where(found, count, E), source[i], target[i], weight, identities(genome)),
-            refused=genome.refused + (found & (count == E)),
+            overflow=genome.overflow + (found & (count == E)),
         )
 
     @members_last
@@ -259,7 +259,7 @@ def graph(
             position=jnp.where(here, position, genome.position),
             split=jnp.where(here[:, None], jnp.stack([source, target]), genome.split),
             enabled=genome.enabled & ~(does & (jnp.arange(E) == old)),
-            refused=genome.refused + (wanted & ~room),
+            overflow=genome.overflow + (wanted & ~room),
         )
         new, known = I + O + hidden, identities(genome)  # the paper: weight 1 into the node, the old weight out of it
         genome = genome.replace(**_put(genome, at[0], source, new, 1.0, known))
@@ -393,7 +393,7 @@ def graph(
             target=pad(target, E, np.int32),
             weight=pad(weight, E, np.float32),
             enabled=pad(enabled, E, bool),
-            refused=np.int32(0),
+            overflow=np.int32(0),
             inputs=I,
             outputs=O,
             recurrent=recurrent,
@@ -422,7 +422,7 @@ def graph(
         from_string=from_string,
         size=float("inf"),
         distance=distance,
-        refused=lambda genome: genome.refused,
+        overflow=lambda genome: genome.overflow,
     )
 
 
