@@ -121,7 +121,8 @@ class Space(NamedTuple):
       pruned: `genome -> genome`, without what does not change the output or is not computed, so that what is left costs
         something.
       distance: `(a, b) -> float`, how far apart two genomes are, 0 for the same; None where it is not defined.
-      refused: `genome -> int32`, mutations of its line of descent that found no room in it; None where there always is.
+      overflow: `genome -> int32`, structural mutations in this genome's lineage dropped because its fixed capacity was
+        full; None where there is none.
     """
 
     name: str
@@ -144,7 +145,7 @@ class Space(NamedTuple):
     from_index: FromIndex | None = None
     pruned: Canonical = lambda genome: genome
     distance: Distance | None = None
-    refused: Callable | None = None
+    overflow: Callable | None = None
 
     @property
     def choices(self) -> np.ndarray:
@@ -199,6 +200,9 @@ class Evaluator(NamedTuple):
       known: `() -> Feedback` (host) of every genome of the space, in the order of its index; None where it takes an
         evaluation to know.
       budgets: the only ones whose fitness it knows, increasing; () where any can be trained.
+      group: members that it works on at a time, where `evaluate` may be called several times for one proposal, each
+        time with some of its members active and the state handed on, to the same answers and in about the same time;
+        0 where it may not. Of the population, each of so many blocks is worked on from its first member on.
     """
 
     name: str
@@ -213,6 +217,7 @@ class Evaluator(NamedTuple):
     inherit: Inherit | None = None
     known: Callable[[], Feedback] | None = None
     budgets: tuple[int, ...] = ()
+    group: int = 0
 
 
 def population_of(proposal: Proposal) -> int:

@@ -16,7 +16,7 @@ PARTS = {
     *NETWORKS,
     *("costs", "evaluators", "population", "processes", "references", "statistics", "strategies", "tables", "tasks"),
 }
-LOOP = {"execution", "machine", "pareto", "proxies", "search", "workdir"}
+LOOP = {"execution", "machine", "pareto", "proxies", "rows", "search", "workdir"}
 MAY_IMPORT = {
     "types": set(),
     "check": set(),
@@ -40,8 +40,19 @@ MAY_IMPORT = {
     "evaluators": {*NETWORKS, "tasks", "costs", "population", "predictors", "proxies", "evaluators"},
     "strategies": {"types", "check", "rng", "spaces", "pareto", "predictors", "strategies"},
     "checkpoint": {"types", "check"},
-    "workdir": {"types", "check", "checkpoint", "processes"},
-    "search": {"types", "check", "population", "checkpoint", "workdir", "processes", "preemption"},
+    "rows": {"types", "check"},
+    "history": {"types", "rows"},
+    "history_file": {"types", "check", "checkpoint", "history"},
+    "workdir": {"types", "check", "checkpoint", "processes", "history", "history_file"},
+    "totals": set(),
+    "clock": {"population"},
+    "progress": {"population", "totals"},
+    "groups": {"types", "processes"},
+    "rounds": {"types", "population", "processes", "clock", "groups", "progress"},
+    "search": {
+        *("types", "check", "population", "processes", "preemption", "workdir", "rows", "history", "totals"),
+        *("clock", "progress", "groups", "rounds"),
+    },
     "plots": {"types", "check", "spaces", "costs", "plots"},
     "references": {"check"},
     "config": {*PARTS, "config"},

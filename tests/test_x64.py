@@ -42,7 +42,7 @@ def about(space, key):
     found |= {"mutated": a, "crossed": jax.vmap(space.crossover)(jax.random.split(keys[3], 3), a, b)}
     found |= {"canonical": jax.vmap(space.canonical)(a), "pruned": jax.vmap(space.pruned)(a)}
     if space.distance is not None:
-        found |= {"distance": jax.vmap(space.distance)(a, b), "refused": jax.vmap(space.refused)(a)}
+        found |= {"distance": jax.vmap(space.distance)(a, b), "overflow": jax.vmap(space.overflow)(a)}
         return found
     found |= {"neighbors": jax.vmap(space.neighbors)(a), "features": jax.vmap(space.features)(a)}
     weights = jax.random.uniform(keys[0], space.mask.shape, jnp.float32)

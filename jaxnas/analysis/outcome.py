@@ -17,7 +17,8 @@ from jaxnas.config.start import only_random
 from jaxnas.config.wiring import Parts
 from jaxnas.evaluators._scalarized import RAW
 from jaxnas.machine import environment
-from jaxnas.search import Result, plain
+from jaxnas.rows import plain
+from jaxnas.search import Result
 from jaxnas.strategies import relaxed
 from jaxnas.tasks import Task
 
@@ -140,11 +141,11 @@ def _growth(parts: Parts, found: Result, say: Callable[[str], None]) -> dict[str
     if any("solved" in line for line in found.history):
         growth["solved"] = solved = _solved(found.history)
         say(f"  solved in round {solved['round']}, evaluation {solved['evaluations']:,}" if solved else "  not solved")
-    if parts.space.refused is not None:
-        growth["refused"] = found.refused
-        if found.refused:
+    if parts.space.overflow is not None:
+        growth["overflow"] = found.overflow
+        if found.overflow:
             say(
-                f"  {found.refused:,} mutations found no room for a node or connection; "
+                f"  {found.overflow:,} mutations found no room for a node or connection; "
                 "config.space.hidden and .connections give more"
             )
     misplaced = int(getattr(found.state.strategy, "misplaced", 0))

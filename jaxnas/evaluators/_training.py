@@ -78,6 +78,7 @@ def training(
         needs=frozenset({"budget"}),
         jittable=population.jittable,
         report=population.report,
+        group=population.group,
     )
 
 

@@ -46,7 +46,7 @@ def graph(
       inputs: number of inputs, without the bias.
       outputs: number of outputs.
       hidden: room for hidden nodes.
-      connections: room for connections beside the initial ones. A mutation that finds no room is counted in `refused`.
+      connections: room for connections beside the initial ones. A mutation that finds no room is counted in `overflow`.
       recurrent: whether connections may go backwards, or from a node to itself.
       weight_rate: probability that a child's weights are mutated.
       replace_rate: of those, the fraction of weights drawn again, in `[-weight_range, weight_range]`; the others are
@@ -90,7 +90,7 @@ def graph(
         from_string=partial(from_string, sizes=sizes, name=name),
         size=float("inf"),
         distance=distance_with(disjoint_coefficient, weight_coefficient),
-        refused=lambda genome: genome.refused,
+        overflow=lambda genome: genome.overflow,
     )
 
 

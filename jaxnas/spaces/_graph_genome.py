@@ -37,7 +37,7 @@ class Graph:
       target: `[E]` int32, number of the node it enters.
       weight: `[E]` float32.
       enabled: `[E]` bool, False where it is inherited but not used.
-      refused: int32, mutations of its line that found no room.
+      overflow: int32, structural mutations in this genome's lineage dropped because its fixed capacity was full.
       inputs: number of inputs, the bias (always 1) among them as the last.
       outputs: number of outputs.
       recurrent: whether connections may go backwards, to be used one step later.
@@ -51,7 +51,7 @@ class Graph:
     target: chex.Array
     weight: chex.Array
     enabled: chex.Array
-    refused: chex.Array
+    overflow: chex.Array
     inputs: int = struct.field(pytree_node=False)
     outputs: int = struct.field(pytree_node=False)
     recurrent: bool = struct.field(pytree_node=False)
@@ -113,7 +113,7 @@ def initial_graph(key: chex.PRNGKey, sizes: Sizes, weight_range: float) -> Graph
         target=padded(target, jnp.int32),
         weight=jnp.concatenate([weight, jnp.zeros(room, jnp.float32)]),
         enabled=padded(np.ones(len(source)), bool),
-        refused=jnp.int32(0),
+        overflow=jnp.int32(0),
         inputs=sizes.inputs,
         outputs=sizes.outputs,
         recurrent=sizes.recurrent,

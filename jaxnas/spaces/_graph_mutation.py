@@ -67,7 +67,7 @@ def add_connection(key: chex.PRNGKey, genome: Graph, wanted: chex.Array, weight_
     weight = weight_range * (drawn[-1].astype(jnp.float32) / 2**15 - 1)
     return genome.replace(
         **_put(genome, jnp.where(found, count, E), source[i], target[i], weight, _identities(genome)),
-        refused=genome.refused + (found & (count == E)),
+        overflow=genome.overflow + (found & (count == E)),
     )
 
 
@@ -100,7 +100,7 @@ def split_connection(drawn: chex.Array, genome: Graph, wanted: chex.Array) -> Gr
         position=jnp.where(here, position, genome.position),
         split=jnp.where(here[:, None], jnp.stack([source, target]), genome.split),
         enabled=genome.enabled & ~(does & (jnp.arange(E) == old)),
-        refused=genome.refused + (wanted & ~room),
+        overflow=genome.overflow + (wanted & ~room),
     )
     new, known = genome.inputs + genome.outputs + hidden, _identities(genome)
     genome = genome.replace(**_put(genome, at[0], source, new, 1.0, known))

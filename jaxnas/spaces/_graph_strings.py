@@ -121,7 +121,7 @@ def _graph_of(splits: Sequence, edges: Sequence, sizes: Sizes, refusal: Refusal)
         target=pad(target, E, np.int32),
         weight=pad(weight, E, np.float32),
         enabled=pad(enabled, E, bool),
-        refused=np.int32(0),
+        overflow=np.int32(0),
         inputs=I,
         outputs=O,
         recurrent=recurrent,
