@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "predictors": {"types", "check", "spaces", "pareto", "predictors"},
     "networks": NETWORKS,
     "tasks": {"types", "check", "tasks"},
-    "costs": {*NETWORKS, "statistics", "tasks", "costs"},
+    "costs": {*NETWORKS, "statistics", "tasks", "version", "costs"},
     "proxies": {*NETWORKS, "tasks", "proxies"},
     "execution": {"check"},
     "population": {"types", "check", "execution"},

@@ -19,6 +19,7 @@
 
 from jaxnas.costs._profile import HeldOut, Profile, profile
 from jaxnas.costs.cost import Cost
+from jaxnas.costs.from_networks import table_from_networks
 from jaxnas.costs.kernels import Attribution, Kernel, attribute, read_trace, record_trace
 from jaxnas.costs.latency import LatencyModel, LatencyTable, fastest, latency_model, load_latency_table
 from jaxnas.costs.measure import compile_networks, measure_networks
@@ -52,5 +53,6 @@ __all__ = [
     "read_trace",
     "record_trace",
     "repeated",
+    "table_from_networks",
     "weighted_product",
 ]

@@ -139,6 +139,7 @@ class LatencyTable(NamedTuple):
       environment: device, versions, flags, and the batch's shape and dtype; see `environment`.
       space: its decisions -> their options, as text.
       operations: `Operation.key` -> entry.
+        None where whole networks alone were measured.
       terms: whose sum is the latency of a pruned genome.
       calibration: "networks", how many, their "noise_floor" (see `costs.noise_floor`), and the mean error on them, of
         the sum of times alone "uncalibrated_mape", of the calibrated one "mape"; fractions.
@@ -148,7 +149,7 @@ class LatencyTable(NamedTuple):
     space: Mapping[str, Sequence[str]]
     operations: Mapping[str, Entry]
     terms: Sequence[LatencyTerm]
-    calibration: Mapping[str, float]
+    calibration: Mapping[str, Any]
 
     @property
     def batch(self) -> jax.ShapeDtypeStruct:
@@ -198,10 +199,11 @@ def latency_table(
         **{name: float(np.mean(abs(predicted / ms - 1))) for name, predicted in errors.items()},
     }
     constant = LatencyTerm((), np.asarray(fit.constant))
-    return LatencyTable(environment(x), _named(space), entries, [constant, *terms], about)
+    return LatencyTable(environment(x), named_options(space), entries, [constant, *terms], about)
 
 
-def _named(space: Space) -> dict[str, list[str]]:
+def named_options(space: Space) -> dict[str, list[str]]:
+    """Decision -> its options, as text."""
     return {name: [str(o) for o in options] for name, options in zip(space.decisions, space.options, strict=True)}
 
 
@@ -264,11 +266,17 @@ def latency_model(space: Space, network: nn.Module, table: LatencyTable, *, seed
         the nearest that it has.
     """
     needed.categorical("latency_model", space)
-    if _named(space) != {name: list(options) for name, options in table.space.items()}:
+    if named_options(space) != {name: list(options) for name, options in table.space.items()}:
         raise InputError(
             f"latency table: it is of a space that decides {', '.join(table.space)}, not of {space.name!r} with "
             f"{', '.join(space.decisions)} and the same options."
         )
+    if not table.operations:  # fitted to whole networks
+        if table.calibration.get("network") != str(network):
+            raise InputError(
+                f"latency table: it is of network {table.calibration.get('network')}, not of {network}; measure this."
+            )
+        return _model(space, table)
     genomes = jax.vmap(lambda key: space.pruned(space.sample(key)))(jax.random.split(jax.random.key(seed), 8))
     examples = [space.unpack(genome) for genome in np.asarray(genomes)]
     tracer = Tracer(network, table.batch, examples)
@@ -278,9 +286,13 @@ def latency_model(space: Space, network: nn.Module, table: LatencyTable, *, seed
                 near = difflib.get_close_matches(operation, table.operations, n=1)
                 raise InputError(
                     f"latency table: the network runs {operation!r}, which the table does not have"
-                    f"{f' (the nearest is {near[0]!r})' if near else ''}. Measure this network with launch.profile."
+                    f"{f' (the nearest is {near[0]!r})' if near else ''}. Measure this network with `jaxnas profile`."
                 )
 
+    return _model(space, table)
+
+
+def _model(space: Space, table: LatencyTable) -> LatencyModel:
     def latency(genome):
         genome = space.pruned(jnp.asarray(genome))
         at = lambda term: jnp.asarray(term.ms, jnp.float32)[tuple(genome[d] for d in term.decisions)]

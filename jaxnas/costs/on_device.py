@@ -11,6 +11,7 @@ from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.costs._profile import profile
 from jaxnas.costs.cost import Cost
+from jaxnas.costs.from_networks import table_from_networks
 from jaxnas.costs.latency import LatencyModel, LatencyTable, latency_model, load_latency_table
 from jaxnas.costs.measure import compile_networks, measure_networks
 from jaxnas.tasks.task import Task
@@ -30,10 +31,11 @@ def latency(
     *,
     path: str = "",
     batch: int = 1,
-    calibration: int = 16,
+    by: str = "operations",
+    networks: int = 16,
     allow_device_mismatch: bool = False,
 ) -> Cost:
-    """Latency in ms of a stand-alone network in inference, by a table of measured operations.
+    """Latency in ms of a stand-alone network in inference, by a table of what was measured on this device.
 
     Args:
       space, network: whose networks.
@@ -41,13 +43,16 @@ def latency(
       workdir: a run's folder; the table that it holds is taken where there is no path.
       path: of a table that `costs.profile` made; without one it is measured now.
       batch: inputs at once.
-      calibration: whole networks measured to calibrate a new table.
+      by: what a new table is made of: "operations", each timed alone (see `costs.profile`), or "networks", random ones,
+        to which a time of each option is fitted (see `costs.table_from_networks`): less exact, and there in seconds.
+      networks: whole networks measured for a new table.
       allow_device_mismatch: take a table that was measured on another device or version.
 
     Raises:
       InputError: no network or task; a table of another device, space or network.
     """
     check.integer("config.cost.batch", batch, least=1)
+    check.one_of("config.cost.by", by, ("operations", "networks"))
     if network is None or not isinstance(task, Task):
         raise InputError("config.cost: latency is that of a network on a task's inputs; give both, or no cost.")
     x = task.batch_of(batch)
@@ -57,8 +62,12 @@ def latency(
     else:
         print(f"measuring latencies on {jax.devices()[0].device_kind}, {batch} inputs a batch ...")
         say = lambda text: print(f"  {text}")
-        table = profile(space, network, x, calibration=calibration, say=say).table
-        print(f"  measured twice, networks differ by {table.calibration['noise_floor']:.1%}")
+        if by == "operations":
+            table = profile(space, network, x, calibration=networks, say=say).table
+        else:
+            table = table_from_networks(space, network, x, networks=networks, say=say)
+        floor, error = (f"{table.calibration[name]:.1%}" for name in ("noise_floor", "mape"))
+        print(f"  measured twice, networks differ by {floor}; predictions are off by {error}")
     model = latency_model(space, network, table)
     return Cost(
         (LATENCY,),
