@@ -3,7 +3,7 @@
 How a population runs best depends on the platform, so the plan is a choice:
 
 - "map": one program, members one after another on each device; a traced genome stays a real conditional, so each
-  member pays for its own operations only. The default on the CPU, where cores are devices (see `cpu_devices`).
+  member pays for its own operations only. The default on the CPU, where cores are devices (see `machine.configure`).
 - "vmap": one program, members side by side; every option is computed for every member and the genome selects. The
   default on accelerators, which small kernels leave idle; `chunk` bounds how many are in memory at once.
 - "bucket": one program for each distinct genome, which is then static; repays its compile only in long trainings.

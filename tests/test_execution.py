@@ -12,6 +12,7 @@ from jaxnas.check import InputError
 from jaxnas.costs.measure import _in_parallel
 from jaxnas.execution import Execution, current, execution
 from jaxnas.machine import environment
+from jaxnas.networks import conv_general_dilated
 
 HERE = Execution(jax.devices()[0].platform)
 
@@ -36,6 +37,16 @@ def test_what_was_traced_for_one_platform_is_traced_again_for_another():
     for platform in ("cpu", "tpu", "cpu", "cuda"):
         execution(platform=platform)(program)(jnp.ones(1))
     assert platforms == ["cpu", "tpu", "gpu"]
+
+
+@pytest.mark.parametrize(("platform", "own"), [("cpu", False), ("tpu", True)])
+def test_convolution_of_a_platform_that_is_not_there_is_in_the_form_for_it(platform, own):
+    numbers = ("NHWC", "HWIO", "NHWC")
+    convolve = lambda x, w: conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=numbers)
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((2, 8, 8, 3), (3, 3, 3, 4))]
+    with execution(platform=platform):
+        lowered = jax.jit(convolve).trace(*shapes).lower(lowering_platforms=(platform,))
+    assert ("stablehlo.convolution" in lowered.as_text()) == own
 
 
 def test_other_threads_of_a_measurement_trace_for_what_is_said():

@@ -18,13 +18,16 @@
 """
 
 from jaxnas.costs._profile import HeldOut, Profile, profile
+from jaxnas.costs.attribution import Attribution, attribute
 from jaxnas.costs.cost import Cost
+from jaxnas.costs.enumeration import all_operations
 from jaxnas.costs.from_networks import table_from_networks
-from jaxnas.costs.kernels import Attribution, Kernel, attribute, read_trace, record_trace
-from jaxnas.costs.latency import LatencyModel, LatencyTable, fastest, latency_model, load_latency_table
+from jaxnas.costs.kernels import Kernel, read_trace, record_trace
+from jaxnas.costs.latency import LatencyModel, fastest, latency_model
 from jaxnas.costs.measure import compile_networks, measure_networks
 from jaxnas.costs.objectives import Objective, constraint, penalty, weighted_product
-from jaxnas.costs.operations import Operations, all_operations
+from jaxnas.costs.operations import Operations
+from jaxnas.costs.tables import LatencyTable, load_latency_table
 from jaxnas.costs.timing import Timing, interleaved, noise_floor, repeated
 
 __all__ = [

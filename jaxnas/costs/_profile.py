@@ -9,9 +9,10 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.costs.latency import LatencyTable, latency_table, select_calibration_set
+from jaxnas.costs.calibration import select_calibration_set
+from jaxnas.costs.enumeration import all_operations
 from jaxnas.costs.measure import Network, compile_networks, measure_networks, measure_operations
-from jaxnas.costs.operations import all_operations
+from jaxnas.costs.tables import LatencyTable, latency_table
 from jaxnas.costs.timing import noise_floor
 from jaxnas.spaces import needed
 from jaxnas.statistics import rank_correlation

@@ -10,8 +10,9 @@ from scipy.optimize import nnls
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.costs._profile import distinct_networks
-from jaxnas.costs.latency import LatencyTable, LatencyTerm, calibrate, named_options
+from jaxnas.costs.calibration import calibrate
 from jaxnas.costs.measure import compile_networks, environment, measure_networks
+from jaxnas.costs.tables import LatencyTable, LatencyTerm, named_options
 from jaxnas.costs.timing import noise_floor
 from jaxnas.spaces import needed
 from jaxnas.types import Genome, Space

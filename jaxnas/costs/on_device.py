@@ -12,8 +12,9 @@ from jaxnas.check import InputError
 from jaxnas.costs._profile import profile
 from jaxnas.costs.cost import Cost
 from jaxnas.costs.from_networks import table_from_networks
-from jaxnas.costs.latency import LatencyModel, LatencyTable, latency_model, load_latency_table
+from jaxnas.costs.latency import LatencyModel, latency_model
 from jaxnas.costs.measure import compile_networks, measure_networks
+from jaxnas.costs.tables import LatencyTable, load_latency_table
 from jaxnas.tasks.task import Task
 from jaxnas.types import Genome, Space
 

@@ -57,7 +57,7 @@ class Cell(nn.Module):
 
     def _mixture(self, options, decisions, x, train: bool):
         """The relaxed cell as a loop over edges: compiled once for a cell and not six times, and XLA:CPU, which would
-        compute the sums at a node again for each of its uses, runs it over twice as fast."""
+        compute the sums at a node again for each of its uses, runs it faster."""
         names = [f"{i}->{j}" for i, j in EDGES]
         edge = Choice(options, parent=None)
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxnas import costs
-from jaxnas.costs import Kernel, kernels
+from jaxnas.costs import Kernel, attribution
 from jaxnas.networks import ops
 from tests.support import xplane
 from tests.support.xplane import Ref
@@ -269,5 +269,5 @@ def test_bad_arguments_are_refused(tmp_path, call, message):
 
 
 def test_scopes_are_found_through_transformations():
-    assert kernels._plain("transpose(jvp(NasBench201))") == "NasBench201"
-    assert kernels._plain("jit(relu)") == "jit(relu)"
+    assert attribution._plain("transpose(jvp(NasBench201))") == "NasBench201"
+    assert attribution._plain("jit(relu)") == "jit(relu)"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxnas import costs, spaces
-from jaxnas.costs import HeldOut, latency
+from jaxnas.costs import HeldOut, calibration
 from jaxnas.networks import Choice, Identity, ReLUConvBN, exists
 
 SPACE = spaces.categorical({"kernel": [1, 3], "depth": [1, 2, 3], "second": [1, 3]})
@@ -51,14 +51,14 @@ def known_operations():
 
 def test_calibration_finds_what_operations_add():
     counts, alone, within, classes = known_operations()
-    fit = latency.calibrate(counts[:16], alone, classes, counts[:16] @ within + 2.0)
+    fit = calibration.calibrate(counts[:16], alone, classes, counts[:16] @ within + 2.0)
     np.testing.assert_allclose(counts[16:] @ fit.ms + fit.constant, counts[16:] @ within + 2.0, rtol=0.02)
 
 
 def test_an_operation_that_no_network_has_seen_takes_the_factor_of_its_class():
     counts, alone, within, classes = known_operations()
     counts[:, 3] = 0
-    fit = latency.calibrate(counts[:16], alone, classes, counts[:16] @ (alone * [1, 1, 0.5, 0.5]))
+    fit = calibration.calibrate(counts[:16], alone, classes, counts[:16] @ (alone * [1, 1, 0.5, 0.5]))
     assert fit.ms[3] / alone[3] < 0.75 and abs(fit.ms[0] / alone[0] - 1) < 0.1
 
 
@@ -66,17 +66,17 @@ def test_calibration_refuses_what_is_no_latency():
     counts, alone, within, classes = known_operations()
     for ms in (np.zeros(40), np.full(40, np.nan), np.zeros(0)):
         with pytest.raises(ValueError, match="ms: expected positive latencies"):
-            latency.calibrate(counts[: len(ms)], alone, classes, ms)
+            calibration.calibrate(counts[: len(ms)], alone, classes, ms)
 
 
 def test_networks_that_tell_most_show_every_operation():
     counts = np.zeros((50, 4))
     counts[:, 0] = np.arange(50) % 5 + 1  # most have but the first
     counts[[7, 21, 33], [1, 2, 3]] = 3
-    chosen = latency.select_calibration_set(counts, np.ones(4), list("abcd"), 5)
+    chosen = calibration.select_calibration_set(counts, np.ones(4), list("abcd"), 5)
     assert {7, 21, 33} <= set(chosen.tolist()) and len(set(chosen.tolist())) == 5
     with pytest.raises(ValueError, match="n: expected at most 50"):
-        latency.select_calibration_set(counts, np.ones(4), list("abcd"), 51)
+        calibration.select_calibration_set(counts, np.ones(4), list("abcd"), 51)
 
 
 def test_summary_in_closed_form():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxnas import networks, spaces
-from jaxnas.costs import all_operations, operations
+from jaxnas.costs import all_operations, enumeration, operations, tracing
 from jaxnas.networks import AvgPool, Choice, Identity, ReLUConvBN, exists, width
 
 X = jax.ShapeDtypeStruct((2, 8, 8, 3), jnp.float32)
@@ -97,7 +97,7 @@ def test_what_xla_computes_once_counts_once():
 
 def test_a_dead_edge_runs_nothing():
     space, network = spaces.nasbench201(), networks.NasBench201(4, 1)
-    tracer = operations.Tracer(network, X, [space.unpack(np.full(6, i)) for i in (1, 3)])
+    tracer = tracing.Tracer(network, X, [space.unpack(np.full(6, i)) for i in (1, 3)])
     ran = lambda genome: tracer.operations(space.unpack(np.asarray(space.pruned(np.array(genome)))))
     runs = lambda genome: [key for _, key in ran(genome) if key.startswith("ReLU")]
     assert len(runs([3, 3, 3, 3, 3, 3])) == 18
@@ -115,7 +115,7 @@ class Entangled(nn.Module):
 
 
 def test_too_many_cases_are_refused_by_place_and_decision(monkeypatch):
-    monkeypatch.setattr(operations, "MOST", 60)
+    monkeypatch.setattr(enumeration, "MOST", 60)
     space = spaces.categorical({f"d{i}": list(range(8)) for i in range(2)})
     with pytest.raises(ValueError, match=r"64 cases .* of at most 60; .* at Dense_\d, say, depends on d0, d1"):
         all_operations(space, Entangled(), X)
