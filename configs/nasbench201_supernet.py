@@ -34,7 +34,7 @@ def get_config(options: str = "darts") -> ConfigDict:
     config.space = {"name": "nasbench201"}
     config.task = {"name": "npz", "path": "cifar10.npz", "validation": 0.5}
     if small:
-        config.task.update({"train": 10_000, "test": 2_000, "shrink": 2})
+        config.task.update({"train": 10_000, "test": 2_000, "downsample": 2})
     config.network = {
         "name": "nasbench201",
         "channels": 8 if small else 16,

@@ -1,7 +1,7 @@
 """Images a second from the device's memory and streamed from the host: batches alone, and training on them.
 
     python -m launch.benchmark_data                                             # 20,000 random images of 32x32 pixels
-    python -m launch.benchmark_data --task="{'name': 'tfds', 'dataset': 'cifar10', 'shift': 4}" --batch=256
+    python -m launch.benchmark_data --task="{'name': 'tfds', 'dataset': 'cifar10', 'crop_padding': 4}" --batch=256
 
 Rounds of the two alternate, since machines drift; figures are medians over the rounds. Batches are prepared and
 augmented; training is that of one residual cell of NAS-Bench-201.

@@ -106,7 +106,7 @@ def run(
     if parts.latency is not None and processes.is_first():  # what a resumed run goes on with
         claim(workdir, *identity(config))
         parts.latency.table.save(workdir / latency.FILE)
-    print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({_count(parts.space)} genomes)")
+    print(f"{report.relative(workdir)}: {parts.strategy.name} on {parts.space.name} ({_count(parts.space)})")
     several = jax.device_count() > 1 and jax.default_backend() != "cpu"
     if several and devices is None and "shared" in parts.evaluator.gives:
         print(f"on 1 of {jax.device_count()} devices; --data_parallel={jax.device_count()} shares each batch")
@@ -319,7 +319,7 @@ def _summary(found: Result) -> str:
 
 
 def _count(space) -> str:
-    return f"{space.size:,}" if math.isfinite(space.size) else "endlessly many"
+    return f"{space.size:,} genomes" if math.isfinite(space.size) else "unbounded search space"
 
 
 def _solved(history: list[dict]) -> dict[str, int] | None:

@@ -446,7 +446,8 @@ def make(kind: str, arguments: Mapping[str, Any], **wired) -> Any:
     if "recipe" in parameters:
         takes += evaluators.Recipe._fields
     if "images" in parameters:
-        takes += [n for n in inspect.signature(tasks.classification).parameters if n not in ("name", "where", "counts")]
+        own = ("name", "where", "num_examples")
+        takes += [n for n in inspect.signature(tasks.classification).parameters if n not in own]
     for argument in arguments:
         if argument not in wired or argument not in parameters:
             check.one_of(f"config.{kind}, argument of {name!r}", argument, takes)

@@ -33,7 +33,7 @@ def unknown(space: Space, key: chex.PRNGKey) -> Best:
 
 
 def black_box(name: str, init: Callable, ask: Callable, tell: Callable, *, budget: int) -> Strategy:
-    """A strategy that reads fitness alone and recommends `state.best`; a budget of 0 trains nobody.
+    """A strategy that reads fitness alone and recommends `state.best`; a budget of 0 trains none.
 
     `tell` is handed feedback of 32 bits.
     """

@@ -145,7 +145,7 @@ def _policy_gradient(
         near = jnp.clip(fitness, middle - OUTLIER * own, middle + OUTLIER * own)
         baseline = jnp.where(first, mean_of(near), state.baseline)
         distance = fitness - baseline
-        # Of the first batch, and of one after which nobody had differed, there is only its own scale.
+        # Of the first batch, and of one in which none had differed, there is only its own scale.
         fresh = first | (state.spread == 0)
         scale = jnp.where(fresh, jnp.where(first, own, typical(distance, ok, 0.0)[1]), state.spread)
         unit = jnp.where(scale > 0, scale, 1)

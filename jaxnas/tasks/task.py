@@ -65,7 +65,7 @@ class Task(NamedTuple):
         return x if self.prepare is None else single(self.prepare(x))
 
     def batch_of(self, size: int) -> jax.ShapeDtypeStruct:
-        """Shape and type of so many inputs."""
+        """Shape and type of `size` inputs."""
         example = self.train.example
         return jax.eval_shape(self.inputs, jax.ShapeDtypeStruct((size, *example.shape), example.dtype))
 
