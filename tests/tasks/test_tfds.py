@@ -88,7 +88,7 @@ def test_a_damaged_record_is_named(data_dir, tmp_path):
     at = damaged.index(b"IHDR")  # of the first image in the file
     damaged[at : at + 4] = b"XXXX"
     file.write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"train: record \d+ in .* is damaged .* prepare it anew"):
+    with pytest.raises(ValueError, match=r"train: record \d+ in .* is damaged .* prepare it again"):
         tfds("mine", data_dir=tmp_path / "data")
 
 
