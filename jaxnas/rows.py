@@ -70,13 +70,12 @@ def lines_of(space: Space, structure: Any, rows: np.ndarray, strings: dict[bytes
     """
     columns = {}
     for name in rows.dtype.names:
-        columns[name] = plain_column(rows[name])
+        whole = name == "genome" and rows.dtype[name].names  # of several leaves the string is all that is said
+        columns[name] = [None] * len(rows) if whole else plain_column(rows[name])
         if name == "genome":
             columns["architecture"] = _architectures(space, structure, rows["genome"], strings)
         if name == "fitness" and "cost" not in rows.dtype.names:
             columns["cost"] = [{} for _ in rows]
-    if rows.dtype["genome"].names:
-        columns["genome"] = [None] * len(rows)  # the string is all of it
     lines = [dict(zip(columns, line, strict=True)) for line in zip(*columns.values(), strict=True)]
     for name in rows.dtype.names:
         if rows.dtype[name].kind == "U":  # an empty text is no message of that member

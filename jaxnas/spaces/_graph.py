@@ -329,12 +329,15 @@ def graph(
             return "bias" if number == I - 1 else f"i{number}"
         return f"o{number - I}" if number < I + O else f"h{number - I - O}"
 
+    labels = [label(number) for number in range(I + O + H)]
+
     def to_string(genome):
         host = jax.tree.map(np.asarray, genome)
-        nodes = [f"h{h}={label(u)}>{label(v)}" for h, (u, v) in enumerate(host.split[: host.hidden])]
-        genes = zip(host.source, host.target, host.weight, host.enabled, strict=True)
-        exist = [gene for gene, innovation in zip(genes, host.innovation, strict=True) if innovation]
-        edges = [f"{label(u)}>{label(v)}:{w!s}{'' if on else '!'}" for u, v, w, on in exist]
+        nodes = [f"h{h}={labels[u]}>{labels[v]}" for h, (u, v) in enumerate(host.split[: host.hidden].tolist())]
+        exist = host.innovation != 0
+        source, target, enabled = (leaf[exist].tolist() for leaf in (host.source, host.target, host.enabled))
+        genes = zip(source, target, host.weight[exist], enabled, strict=True)
+        edges = [f"{labels[u]}>{labels[v]}:{w!s}{'' if on else '!'}" for u, v, w, on in genes]
         return f"{' '.join(nodes)}; {' '.join(edges)}"
 
     def from_string(text):
