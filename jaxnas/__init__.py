@@ -3,7 +3,8 @@
 from jaxnas import checkpoint, costs, evaluators, networks, pareto, population, spaces, strategies, tables, tasks, types
 from jaxnas.check import InputError
 from jaxnas.machine import configure
-from jaxnas.search import Phase, Record, Result, State, search, search_many, search_scan, step
+from jaxnas.result import Result
+from jaxnas.search import Phase, Record, State, search, search_many, search_scan, step
 from jaxnas.version import __version__
 
 __all__ = [

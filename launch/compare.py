@@ -30,8 +30,9 @@ from absl import app, flags
 from configs import compare as default
 from jaxnas import check, plots, statistics, tables
 from jaxnas.check import InputError
+from jaxnas.compatibility import check_pair
 from jaxnas.machine import configure, environment
-from jaxnas.search import check_pair, search_many, search_scan
+from jaxnas.search import search_many, search_scan
 from jaxnas.types import Evaluator, Space, Strategy
 from jaxnas.workdir import write
 from launch import report

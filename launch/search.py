@@ -25,9 +25,11 @@ from ml_collections import config_flags
 
 from jaxnas import check, plots, processes
 from jaxnas.check import InputError
+from jaxnas.compatibility import check_pair
 from jaxnas.machine import configure, environment
+from jaxnas.result import Result
 from jaxnas.rows import plain
-from jaxnas.search import Phase, Result, check_pair, search
+from jaxnas.search import Phase, search
 from jaxnas.strategies import random_search, relaxed
 from jaxnas.workdir import claim, write
 from launch import fronts, latency, observe, report
