@@ -6,7 +6,7 @@
     python -m launch.benchmark --what=proxies --proxies=snip --plan=vmap --chunk=8          # zero-cost proxies
     python -m launch.benchmark --what=neat --population=10000 --peers= --generations=20     # generations of NEAT
     python -m launch.benchmark --what=loop                        # the loop, where evaluation takes next to nothing
-    python -m launch.benchmark --what=data --task="{'name': 'tfds', 'dataset': 'cifar10', 'crop_padding': 4}" --batch=256
+    python -m launch.benchmark --what=data --task="{'name': 'tfds', 'dataset': 'cifar10'}" --batch=256
 
 Only a run with the same options replaces a file; `--output` names another, `--overwrite` insists. Options are those of
 the functions `measure` in `jaxnas.benchmarks`, which say what a peer has to print; `--help` has them too.

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from jaxnas import pareto
+from jaxnas.compatibility import check_pair
 from jaxnas.evaluators import table
-from jaxnas.search import check_pair, search_many, search_scan
+from jaxnas.search import search_many, search_scan
 from jaxnas.spaces import categorical
 from jaxnas.strategies import nsga2
 from jaxnas.types import propose, scored
