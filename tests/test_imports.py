@@ -3,6 +3,7 @@ import importlib
 import pathlib
 import subprocess
 import sys
+import tomllib
 
 import jaxnas
 
@@ -128,3 +129,10 @@ def test_import_stays_light():
     code = f"import jaxnas, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_package_is_in_the_wheel():
+    settings = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = {"jaxnas", "jaxnas.configs", "jaxnas.launch"}
+    found |= {f"jaxnas.{path.parent.name}" for path in ROOT.glob("*/__init__.py")}
+    assert settings["packages"] == sorted(found)
