@@ -221,9 +221,9 @@ def load_latency_table(
     try:
         fields = json.loads(pathlib.Path(path).read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"latency table: {path} cannot be read ({error}); launch.profile makes one.") from error
+        raise InputError(f"latency table: {path} cannot be read ({error}); `jaxnas profile` makes one.") from error
     if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT or set(fields) != set(LatencyTable._fields):
-        raise InputError(f"latency table: {path} is not one ({FORMAT!r}); launch.profile makes one.")
+        raise InputError(f"latency table: {path} is not one ({FORMAT!r}); `jaxnas profile` makes one.")
     fields["operations"] = {k: Entry(**e) for k, e in fields["operations"].items()}
     fields["terms"] = [LatencyTerm(tuple(t["decisions"]), np.asarray(t["ms"])) for t in fields["terms"]]
     table = LatencyTable(**fields)
@@ -232,7 +232,7 @@ def load_latency_table(
     if other and not anywhere:
         differences = "; ".join(f"{k} {v!r}, here {here.get(k)!r}" for k, v in other.items())
         raise InputError(
-            f"latency table: {path} was measured elsewhere: {differences}. Measure here with launch.profile, or say "
+            f"latency table: {path} was measured elsewhere: {differences}. Measure here with `jaxnas profile`, or say "
             "anywhere=True to use it all the same."
         )
     return table
@@ -278,7 +278,7 @@ def latency_model(space: Space, network: nn.Module, table: LatencyTable, *, seed
                 near = difflib.get_close_matches(operation, table.operations, n=1)
                 raise InputError(
                     f"latency table: the network runs {operation!r}, which the table does not have"
-                    f"{f' (the nearest is {near[0]!r})' if near else ''}. Measure this network with launch.profile."
+                    f"{f' (the nearest is {near[0]!r})' if near else ''}. Measure this network with `jaxnas profile`."
                 )
 
     def latency(genome):
