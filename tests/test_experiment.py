@@ -1,4 +1,4 @@
-"""What `launch.search` does around a search: what it refuses, and what is kept when a later step fails."""
+"""A whole experiment: what it refuses before it begins, and what is kept when a later step fails."""
 
 import json
 
@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxnas
 from jaxnas import evaluators, tasks
+from jaxnas.analysis import retraining, yardsticks
 from jaxnas.check import InputError
-from launch import report, search
 
 pytestmark = pytest.mark.usefixtures("one_device")
 
@@ -58,7 +59,7 @@ def first_decision():
 
 
 def test_a_metric_of_ones_own_is_printed_as_what_it_is(tmp_path, capsys):
-    result = search.run(TRAINED, tmp_path)
+    result = jaxnas.run(TRAINED, tmp_path)
     said = capsys.readouterr().out
     assert "test absolute error" in said and "%" not in said and "SVM" not in said
     row = result["retrained"]["found"]
@@ -68,7 +69,7 @@ def test_a_metric_of_ones_own_is_printed_as_what_it_is(tmp_path, capsys):
 
 def test_accuracy_is_printed_in_percent():
     rows = {"found": {"test_accuracy": [0.5, 1.0], "test_loss": [1.0, 1.0]}}
-    assert "test accuracy" in report.table(rows) and "75.00 ± 25.00 %" in report.table(rows)
+    assert "test accuracy" in retraining.table(rows) and "75.00 ± 25.00 %" in retraining.table(rows)
 
 
 @pytest.mark.parametrize(
@@ -86,38 +87,38 @@ def test_accuracy_is_printed_in_percent():
 )
 def test_what_comes_after_a_search_is_refused_before_it(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
-        search.run({**TRAINED, **changes}, tmp_path / "never")
+        jaxnas.run({**TRAINED, **changes}, tmp_path / "never")
     assert not (tmp_path / "never").exists()
 
 
 def test_what_comes_after_a_search_is_no_part_of_the_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(report, "retrained", lambda *_: 1 / 0)
+    monkeypatch.setattr(retraining, "retrained", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        search.run(TRAINED, tmp_path)
+        jaxnas.run(TRAINED, tmp_path)
     assert "the same command repeats what comes after it" in capsys.readouterr().out
     kept = json.loads((tmp_path / "result.json").read_text())
     assert kept["architecture"] and not kept["complete"]
     history = (tmp_path / "history.jsonl").read_bytes()
     monkeypatch.undo()
-    again = search.run({**TRAINED, "retrain": {"steps": 4, "seeds": 1}}, tmp_path)
+    again = jaxnas.run({**TRAINED, "retrain": {"steps": 4, "seeds": 1}}, tmp_path)
     assert again["complete"] and again["architecture"] == kept["architecture"]
     assert (tmp_path / "history.jsonl").read_bytes() == history
 
 
 def test_a_search_in_which_nothing_succeeds_fails(tmp_path):
     with pytest.raises(InputError, match=r"none of the 3 evaluations succeeded, .* They are in .*history.jsonl"):
-        search.run(on_a_table("failing"), tmp_path)
+        jaxnas.run(on_a_table("failing"), tmp_path)
     assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 3 and not (tmp_path / "result.json").exists()
 
 
 def test_a_search_that_never_left_its_random_start_says_so(tmp_path, capsys):
     evolution = {"name": "regularized_evolution", "population_size": 6, "tournament_size": 2}
-    search.run(on_a_table("first_decision", strategy=evolution), tmp_path)
+    jaxnas.run(on_a_table("first_decision", strategy=evolution), tmp_path)
     assert "begins with 6 random architectures (population_size): of 3" in capsys.readouterr().out
 
 
 def test_yardsticks_that_would_take_hours_are_left_out():
     wide = tasks.digits(augment=False)._replace(prepare=lambda x: jnp.repeat(x, 400, -1))
-    assert list(report.classical(wide)) == ["nearest neighbour"]
-    assert set(report.classical(tasks.digits())) == {"nearest neighbour", "SVM (RBF)"}
-    assert report.classical(waves()) == {}
+    assert list(yardsticks.classical(wide)) == ["nearest neighbour"]
+    assert set(yardsticks.classical(tasks.digits())) == {"nearest neighbour", "SVM (RBF)"}
+    assert yardsticks.classical(waves()) == {}

@@ -2,8 +2,7 @@ import json
 
 import pytest
 
-from launch import retrain
-from tests.support.programs import run
+import jaxnas
 
 pytestmark = pytest.mark.usefixtures("one_device")
 
@@ -22,8 +21,8 @@ FOUND = "layer=dense,power=2"
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    output = tmp_path_factory.mktemp("run") / "retrain.json"
-    return retrain.run(CONFIG, FOUND, output, random=3), output
+    workdir = tmp_path_factory.mktemp("run")
+    return jaxnas.retrain(CONFIG, FOUND, workdir=workdir, random=3), workdir / "retrain.json"
 
 
 def test_the_file_has_what_was_returned_and_how_to_do_it_again(whole):
@@ -50,18 +49,5 @@ def test_results_of_another_config_are_not_overwritten(whole):
     output = whole[1]
     before = output.read_bytes()
     with pytest.raises(ValueError, match=r"output: .*retrain.json holds results of another config; give another"):
-        retrain.run({**CONFIG, "seed": 1}, FOUND, output)
+        jaxnas.retrain({**CONFIG, "seed": 1}, FOUND, workdir=output.parent)
     assert output.read_bytes() == before
-
-
-@pytest.mark.parametrize("form", ["--workdir={}", "--workdir {}"])
-def test_config_of_the_search_is_found_and_can_be_changed(tmp_path, form):
-    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    given = (*form.format(tmp_path).split(), "--config.retrain.steps=0", f"--architecture={FOUND}")
-    status, said = run("launch.retrain", *given)
-    assert status == 1 and "steps: expected at least 1, got 0" in said
-
-
-def test_a_workdir_without_a_search_is_named(tmp_path):
-    status, said = run("launch.retrain", f"--workdir={tmp_path}")
-    assert status == 1 and f"no config.json in {tmp_path}; finish a search there, or give --config" in said
