@@ -83,6 +83,8 @@ def test_accuracy_is_printed_in_percent():
         ({"rounds": 0}, "config.rounds: expected at least 1, got 0"),
         ({"retrian": {}}, "config: unknown 'retrian'. Did you mean 'retrain'"),
         ({"task": [1]}, r"config.task: expected a dict with a name, got \[1\]"),
+        ({"retrain": 3}, "config.retrain: expected a dict, got 3"),
+        ({"table": "nasbench201_digits"}, "config.table: expected a dict, got 'nasbench201_digits'"),
     ],
 )
 def test_what_comes_after_a_search_is_refused_before_it(tmp_path, changes, message):

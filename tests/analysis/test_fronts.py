@@ -82,9 +82,10 @@ def test_two_costs_an_objective_and_a_reference(file, tmp_path, capsys):
     assert (tmp_path / "front.png").stat().st_size > 10_000
 
 
-def test_a_search_without_costs_has_no_front(file, tmp_path):
+def test_without_costs_the_front_is_the_one_that_was_found(file, tmp_path):
     result = jaxnas.run(config(file, costs="", strategy={"name": "random_search", "proposals": 4}), tmp_path)
-    assert "front" not in result and not (tmp_path / "front.png").exists()
+    (member,) = result["front"]
+    assert member["architecture"] == result["architecture"] and not (tmp_path / "front.png").exists()
 
 
 @pytest.mark.parametrize(

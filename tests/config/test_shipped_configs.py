@@ -1,6 +1,11 @@
+"""The configs that come with the library: what each has in common with others, and that it can be built."""
+
+import jax.numpy as jnp
 import pytest
 
 from configs import amoebanet, darts, enas, gdas, nasbench201_supernet, nasnet, random_nasnet
+from jaxnas import build, costs, get_config
+from jaxnas.config.files import shipped
 
 
 @pytest.mark.parametrize("scale", ["paper", "small"])
@@ -49,3 +54,43 @@ def test_random_search_spends_as_much_on_as_many(scale="small"):
 def test_unknown_scale_names_the_nearest():
     with pytest.raises(ValueError, match=r"scale \(after the colon\): unknown 'smal'. Did you mean 'small'"):
         nasnet.get_config("smal")
+
+
+SCALES = {
+    **dict.fromkeys(("quickstart", "nasbench201", "compare", "score", "tabulate_digits"), ("",)),
+    **dict.fromkeys(("amoebanet", "darts", "enas", "gdas", "hwnasbench", "mnasnet", "nasnet"), ("", "small")),
+    **dict.fromkeys(("proxylessnas", "random_nasnet", "spos"), ("", "small")),
+    "nasbench201_supernet": tuple(s + scale for s in ("darts", "gdas", "spos") for scale in ("", ",small")),
+    "neat": ("xor", "single_pole", "double_pole", "double_pole_without_velocities", "digits"),
+    "profile": ("nasbench201", "mobilenet", "nasbench201,small", "mobilenet,small"),
+    "zerocost": ("small", *(s + scale for s in ("exhaustive", "evolution", "random") for scale in ("", ",small"))),
+}
+ALL = [f"{name}:{scale}".removesuffix(":") for name, scales in SCALES.items() for scale in scales]
+
+
+def needs_a_file(config):
+    return config.get("task", {}).get("name") == "npz" or config.get("evaluator", {}).get("path") == "hw.npz"
+
+
+SEARCHES = [name for name in ALL if "strategy" in get_config(name) and not needs_a_file(get_config(name))]
+
+
+def test_no_shipped_config_is_forgotten_here():
+    assert sorted(SCALES) == shipped() and len(SEARCHES) >= 15
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_it_can_be_built_without_a_file_of_data(name):
+    config = get_config(name)
+    one = costs.Cost(("latency_ms",), lambda genome: jnp.ones(1), lambda probabilities: jnp.ones(1))
+    parts = build(config, {"cost": one} if "cost" in config else None)  # which would be measured
+    assert parts.strategy.name and (parts.cost is None) == ("cost" not in config)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_it_lists_nothing_that_is_off(name):
+    def values(config):
+        for value in config.values():
+            yield from values(value) if isinstance(value, dict) and value else [value]
+
+    assert not [value for value in values(get_config(name)) if value is None or value in ("", {})]
