@@ -84,6 +84,9 @@ def _prepared(config, given, folder, devices, say) -> "_Experiment":
         parts.cost.save(folder)  # what a resumed run goes on with
     where = "" if folder is None else f"{relative(folder)}: "
     say(f"{where}{parts.strategy.name} on {parts.space.name} ({size(parts.space)})")
+    several = jax.device_count() > 1 and jax.default_backend() != "cpu"
+    if several and devices is None and "shared" in parts.evaluator.gives:
+        say(f"on 1 of {jax.device_count()} devices; --data_parallel={jax.device_count()} shares each batch")
     return _Experiment(config, parts, folder, limits, say)
 
 
