@@ -1,5 +1,6 @@
 """A whole experiment: what it refuses before it begins, and what is kept when a later step fails."""
 
+import errno
 import json
 
 import jax.numpy as jnp
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxnas
-from jaxnas import evaluators, tasks
+from jaxnas import evaluators, plots, tasks
 from jaxnas.analysis import retraining, yardsticks
 from jaxnas.check import InputError
 
@@ -105,6 +106,49 @@ def test_what_comes_after_a_search_is_no_part_of_the_run(tmp_path, monkeypatch, 
     again = jaxnas.run({**TRAINED, "retrain": {"steps": 4, "seeds": 1}}, tmp_path)
     assert again["complete"] and again["architecture"] == kept["architecture"]
     assert (tmp_path / "history.jsonl").read_bytes() == history
+
+
+def test_a_full_disk_while_drawing_leaves_the_result_and_the_same_call_finishes(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    config = on_a_table("first_decision")
+    with monkeypatch.context() as patch:
+        patch.setattr(plots, "architecture", full)
+        with pytest.raises(InputError, match="No space left on device"):
+            jaxnas.run(config, tmp_path)
+    assert "the same command repeats what comes after it" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "result.json").read_text())
+    assert kept["architecture"] and not kept["complete"]
+    rounds: list[dict] = []
+    again = jaxnas.run(config, tmp_path, on_round=rounds.append)
+    assert again["complete"] and again["architecture"] == kept["architecture"] and not rounds
+    assert (tmp_path / "architecture.png").exists()
+
+
+def test_from_a_config_to_its_front_in_a_few_lines_of_python(tmp_path):
+    config = jaxnas.get_config("hwnasbench:small", {"rounds": 3})
+    result = jaxnas.run(config, tmp_path, say=lambda text: None)
+    accuracies = [member["fitness"] for member in result["front"]]
+    seconds = [member["cost"]["seconds"] for member in result["front"]]
+    assert result["metric"]["name"] == "validation_accuracy" and result["metric"]["value"] == max(accuracies)
+    assert seconds == sorted(seconds) and accuracies == sorted(accuracies)
+
+
+@pytest.mark.slow
+def test_darts_is_run_retrained_and_read_in_ten_lines_of_python(tmp_path):
+    few = {"rounds": 4, "evaluator.momentum": 0.95, "retrain.steps": 10, "random_search": False}
+    config = jaxnas.get_config("darts:small", few)
+    result = jaxnas.run(config, tmp_path)
+    rows = jaxnas.retrain(workdir=tmp_path, random=1)["retrained"]
+    assert set(rows) == {"found", "random 0"} and rows["found"]["architecture"] == result["architecture"]
+    assert result["front"][0]["architecture"] == result["architecture"]
+    assert result["metric"]["name"] == "test accuracy" and 0 <= result["metric"]["value"] <= 1
+
+
+def test_without_a_workdir_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert jaxnas.run(on_a_table("first_decision"), say=lambda text: None)["complete"] and not list(tmp_path.iterdir())
 
 
 def test_a_search_in_which_nothing_succeeds_fails(tmp_path):

@@ -82,6 +82,15 @@ def test_two_costs_an_objective_and_a_reference(file, tmp_path, capsys):
     assert (tmp_path / "front.png").stat().st_size > 10_000
 
 
+def test_a_search_recommends_within_limits_and_is_set_beside_random_search(file, capsys):
+    result = jaxnas.run(config(file, recommend={"ms": 2.0}, random_search=True))
+    assert result["fitness"] == max(m["fitness"] for m in result["front"] if m["cost"]["ms"] <= 2)
+    assert result["metric"] == {"name": "accuracy", "unit": "", "higher_is_better": True, "value": result["fitness"]}
+    assert result["baseline"]["evaluations"] == result["evaluations"] == 60
+    assert set(result["baseline"]["hypervolumes"]) == {"found", "random_search"}
+    assert "random search at the same cost\n  hypervolume" in capsys.readouterr().out
+
+
 def test_without_costs_the_front_is_the_one_that_was_found(file, tmp_path):
     result = jaxnas.run(config(file, costs="", strategy={"name": "random_search", "proposals": 4}), tmp_path)
     (member,) = result["front"]

@@ -72,14 +72,22 @@ def needs_a_file(config):
     return config.get("task", {}).get("name") == "npz" or config.get("evaluator", {}).get("path") == "hw.npz"
 
 
-SEARCHES = [name for name in ALL if "strategy" in get_config(name) and not needs_a_file(get_config(name))]
+def searches():
+    """Names, of which those whose networks are as another's, and so are traced the same, are slow."""
+    seen = []
+    for name in ALL:
+        config = get_config(name)
+        if "strategy" in config and not needs_a_file(config):
+            traced = [config.get(kind) for kind in ("space", "task", "network", "evaluator")]
+            yield pytest.param(name, marks=[pytest.mark.slow] if traced in seen else [])
+            seen.append(traced)
 
 
 def test_no_shipped_config_is_forgotten_here():
-    assert sorted(SCALES) == shipped() and len(SEARCHES) >= 15
+    assert sorted(SCALES) == shipped() and len(list(searches())) >= 15
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", searches())
 def test_it_can_be_built_without_a_file_of_data(name):
     config = get_config(name)
     one = costs.Cost(("latency_ms",), lambda genome: jnp.ones(1), lambda probabilities: jnp.ones(1))

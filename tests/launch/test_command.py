@@ -27,6 +27,12 @@ def test_no_program_takes_a_fault_for_what_a_user_can_mend():
         assert not caught & {"ValueError", "Exception"}, path
 
 
+def test_installed_programs_are_called_by_name(monkeypatch):
+    assert command.name() == "launch.x" and command.line("search") == "python -m launch.search"
+    monkeypatch.setattr(command, "__package__", "jaxnas.launch")
+    assert command.name() == command.line() == "jaxnas x" and command.line("search") == "jaxnas search"
+
+
 def test_ctrl_c_says_how_to_resume(monkeypatch, tmp_path):
     monkeypatch.setattr(command, "_workdir", tmp_path)
     with pytest.raises(SystemExit) as ended, command._ending():

@@ -16,14 +16,14 @@ CONFIG = {
 FOUND = "layer=dense,power=2"
 
 
-@pytest.mark.parametrize("form", ["--workdir={}", "--workdir {}"])
+@pytest.mark.parametrize("form", ["--workdir={} --config.retrain.steps={}", "--workdir {} --config.retrain.steps {}"])
 def test_config_of_the_search_is_found_and_can_be_changed(tmp_path, form):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    given = (*form.format(tmp_path).split(), "--config.retrain.steps=0", f"--architecture={FOUND}")
+    given = (*form.format(tmp_path, 0).split(), f"--architecture={FOUND}")
     status, said = run("launch.retrain", *given)
     assert status == 1 and "steps: expected at least 1, got 0" in said
 
 
 def test_a_workdir_without_a_search_is_named(tmp_path):
     status, said = run("launch.retrain", f"--workdir={tmp_path}")
-    assert status == 1 and f"no config.json in {tmp_path}; finish a search there, or give --config" in said
+    assert status == 1 and f"no config.json in {tmp_path}; finish a search there, or give a config" in said

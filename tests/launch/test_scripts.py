@@ -122,7 +122,7 @@ def test_a_sweep_runs_its_searches_and_goes_on_where_it_stands(table, tmp_path, 
 @pytest.mark.parametrize(
     ("configs", "message"),
     [
-        (["configs/dats.py"], "configs: unknown 'configs/dats.py'. Did you mean 'configs/darts.py'"),
+        (["configs/dats.py"], "config: no file configs/dats.py, .* Did you mean 'configs/darts.py'"),
         (["configs/darts.py:small", "configs/darts.py:small"], "configs: configs/darts.py:small is there twice"),
     ],
 )
