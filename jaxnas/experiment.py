@@ -70,6 +70,8 @@ def _prepared(config, given, folder, devices, say) -> "_Experiment":
     """Refuses what cannot be, and says what is about to run."""
     check_keys(config, [key for key in SEARCH if key not in given], (*SEARCH, *PARTS, *LATER))
     check.integer("config.rounds", config["rounds"], least=1)
+    for key in ("retrain", "recommend", "table", "reference_point"):
+        check.mapping(f"config.{key}", config.get(key) or {})
     parts = build(config, given, workdir=folder, devices=devices)
     check_pair(parts.strategy, parts.evaluator)
     table_metrics(parts.space, config, parts.space.sample(jax.random.key(0)))  # refuses a table that does not fit

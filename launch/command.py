@@ -25,15 +25,15 @@ _changes: list[tuple[str, str]] = []
 """`--config.KEY=VALUE` as given, in order."""
 
 
-def name() -> str:
-    """The program that runs, as the user calls it: `jaxnas search`, or in a checkout `launch.search`."""
-    program = pathlib.Path(sys.argv[0]).stem
+def name(program: str = "") -> str:
+    """The program that runs, or another, as the user calls it: `jaxnas search`, or in a checkout `launch.search`."""
+    program = program or pathlib.Path(sys.argv[0]).stem
     return f"launch.{program}" if __package__ == "launch" else f"jaxnas {program}"
 
 
 def line(program: str = "") -> str:
     """The command that starts it, or another program."""
-    called = name().replace(pathlib.Path(sys.argv[0]).stem, program) if program else name()
+    called = name(program)
     return called if called.startswith("jaxnas ") else f"python -m {called}"
 
 

@@ -18,11 +18,11 @@ import pytest
 from jaxnas import costs, evaluators, tasks
 from jaxnas.check import InputError
 from jaxnas.compatibility import check_pair
+from jaxnas.config.registry import known, make
 from jaxnas.networks import Choice
 from jaxnas.search import search, search_many, search_scan
 from jaxnas.spaces import categorical
 from jaxnas.types import Evaluator, Feedback
-from launch.wiring import KNOWN, make
 
 OPTIONS = {"first": [0, 1, 2], "second": [0, 1], "third": [0, 1, 2]}
 SPACE = categorical(OPTIONS, name="tiny", distance=lambda a, b: (a != b).sum().astype(jnp.float32))
@@ -30,7 +30,7 @@ FITNESS = np.random.default_rng(0).permutation(18).astype(np.float32)
 COSTS = {"size": 1 + np.random.default_rng(1).permutation(18).astype(np.float32)}
 STEPS = 2
 
-NAMES = sorted(KNOWN["strategy"])
+NAMES = sorted(known("strategy"))
 OWN_BUDGETS = ("hyperband", "successive_halving")
 """Who says itself how long each member is trained, and is refused where that makes no difference."""
 RELAXED = ("binary_gates", "darts", "gdas")
@@ -61,7 +61,7 @@ def strategy(name):
     }
     proposals = {} if name in (*RELAXED, "fair_paths") else {"proposals": 3}
     budget = {} if name in (*OWN_BUDGETS, *SHARED) else {"budget": STEPS}
-    return make("strategy", {"name": name, **proposals, **budget, **small.get(name, {})}, space=SPACE)
+    return make("strategy", {"name": name, **proposals, **budget, **small.get(name, {})}, {"space": SPACE})
 
 
 class Linear(nn.Module):
@@ -205,7 +205,9 @@ def test_every_evaluator_answers_every_kind_of_proposal(name):
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in (*OWN_BUDGETS, *SHARED)])
 def test_without_a_budget_training_refuses_it_and_says_what_to_give(name):
     message = re.escape(f"which strategy '{name}' does not give. Give the strategy budget=STEPS")
-    one = make("strategy", {"name": name}, space=SPACE, costs=("size",))  # neat too, as the space has a distance
+    one = make(
+        "strategy", {"name": name}, {"space": SPACE, "costs": ("size",)}
+    )  # neat too, as the space has a distance
     evaluator = evaluators.with_cost(built("training"), lambda genome: genome.sum(), "size")
     with pytest.raises(InputError, match=message):
         check_pair(one, evaluator)

@@ -141,10 +141,18 @@ def higher_is_better(path: str, metric: str) -> bool:
 
 
 def table_metrics(space: Space, config: Mapping[str, Any], genome) -> dict[str, dict[str, float]]:
-    """What `config.table` (`path`, `metric`) says of a genome: `{"table": {metric: value}}`; empty without a path."""
+    """What `config.table` (`path`, `metric`) says of a genome: `{"table": {metric: value}}`; empty without a path.
+
+    Raises:
+      InputError: another key, no metric; no such file or column; decisions or options that the table has not.
+    """
     table = config.get("table") or {}
+    for key in table:
+        check.one_of("config.table", key, ("path", "metric"))
     if not table.get("path"):
         return {}
+    if not table.get("metric"):
+        raise InputError("config.table.metric: expected the name of a column, got none.")
     space_name = (config.get("space") or {}).get("name", "")
     value = lookup_metric(space, table["path"], table["metric"], genome[None], space_name)[0]
     return {"table": {table["metric"]: float(value)}}

@@ -158,18 +158,39 @@ def make(kind: str, arguments: Mapping[str, Any], offered: Mapping[str, Any] | N
     check.mapping(f"config.{kind}", arguments)
     given = dict(arguments)
     name = given.pop("name", None)
+    where = f"config.{kind}"
     each = entry(kind, name)
-    where = "config" if kind == "program" else f"config.{kind}"
-    own = arguments_of(each)
-    if not (any_keyword(each.factory) and not each.accepts):
-        for argument in given:
-            if argument not in each.takes.values():
-                check.one_of(f"{where}, argument of {name!r}", argument, own)
+    _refuse_unknown(each, given, f"{where}, argument of {name!r}")
     given = {k: imported(f"{where}.{k}", v) if is_reference(v) else v for k, v in given.items()}
+    return each.factory(**given, **_handed(kind, name, each, given, offered or {}))
+
+
+def run_program(name: str, config: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:
+    """Calls the program of that name with a config's values as arguments, texts as they are.
+
+    Raises:
+      InputError: an unknown program or key, with the nearest; one that is missing.
+    """
+    check.mapping("config", config)
+    each = entry("program", name)
+    _refuse_unknown(each, config, "config")
+    return each.factory(**config, **_handed("program", name, each, config, offered))
+
+
+def _refuse_unknown(each: Entry, given: Mapping[str, Any], where: str) -> None:
+    if any_keyword(each.factory) and not each.accepts:
+        return
+    for argument in given:
+        if argument not in each.takes.values():
+            check.one_of(where, argument, arguments_of(each))
+
+
+def _handed(kind: str, name: str, each: Entry, given: Mapping[str, Any], offered: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the offered it takes and the config does not give; raises `InputError` where anything is missing then."""
     handed = {
         parameter: offered[offer]
         for offer, parameter in each.takes.items()
-        if parameter not in given and (offered or {}).get(offer) is not None
+        if parameter not in given and offered.get(offer) is not None
     }
     required = [n for n, p in parameters(each.factory).items() if p.default is inspect.Parameter.empty]
     offers = {parameter: offer for offer, parameter in each.takes.items()}
@@ -177,5 +198,5 @@ def make(kind: str, arguments: Mapping[str, Any], offered: Mapping[str, Any] | N
     if missing and missing[0] in offers:
         raise InputError(f"config.{offers[missing[0]]}: {kind} {name!r} needs one.")
     if missing:
-        raise InputError(f"{where}: {name!r} needs {', '.join(missing)}.")
-    return each.factory(**handed, **given)
+        raise InputError(f"{'config' if kind == 'program' else f'config.{kind}'}: {name!r} needs {', '.join(missing)}.")
+    return handed

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnas import check, costs, evaluators, networks, tasks
 from jaxnas.check import InputError
-from jaxnas.config import problems
+from jaxnas.config import problems, registry
 from jaxnas.config.files import get_config
 from jaxnas.config.registry import OFFERS, make
 from jaxnas.costs.cost import Cost
@@ -166,4 +166,4 @@ def _attainable(config: Mapping[str, Any], space: Space, cost: Cost) -> None:
 
 def run_program(name: str, config: Mapping[str, Any], workdir: pathlib.Path, say: Callable[[str], None] = print) -> Any:
     """Calls the function of `jaxnas.analysis` that is registered by that name with the config's values as arguments."""
-    return make("program", {"name": name, **config}, {"workdir": workdir, "say": say})
+    return registry.run_program(name, config, {"workdir": workdir, "say": say})

@@ -134,9 +134,9 @@ def load_latency_table(
     try:
         fields = json.loads(pathlib.Path(path).read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"latency table: {path} cannot be read ({error}); launch.profile makes one.") from error
+        raise InputError(f"latency table: {path} cannot be read ({error}); `jaxnas profile` makes one.") from error
     if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT or set(fields) != set(LatencyTable._fields):
-        raise InputError(f"latency table: {path} is not one ({FORMAT!r}); launch.profile makes one.")
+        raise InputError(f"latency table: {path} is not one ({FORMAT!r}); `jaxnas profile` makes one.")
     fields["operations"] = {k: Entry(**e) for k, e in fields["operations"].items()}
     fields["terms"] = [LatencyTerm(tuple(t["decisions"]), np.asarray(t["ms"])) for t in fields["terms"]]
     table = LatencyTable(**fields)
@@ -145,7 +145,7 @@ def load_latency_table(
     if other and not allow_device_mismatch:
         differences = "; ".join(f"{k} {v!r}, here {here.get(k)!r}" for k, v in other.items())
         raise InputError(
-            f"latency table: {path} was measured elsewhere: {differences}. Measure here with launch.profile, or say "
+            f"latency table: {path} was measured elsewhere: {differences}. Measure here with `jaxnas profile`, or say "
             "allow_device_mismatch=True to use it all the same."
         )
     return table

@@ -213,7 +213,7 @@ def load(path: str | pathlib.Path) -> Table:
     path = pathlib.Path(path)
     arrays = read_arrays(path)
     if "about" not in arrays:
-        raise TableError(f"{path}: not a table of jaxnas (no `about`). `python -m launch.import_table` makes one.")
+        raise TableError(f"{path}: not a table of jaxnas (no `about`). `jaxnas import_table` makes one.")
     about = _about(path, arrays.pop("about"))
     described = about["columns"]
     columns = {}

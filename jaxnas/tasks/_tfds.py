@@ -69,7 +69,7 @@ def library() -> Any:
 
 def prepare_command(dataset: str, data_dir: str | pathlib.Path | None) -> str:
     """What prepares a dataset for `tfds`."""
-    return f"python -m launch.prepare --dataset={dataset}" + (f" --data_dir={data_dir}" if data_dir else "")
+    return f"jaxnas prepare --dataset={dataset}" + (f" --data_dir={data_dir}" if data_dir else "")
 
 
 def known(data_dir: str | pathlib.Path | None) -> list[str]:

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 import pytest
 
+from jaxnas import build
 from jaxnas.types import scored
-from launch.wiring import build
 from tests.support import tiny_training
 from tests.support.programs import history, result, run, start
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs import neat
-from launch.wiring import build
+from jaxnas import build
 from tests.support import programs
 from tests.support.programs import history, result, start
 

@@ -3,12 +3,14 @@
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
-from launch import sweep
+from jaxnas.analysis.sweeping import sweep
 from tests.support.programs import ROOT
 
+SEARCH = (sys.executable, "-m", "launch.search")
 POD = ("launch/pod.sh", "--name=mine", "--zone=here", "--type=v5litepod-16", "--bucket=gs://bucket/mine")
 
 
@@ -103,29 +105,29 @@ def test_wrong_arguments_are_said_with_the_usage(arguments, message):
 
 def test_a_sweep_prints_its_searches(capsys):
     configs = ["configs/darts.py:small", "configs/gdas.py"]
-    sweep.run(configs, 2, ROOT / "w", ["--config.rounds=3"], dry_run=True)
+    sweep(SEARCH, configs, 2, ROOT / "w", ["--config.rounds=3"], dry_run=True)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and "darts-small/1" in lines[1] and "--config.seed=1 --config.rounds=3" in lines[1]
 
 
 def test_a_sweep_runs_its_searches_and_goes_on_where_it_stands(table, tmp_path, capsys):
     options = [f"--config.evaluator.path={table}", "--config.evaluator.fitness=accuracy", "--config.rounds=5"]
-    assert sweep.run(["configs/nasbench201.py"], 2, tmp_path, options, parallel=2) == 0
+    assert sweep(SEARCH, ["configs/nasbench201.py"], 2, tmp_path, options, parallel=2) == 0
     found = json.loads((tmp_path / "sweep.json").read_text())["configs/nasbench201.py"]
     assert found["finished"] == 2 and len(set(found["fitness"]["values"])) == 2
-    assert sweep.run(["configs/nasbench201.py"], 2, tmp_path, options) == 0
+    assert sweep(SEARCH, ["configs/nasbench201.py"], 2, tmp_path, options) == 0
     assert capsys.readouterr().out.count("finished before") == 2
 
 
 @pytest.mark.parametrize(
     ("configs", "message"),
     [
-        (["configs/dats.py"], "configs: unknown 'configs/dats.py'. Did you mean 'configs/darts.py'"),
+        (["configs/dats.py"], "config: no file configs/dats.py, .* Did you mean 'configs/darts.py'"),
         (["configs/darts.py:small", "configs/darts.py:small"], "configs: configs/darts.py:small is there twice"),
     ],
 )
 def test_a_sweep_of_wrong_configs_is_refused(configs, message, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     with pytest.raises(ValueError, match=message):
-        sweep.run(configs, 1, tmp_path / "sweep", [])
+        sweep(SEARCH, configs, 1, tmp_path / "sweep", [])
     assert not (tmp_path / "sweep").exists()

@@ -13,5 +13,4 @@ def get_config() -> ConfigDict:
     config.strategy = {"name": "darts"}
     config.evaluator = {"name": "supernet", "steps": 300, "curvature": 7, "batch_size": 16, "examples": 16}
     config.evaluator.sync_batch_norm = False
-    config.early_stopping = {"window": 0, "ratio": 0.75, "start": 0}
     return config.lock()

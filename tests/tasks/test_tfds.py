@@ -7,9 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from jaxnas.tasks import tfds
+from jaxnas.tasks import preparation, tfds
 from jaxnas.tasks._tfds import _labels
-from launch import prepare
 from tests.support.programs import ROOT
 
 pytest.importorskip("tensorflow_datasets")
@@ -30,7 +29,7 @@ def stored(path, **replace):
 def data_dir(tmp_path_factory):
     directory = tmp_path_factory.mktemp("data")
     for name in ("cifar10", "mine"):  # a known one and one of one's own
-        prepare.run(name, str(directory), stored(directory / "images.npz"))
+        preparation.prepare(name, str(directory), stored(directory / "images.npz"))
     (directory / "images.npz").unlink()
     return directory
 
@@ -72,7 +71,7 @@ print(tasks.tfds("cifar10", data_dir={str(data_dir)!r}).name, "tensorflow" in sy
     ("name", "options", "message"),
     [
         ("cifar11", {}, "dataset: unknown 'cifar11'. Did you mean 'cifar10"),
-        ("mnist", {}, r"mnist is not prepared in .*\n  python -m launch.prepare --dataset=mnist --data_dir="),
+        ("mnist", {}, r"mnist is not prepared in .*\n  jaxnas prepare --dataset=mnist --data_dir="),
         ("mine", {"test_split": "tests"}, "test_split: unknown 'tests'. Did you mean 'test'"),
     ],
 )
@@ -101,7 +100,7 @@ def test_a_damaged_record_is_named(data_dir, tmp_path):
 )
 def test_local_images_of_another_kind_are_refused(replace, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        prepare.run("other", str(tmp_path), stored(tmp_path / "images.npz", **replace))
+        preparation.prepare("other", str(tmp_path), stored(tmp_path / "images.npz", **replace))
     assert not (tmp_path / "other").exists()
 
 

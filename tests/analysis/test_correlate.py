@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
+import jaxnas
 from jaxnas import tables
-from launch import correlate, search
+from jaxnas.analysis import correlate
 
 pytestmark = pytest.mark.usefixtures("one_device")
 
@@ -23,9 +24,9 @@ CONFIG = {
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    search.run({**CONFIG, "retrain": {"seeds": 0}}, workdir)
+    jaxnas.run({k: v for k, v in CONFIG.items() if k != "retrain"}, workdir)
     before = (workdir / "history.jsonl").read_bytes()
-    result = correlate.run(CONFIG, workdir, architectures=4)
+    result = correlate(workdir, CONFIG, architectures=4)
     return workdir, before, result
 
 
@@ -50,14 +51,14 @@ def test_correlations_have_intervals(done):
 
 def test_too_many_and_too_few_architectures_are_refused(done):
     with pytest.raises(ValueError, match="architectures: expected at least 3, got 2"):
-        correlate.run(CONFIG, done[0], architectures=2)
+        correlate(done[0], CONFIG, architectures=2)
     with pytest.raises(ValueError, match=r"expected at most 4 \(distinct networks found\), got 5"):
-        correlate.run(CONFIG, done[0], architectures=5)
+        correlate(done[0], CONFIG, architectures=5)
 
 
 def test_a_table_needs_a_column(done):
     with pytest.raises(ValueError, match="metric: expected a column of --table"):
-        correlate.run(CONFIG, done[0], architectures=3, table="nasbench201_digits")
+        correlate(done[0], CONFIG, architectures=3, table="nasbench201_digits")
 
 
 def test_a_fitness_made_of_a_column_of_which_less_is_better_ranks_as_it_does(tmp_path):
@@ -66,7 +67,7 @@ def test_a_fitness_made_of_a_column_of_which_less_is_better_ranks_as_it_does(tmp
     tables.save(tables.Table("t", space, np.arange(9), {"loss": column}), tmp_path / "t.npz")
     evaluator = {"name": "table", "path": str(tmp_path / "t.npz"), "fitness": "loss"}
     config = {"seed": 0, "rounds": 2, "space": space, "strategy": {"name": "random_search"}, "evaluator": evaluator}
-    search.run(config, tmp_path / "run")
+    jaxnas.run(config, tmp_path / "run")
     options = {"architectures": 8, "table": str(tmp_path / "t.npz"), "metric": "loss"}
-    result = correlate.run(config, tmp_path / "run", **options)
+    result = correlate(tmp_path / "run", config, **options)
     assert result["correlation"]["spearman"]["value"] == 1 and not result["truth_higher_is_better"]

@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from configs import hwnasbench
-from jaxnas import pareto, spaces, tables
-from launch import fronts, search
+import jaxnas
+from jaxnas import get_config, pareto, spaces, tables
+from jaxnas.analysis import fronts
 
 DECISIONS = {name: [0, 1, 2] for name in "abcd"}
 SPACE = spaces.categorical(DECISIONS)
@@ -25,7 +25,7 @@ def file(tmp_path_factory):
 
 
 def config(file, costs="ms", **changes):
-    config = hwnasbench.get_config().to_dict()
+    config = get_config("hwnasbench")
     config["evaluator"] |= {"path": str(file), "fitness": "accuracy", "costs": costs}
     config["space"] = {"name": "categorical", "decisions": DECISIONS}
     return {**config, "rounds": 3, **changes}
@@ -34,7 +34,7 @@ def config(file, costs="ms", **changes):
 @pytest.fixture(scope="module")
 def done(file, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    return search.run(config(file), workdir), workdir
+    return jaxnas.run(config(file), workdir), workdir
 
 
 def test_result_has_the_front_of_all_that_was_evaluated(done):
@@ -73,7 +73,7 @@ def test_two_costs_an_objective_and_a_reference(file, tmp_path, capsys):
         "objective": {"name": "weighted_product", "cost": "ms", "target": 2.0},
         "reference_point": {"fitness": 0.0, "mj": 11.0},
     }
-    result = search.run(config(file, costs="ms,mj", **changes), tmp_path)
+    result = jaxnas.run(config(file, costs="ms,mj", **changes), tmp_path)
     assert result["hypervolume_reference"] == {"fitness": 0.0, "ms": 5.0, "mj": 11.0}
     assert all(member["fitness"] in ACCURACY.astype(np.float32) for member in result["front"])  # not the objective
     assert result["fitness"] == pytest.approx(result["raw_fitness"] * (result["cost"]["ms"] / 2) ** -0.07, rel=1e-5)
@@ -82,9 +82,19 @@ def test_two_costs_an_objective_and_a_reference(file, tmp_path, capsys):
     assert (tmp_path / "front.png").stat().st_size > 10_000
 
 
-def test_a_search_without_costs_has_no_front(file, tmp_path):
-    result = search.run(config(file, costs="", strategy={"name": "random_search", "proposals": 4}), tmp_path)
-    assert "front" not in result and not (tmp_path / "front.png").exists()
+def test_a_search_recommends_within_limits_and_is_set_beside_random_search(file, capsys):
+    result = jaxnas.run(config(file, recommend={"ms": 2.0}, random_search=True))
+    assert result["fitness"] == max(m["fitness"] for m in result["front"] if m["cost"]["ms"] <= 2)
+    assert result["metric"] == {"name": "accuracy", "unit": "", "higher_is_better": True, "value": result["fitness"]}
+    assert result["baseline"]["evaluations"] == result["evaluations"] == 60
+    assert set(result["baseline"]["hypervolumes"]) == {"found", "random_search"}
+    assert "random search at the same cost\n  hypervolume" in capsys.readouterr().out
+
+
+def test_without_costs_the_front_is_the_one_that_was_found(file, tmp_path):
+    result = jaxnas.run(config(file, costs="", strategy={"name": "random_search", "proposals": 4}), tmp_path)
+    (member,) = result["front"]
+    assert member["architecture"] == result["architecture"] and not (tmp_path / "front.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -108,12 +118,12 @@ def test_a_search_without_costs_has_no_front(file, tmp_path):
 )
 def test_bad_settings_are_answered_before_anything_runs(file, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
-        search.run(config(file, **changes), tmp_path / "never")
+        jaxnas.run(config(file, **changes), tmp_path / "never")
     assert not (tmp_path / "never").exists()
 
 
 def test_a_reference_that_nobody_reaches_has_no_share(file, tmp_path):
-    result = search.run(config(file, reference_point={"fitness": 100.0}, rounds=1), tmp_path)
+    result = jaxnas.run(config(file, reference_point={"fitness": 100.0}, rounds=1), tmp_path)
     assert result["hypervolume"] == 0 and result["true_front"]["fraction_reached"] is None
 
 

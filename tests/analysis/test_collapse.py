@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from jaxnas.analysis import collapse
 from jaxnas.spaces import categorical
-from launch import collapse
 
 pytestmark = pytest.mark.usefixtures("one_device")
 
@@ -25,12 +25,12 @@ CONFIG = {
 
 def test_a_space_without_skip_connections_is_refused(tmp_path):
     with pytest.raises(ValueError, match="config.space: 'mine' has no skip connections"):
-        collapse.run(CONFIG, tmp_path, seeds=2)
+        collapse(CONFIG, tmp_path, seeds=2)
 
 
 def test_searches_are_counted_and_drawn(tmp_path):
     config = {**CONFIG, "space": {"name": "test_collapse:with_skips"}}
-    result = collapse.run(config, tmp_path, seeds=3)
+    result = collapse(config, tmp_path, seeds=3)
     assert json.loads((tmp_path / "collapse.json").read_text()) == json.loads(json.dumps(result))
     assert len(result["searches"]) == 3 and all(len(row["curvature"]) == 3 for row in result["searches"])
     assert result["collapsed"] == sum("layer=skip_connect" in row["architecture"] for row in result["searches"])
@@ -39,4 +39,4 @@ def test_searches_are_counted_and_drawn(tmp_path):
 
 def test_a_strategy_without_logits_is_refused(tmp_path):
     with pytest.raises(ValueError, match="expected a differentiable one without warm-up, got 'random_search'"):
-        collapse.run({**CONFIG, "strategy": {"name": "random_search", "budget": 1}}, tmp_path, seeds=2)
+        collapse({**CONFIG, "strategy": {"name": "random_search", "budget": 1}}, tmp_path, seeds=2)

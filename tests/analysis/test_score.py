@@ -1,15 +1,16 @@
 import json
-import sys
 
 import jax
 import numpy as np
 import pytest
 
-from configs import score as default
-from jaxnas import tables
+from jaxnas import get_config, tables
+from jaxnas.analysis import scores as parts
+from jaxnas.analysis import scoring
+from jaxnas.config import run_program
+from jaxnas.config.lookup import lookup_metric
+from jaxnas.config.registry import make
 from jaxnas.population import within_memory
-from launch import report, score, scoring
-from launch.wiring import looked_up, make
 
 METRICS = ("accuracy", "loss")
 
@@ -27,7 +28,7 @@ def table(tmp_path_factory):
 def config(table):
     """Six genomes of four networks."""
     return {
-        **default.get_config().to_dict(),
+        **get_config("score"),
         "space": {"name": "tests.support.parts:mine"},
         "network": {"name": "tests.support.parts:Mine"},
         "proxies": "params,synflow,snip,grad_norm",
@@ -41,7 +42,11 @@ def config(table):
 @pytest.fixture(scope="module")
 def done(config, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("score")
-    return score.run(config, workdir), workdir
+    return score(config, workdir), workdir
+
+
+def score(config, workdir):
+    return run_program("score", config, workdir)
 
 
 def scores(workdir):
@@ -83,14 +88,14 @@ def test_canonical_forms_are_scored_once_where_that_is_the_same(done, config, tm
     assert len(set(saved["snip"][:3].tolist())) == 1 and result["ms_per_architecture_distinct"][
         "snip"
     ] == pytest.approx(result["ms_per_architecture"]["snip"] * 6 / 4)
-    again = score.run({**config, "proxies": "synflow,snip", "deduplicate": False}, tmp_path)
+    again = score({**config, "proxies": "synflow,snip", "deduplicate": False}, tmp_path)
     assert again["scored"] == {"synflow": 6, "snip": 6}
     for name in ("synflow", "snip"):
         np.testing.assert_allclose(scores(tmp_path)[name], saved[name], rtol=1e-6)
 
 
 def test_interrupted_and_resumed_run_equals_the_uninterrupted_one(done, config, tmp_path, monkeypatch):
-    save, calls = scoring.Scores.save, []
+    save, calls = parts.Scores.save, []
 
     def interrupted(self):
         save(self)
@@ -99,12 +104,12 @@ def test_interrupted_and_resumed_run_equals_the_uninterrupted_one(done, config, 
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(scoring.Scores, "save", interrupted)
+        patch.setattr(parts.Scores, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            score.run({**config, "members": 2}, tmp_path / "parts", save_seconds=-1)
+            score({**config, "members": 2, "save_seconds": -1}, tmp_path / "parts")
     assert calls[3] == 2 and not (tmp_path / "parts" / "result.json").exists()
     assert np.isnan(scores(tmp_path / "parts")["grad_norm"]).all()
-    resumed = score.run({**config, "members": 2}, tmp_path / "parts")
+    resumed = score({**config, "members": 2}, tmp_path / "parts")
     for name, values in scores(done[1]).items():
         np.testing.assert_array_equal(scores(tmp_path / "parts")[name], values, err_msg=name)
     assert resumed["xla_compiles"]["params"] == 1 and resumed["xla_compiles"]["synflow"] == 2
@@ -113,44 +118,50 @@ def test_interrupted_and_resumed_run_equals_the_uninterrupted_one(done, config, 
 
 def test_the_same_command_again_scores_nothing_and_may_ask_another_table(done, config):
     result, workdir = done
-    again = score.run({**config, "table": {**config["table"], "metrics": "loss"}}, workdir)
+    again = score({**config, "table": {**config["table"], "metrics": "loss"}}, workdir)
     assert (
         again["ms_per_architecture"] == result["ms_per_architecture"]
         and again["xla_compiles"] == result["xla_compiles"]
     )
     assert again["spearman"]["snip"] == {"loss": result["spearman"]["snip"]["loss"]}
-    score.run(config, workdir)
+    score(config, workdir)
 
 
 def test_correlations_are_signed_and_leave_out_what_is_not_finite(done, config, capsys):
     result, workdir = done
     values = np.array([1.0, 2, 3, 4, -np.inf, np.nan])
-    found = score._spearman(values, -np.arange(6.0), resamples=10)
+    found = scoring._spearman(values, -np.arange(6.0), resamples=10)
     assert found["value"] == -1 and found["n"] == 4
-    assert score._spearman(np.ones(6), np.arange(6.0)) == {"value": None, "low": None, "high": None, "n": 6}
-    assert score._spearman(values[2:], np.arange(4.0))["value"] is None
+    assert scoring._spearman(np.ones(6), np.arange(6.0)) == {"value": None, "low": None, "high": None, "n": 6}
+    assert scoring._spearman(values[2:], np.arange(4.0))["value"] is None
     assert set(result["spearman_between_proxies"]["snip"]) == {"params", "synflow", "snip", "grad_norm"}
-    truth = looked_up(
+    truth = lookup_metric(
         make("space", config["space"]),
         config["table"]["path"],
         "loss",
         scores(workdir)["genomes"],
         config["space"]["name"],
     )
-    assert score._spearman(scores(workdir)["snip"], -truth, seed=0) == result["spearman"]["snip"]["loss"]  # ranks right
-    score.run(config, workdir)
+    assert (
+        scoring._spearman(scores(workdir)["snip"], -truth, seed=0) == result["spearman"]["snip"]["loss"]
+    )  # ranks right
+    score(config, workdir)
     said = capsys.readouterr().out
     assert "accuracy" in said and "loss (less is better)" in said and "6 architectures in" in said
 
 
 def test_a_subset_has_no_genome_twice_and_another_seed_draws_others():
     space = make("space", {"name": "nasbench201"})
-    one, same, other = (score._genomes(space, "500", seed) for seed in (0, 0, 1))
+    one, same, other = (scoring._genomes(space, "500", seed) for seed in (0, 0, 1))
     assert one.shape == (500, 6) == np.unique(one, axis=0).shape
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
     blind = space._replace(from_index=None)
-    assert score._genomes(blind, "500", 0).shape == (500, 6) == np.unique(score._genomes(blind, "500", 0), axis=0).shape
+    assert (
+        scoring._genomes(blind, "500", 0).shape
+        == (500, 6)
+        == np.unique(scoring._genomes(blind, "500", 0), axis=0).shape
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,28 +184,28 @@ def test_a_subset_has_no_genome_twice_and_another_seed_draws_others():
 )
 def test_bad_input_is_refused_before_anything_is_written(config, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
-        score.run({**config, **changes}, tmp_path / "run")
+        score({**config, **changes}, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_unknown_metric_names_the_nearest(config, tmp_path):
     with pytest.raises(ValueError, match="unknown 'acuracy'. Did you mean 'accuracy'"):
-        score.run({**config, "table": {**config["table"], "metrics": "acuracy"}}, tmp_path)
+        score({**config, "table": {**config["table"], "metrics": "acuracy"}}, tmp_path)
 
 
 def test_spaces_too_large_to_enumerate_are_refused_by_name(config, tmp_path):
     with pytest.raises(ValueError, match=r"'all' is for spaces that can be enumerated.*'nasnet' has.*subset=N"):
-        score._genomes(make("space", {"name": "nasnet"}), "all", 0)
+        scoring._genomes(make("space", {"name": "nasnet"}), "all", 0)
 
 
 def test_workdir_of_another_config_and_a_damaged_file_are_refused(done, config, tmp_path):
     with pytest.raises(ValueError, match=r"holds a run of another config(.|\n)*seed: 0 there, 7 given"):
-        score.run({**config, "seed": 7}, done[1])
+        score({**config, "seed": 7}, done[1])
     whole = (done[1] / "scores.npz").read_bytes()
     (tmp_path / "config.json").write_bytes((done[1] / "config.json").read_bytes())
     (tmp_path / "scores.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"scores.npz is damaged .*Remove it to score anew"):
-        score.run(config, tmp_path)
+        score(config, tmp_path)
     assert (tmp_path / "scores.npz").read_bytes() == whole[: len(whole) // 2]
 
 
@@ -207,14 +218,8 @@ def test_chunks_shrink_to_the_memory_of_the_device(done, config, tmp_path, monke
         need = within_memory(lowered, chunk, limit)[2]
         return within_memory(lowered, chunk, need - 1, say=say)
 
-    monkeypatch.setattr(scoring, "within_memory", just_too_little)
-    result = score.run({**config, "proxies": "snip", "plan": "vmap", "deduplicate": False}, tmp_path)
+    monkeypatch.setattr(parts, "within_memory", just_too_little)
+    result = score({**config, "proxies": "snip", "plan": "vmap", "deduplicate": False}, tmp_path)
     assert result["chunk"] == {"snip": 2} and result["megabytes"]["snip"] > 0
     assert "gradient: a chunk of 4 members takes" in capsys.readouterr().out
     np.testing.assert_allclose(scores(tmp_path)["snip"], scores(done[1])["snip"], rtol=1e-5)
-
-
-def test_ctrl_c_says_how_to_resume(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "argv", ["score.py", "--config.subset=9", "--workdir=elsewhere"])
-    said = report.interrupted("launch.score", tmp_path)
-    assert said.endswith(f"python -m launch.score --config.subset=9 --workdir={tmp_path}")

@@ -4,12 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from configs import compare as default
-from jaxnas import tables
+from jaxnas import build, get_config, tables
+from jaxnas.analysis import comparison
+from jaxnas.config import run_program
 from jaxnas.search import search_scan
 from jaxnas.spaces import categorical
-from launch import compare
-from launch.wiring import build
 
 DECISIONS = {name: [0, 1, 2] for name in "abcd"}
 SPACE = categorical(DECISIONS)
@@ -35,14 +34,14 @@ def file(tmp_path_factory):
 
 def config(file, **changes):
     small = {"table": str(file), "seeds": 20, "evaluations": 40, "population_size": 10, "tournament_size": 3}
-    return {**default.get_config().to_dict(), **small, **changes}
+    return {**get_config("compare"), **small, **changes}
 
 
 @pytest.fixture(scope="module")
 def done(file, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     chosen = "random_search,regularized_evolution,local_search(seeds=10),hyperband"
-    return compare.run(config(file, strategies=chosen, test_metric="test_loss"), workdir), workdir
+    return run_program("compare", config(file, strategies=chosen, test_metric="test_loss"), workdir), workdir
 
 
 def test_fields_that_scripts_rely_on(done):
@@ -87,13 +86,13 @@ def test_lower_budgets_count_for_their_share(done):
 
 
 def test_simulated_time_stops_a_search(file, tmp_path):
-    found = compare.run(config(file, strategies="random_search,local_search", limit_seconds=300.0), tmp_path)
+    found = run_program("compare", config(file, strategies="random_search,local_search", limit_seconds=300.0), tmp_path)
     assert found["strategies"]["random_search"]["curve"]["10"] == found["strategies"]["random_search"]["curve"]["40"]
 
 
 def test_what_needs_several_budgets_is_left_out_where_there_is_one(file, tmp_path, capsys):
     chosen = config(file, metric="once", strategies="hyperband,random_search")
-    assert list(compare.run(chosen, tmp_path)["strategies"]) == ["random_search"]
+    assert list(run_program("compare", chosen, tmp_path)["strategies"]) == ["random_search"]
     assert "hyperband: left out, it needs several budgets and column 'once' has one" in capsys.readouterr().out
 
 
@@ -104,7 +103,7 @@ def test_a_hidden_metric_is_the_mean_of_the_seeds_that_are_there(tmp_path):
     space = {"name": "categorical", "decisions": {"a": [0, 1], "b": [0, 1]}}
     tables.save(tables.Table("t", space, np.arange(4), columns), tmp_path / "t.npz")
     chosen = config(tmp_path / "t.npz", metric="seen", test_metric="hidden", strategies="random_search")
-    found = compare.run(chosen, tmp_path / "run")
+    found = run_program("compare", chosen, tmp_path / "run")
     assert found["strategies"]["random_search"]["test"]["40"] == {"mean": 93.0, "stderr": 0.0}
 
 
@@ -121,7 +120,7 @@ def test_hyperband_trains_for_budgets_that_the_table_has(tmp_path):
 
 def test_what_is_left_of_a_strategy_is_its_random_start_is_said(file, tmp_path, capsys):
     chosen = config(file, strategies="random_search,regularized_evolution(population_size=40)")
-    found = compare.run(chosen, tmp_path)["strategies"]
+    found = run_program("compare", chosen, tmp_path)["strategies"]
     said = capsys.readouterr().out
     assert "(81 of 81 genomes" in said  # of each, whatever the number of budgets
     note = found["regularized_evolution(population_size=40)"]["note"]
@@ -147,19 +146,19 @@ def test_what_is_left_of_a_strategy_is_its_random_start_is_said(file, tmp_path, 
 )
 def test_bad_settings_are_answered_before_anything_runs(file, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
-        compare.run(config(file, **changes), tmp_path / "never")
+        run_program("compare", config(file, **changes), tmp_path / "never")
     assert not (tmp_path / "never").exists()
 
 
 def test_strategies_with_arguments():
-    assert compare.calls("a, b(x=1, y='z'),c()") == [("a", {}), ("b", {"x": 1, "y": "z"}), ("c", {})]
+    assert comparison.calls("a, b(x=1, y='z'),c()") == [("a", {}), ("b", {"x": 1, "y": "z"}), ("c", {})]
     with pytest.raises(ValueError, match="expected names separated by commas"):
-        compare.calls("a(x=open('f'))")
+        comparison.calls("a(x=open('f'))")
 
 
 def test_with_costs_searches_are_measured_by_the_front_they_find(file, tmp_path):
     chosen = config(file, strategies="random_search,nsga2(population_size=8)", metric="accuracy", costs="ms")
-    result = compare.run(chosen, tmp_path)
+    result = run_program("compare", chosen, tmp_path)
     for row in result["strategies"].values():
         means = [row["curve"][n]["mean"] for n in ("1", "10", "40")]
         assert 0 <= means[0] < means[1] < means[2] <= 1
@@ -170,7 +169,7 @@ def test_with_costs_searches_are_measured_by_the_front_they_find(file, tmp_path)
 def test_with_an_objective_they_are_measured_by_the_best_within_its_target(file, tmp_path):
     hard = {"name": "weighted_product", "cost": "ms", "target": 5.0, "alpha": 0.0, "beta": -1.0}
     chosen = config(file, strategies="local_search", metric="accuracy", costs="ms", objective=hard)
-    result = compare.run(chosen, tmp_path)
+    result = run_program("compare", chosen, tmp_path)
     row = result["strategies"]["local_search"]
     assert result["optimum"] == row["curve"]["40"]["mean"] == 5 and row["within_1_percent"] == row["hit_rate"] == 1
 
@@ -181,11 +180,13 @@ def test_with_an_objective_they_are_measured_by_the_best_within_its_target(file,
         ({"costs": "once"}, "table 'sums', costs: unknown 'once'. Known: ms, s"),
         ({"objective": {"name": "penalty", "cost": "s", "target": 1.0, "weight": 1.0}}, "'table' gives no costs"),
         ({"costs": "ms", "test_metric": "test_loss"}, "config.test_metric: a front has no test metric"),
-        ({"costs": "ms", "reference_point": {"ms": 0.5}}, "config.reference_point: nobody is better than"),
+        ({"costs": "ms", "reference_point": {"ms": 0.5}}, "config.reference_point: none is better than"),
         ({"costs": "ms", "strategies": "nsga2(limits={'ms': 0.1})"}, "ms of at most 0.1; the smallest is 1"),
     ],
 )
 def test_bad_settings_of_costs_are_answered_before_anything_runs(file, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
-        compare.run(config(file, **{"metric": "accuracy", "strategies": "mcts", **changes}), tmp_path / "never")
+        run_program(
+            "compare", config(file, **{"metric": "accuracy", "strategies": "mcts", **changes}), tmp_path / "never"
+        )
     assert not (tmp_path / "never").exists()

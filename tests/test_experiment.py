@@ -1,14 +1,16 @@
-"""What `launch.search` does around a search: what it refuses, and what is kept when a later step fails."""
+"""A whole experiment: what it refuses before it begins, and what is kept when a later step fails."""
 
+import errno
 import json
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import evaluators, tasks
+import jaxnas
+from jaxnas import evaluators, plots, tasks
+from jaxnas.analysis import retraining, yardsticks
 from jaxnas.check import InputError
-from launch import report, search
 
 pytestmark = pytest.mark.usefixtures("one_device")
 
@@ -58,7 +60,7 @@ def first_decision():
 
 
 def test_a_metric_of_ones_own_is_printed_as_what_it_is(tmp_path, capsys):
-    result = search.run(TRAINED, tmp_path)
+    result = jaxnas.run(TRAINED, tmp_path)
     said = capsys.readouterr().out
     assert "test absolute error" in said and "%" not in said and "SVM" not in said
     row = result["retrained"]["found"]
@@ -68,7 +70,7 @@ def test_a_metric_of_ones_own_is_printed_as_what_it_is(tmp_path, capsys):
 
 def test_accuracy_is_printed_in_percent():
     rows = {"found": {"test_accuracy": [0.5, 1.0], "test_loss": [1.0, 1.0]}}
-    assert "test accuracy" in report.table(rows) and "75.00 ± 25.00 %" in report.table(rows)
+    assert "test accuracy" in retraining.table(rows) and "75.00 ± 25.00 %" in retraining.table(rows)
 
 
 @pytest.mark.parametrize(
@@ -82,42 +84,87 @@ def test_accuracy_is_printed_in_percent():
         ({"rounds": 0}, "config.rounds: expected at least 1, got 0"),
         ({"retrian": {}}, "config: unknown 'retrian'. Did you mean 'retrain'"),
         ({"task": [1]}, r"config.task: expected a dict with a name, got \[1\]"),
+        ({"retrain": 3}, "config.retrain: expected a dict, got 3"),
+        ({"table": "nasbench201_digits"}, "config.table: expected a dict, got 'nasbench201_digits'"),
     ],
 )
 def test_what_comes_after_a_search_is_refused_before_it(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
-        search.run({**TRAINED, **changes}, tmp_path / "never")
+        jaxnas.run({**TRAINED, **changes}, tmp_path / "never")
     assert not (tmp_path / "never").exists()
 
 
 def test_what_comes_after_a_search_is_no_part_of_the_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(report, "retrained", lambda *_: 1 / 0)
+    monkeypatch.setattr(retraining, "retrained", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        search.run(TRAINED, tmp_path)
+        jaxnas.run(TRAINED, tmp_path)
     assert "the same command repeats what comes after it" in capsys.readouterr().out
     kept = json.loads((tmp_path / "result.json").read_text())
     assert kept["architecture"] and not kept["complete"]
     history = (tmp_path / "history.jsonl").read_bytes()
     monkeypatch.undo()
-    again = search.run({**TRAINED, "retrain": {"steps": 4, "seeds": 1}}, tmp_path)
+    again = jaxnas.run({**TRAINED, "retrain": {"steps": 4, "seeds": 1}}, tmp_path)
     assert again["complete"] and again["architecture"] == kept["architecture"]
     assert (tmp_path / "history.jsonl").read_bytes() == history
 
 
+def test_a_full_disk_while_drawing_leaves_the_result_and_the_same_call_finishes(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    config = on_a_table("first_decision")
+    with monkeypatch.context() as patch:
+        patch.setattr(plots, "architecture", full)
+        with pytest.raises(InputError, match="No space left on device"):
+            jaxnas.run(config, tmp_path)
+    assert "the same command repeats what comes after it" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "result.json").read_text())
+    assert kept["architecture"] and not kept["complete"]
+    rounds: list[dict] = []
+    again = jaxnas.run(config, tmp_path, on_round=rounds.append)
+    assert again["complete"] and again["architecture"] == kept["architecture"] and not rounds
+    assert (tmp_path / "architecture.png").exists()
+
+
+def test_from_a_config_to_its_front_in_a_few_lines_of_python(tmp_path):
+    config = jaxnas.get_config("hwnasbench:small", {"rounds": 3})
+    result = jaxnas.run(config, tmp_path, say=lambda text: None)
+    accuracies = [member["fitness"] for member in result["front"]]
+    seconds = [member["cost"]["seconds"] for member in result["front"]]
+    assert result["metric"]["name"] == "validation_accuracy" and result["metric"]["value"] == max(accuracies)
+    assert seconds == sorted(seconds) and accuracies == sorted(accuracies)
+
+
+@pytest.mark.slow
+def test_darts_is_run_retrained_and_read_in_ten_lines_of_python(tmp_path):
+    few = {"rounds": 4, "evaluator.momentum": 0.95, "retrain.steps": 10, "random_search": False}
+    config = jaxnas.get_config("darts:small", few)
+    result = jaxnas.run(config, tmp_path)
+    rows = jaxnas.retrain(workdir=tmp_path, random=1)["retrained"]
+    assert set(rows) == {"found", "random 0"} and rows["found"]["architecture"] == result["architecture"]
+    assert result["front"][0]["architecture"] == result["architecture"]
+    assert result["metric"]["name"] == "test accuracy" and 0 <= result["metric"]["value"] <= 1
+
+
+def test_without_a_workdir_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert jaxnas.run(on_a_table("first_decision"), say=lambda text: None)["complete"] and not list(tmp_path.iterdir())
+
+
 def test_a_search_in_which_nothing_succeeds_fails(tmp_path):
     with pytest.raises(InputError, match=r"none of the 3 evaluations succeeded, .* They are in .*history.jsonl"):
-        search.run(on_a_table("failing"), tmp_path)
+        jaxnas.run(on_a_table("failing"), tmp_path)
     assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 3 and not (tmp_path / "result.json").exists()
 
 
 def test_a_search_that_never_left_its_random_start_says_so(tmp_path, capsys):
     evolution = {"name": "regularized_evolution", "population_size": 6, "tournament_size": 2}
-    search.run(on_a_table("first_decision", strategy=evolution), tmp_path)
+    jaxnas.run(on_a_table("first_decision", strategy=evolution), tmp_path)
     assert "begins with 6 random architectures (population_size): of 3" in capsys.readouterr().out
 
 
 def test_yardsticks_that_would_take_hours_are_left_out():
     wide = tasks.digits(augment=False)._replace(prepare=lambda x: jnp.repeat(x, 400, -1))
-    assert list(report.classical(wide)) == ["nearest neighbour"]
-    assert set(report.classical(tasks.digits())) == {"nearest neighbour", "SVM (RBF)"}
-    assert report.classical(waves()) == {}
+    assert list(yardsticks.classical(wide)) == ["nearest neighbour"]
+    assert set(yardsticks.classical(tasks.digits())) == {"nearest neighbour", "SVM (RBF)"}
+    assert yardsticks.classical(waves()) == {}

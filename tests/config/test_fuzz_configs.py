@@ -2,26 +2,18 @@
 
 import contextlib
 import copy
-import inspect
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from configs import darts, hwnasbench, nasbench201, neat, quickstart, spos
-from jaxnas import spaces
+from jaxnas import build, get_config, spaces
 from jaxnas.check import InputError
-from launch.wiring import KNOWN, LATER_KEYS, PART_KEYS, SEARCH_KEYS, build, check_keys, make
+from jaxnas.config import registry
+from jaxnas.config.keys import LATER, PARTS, SEARCH, check_keys
 
-CONFIGS = {
-    "quickstart": quickstart.get_config(),
-    "darts": darts.get_config("small"),
-    "spos": spos.get_config("small"),
-    "nasbench201": nasbench201.get_config(),
-    "hwnasbench": hwnasbench.get_config("small"),
-    "neat": neat.get_config(),
-    "digits by neat": neat.get_config("digits"),
-}
+NAMES = ("quickstart", "darts:small", "spos:small", "nasbench201", "hwnasbench:small", "neat", "neat:digits")
+CONFIGS = {name: get_config(name) for name in NAMES}
 VALUES = st.one_of(
     *(
         st.none(),
@@ -46,13 +38,13 @@ def places(config, path=()):
             yield from places(value, (*path, key))
 
 
-CHEAP = ("nasbench201", "hwnasbench", "neat")
+CHEAP = ("nasbench201", "hwnasbench:small", "neat")
 """Whose parts are built in milliseconds: on tables and without a network to trace."""
 
 
 @st.composite
 def configs(draw, names=tuple(CONFIGS)):
-    config = copy.deepcopy(CONFIGS[draw(st.sampled_from(names))].to_dict())
+    config = copy.deepcopy(CONFIGS[draw(st.sampled_from(names))])
     for _ in range(draw(st.integers(1, 2))):
         path = draw(st.sampled_from([p for p in places(config) if p]))
         inside = config
@@ -72,7 +64,7 @@ def configs(draw, names=tuple(CONFIGS)):
 
 def built_or_refused(config):
     try:
-        check_keys(config, SEARCH_KEYS, (*PART_KEYS, *LATER_KEYS))
+        check_keys(config, SEARCH, (*PARTS, *LATER))
         build(config)
     except InputError as error:
         assert str(error)
@@ -88,18 +80,16 @@ def test_some_configs_are_built_or_refused_in_words(config):
 
 
 WRONG = (None, True, -1, float("nan"), "a", [], [None], {})
-PARTS = {kind: sorted(KNOWN[kind]) for kind in ("space", "network", "strategy")}
+NAMED = [(kind, name) for kind in ("space", "network", "strategy") for name in sorted(registry.known(kind))]
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in PARTS.items() for name in names])
+@pytest.mark.parametrize(("kind", "name"), NAMED)
 def test_every_option_of_every_part_is_taken_or_refused_in_words(kind, name):
     here = {"space": spaces.nasbench201(), "costs": ("latency",), "classes": 10}
-    for option, parameter in inspect.signature(KNOWN[kind][name]).parameters.items():
-        if option in here or option in ("parent", "name") or parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            continue
+    for option in registry.arguments_of(registry.entry(kind, name)):
         for wrong in WRONG:
             with contextlib.suppress(InputError):
-                make(kind, {"name": name, option: wrong}, **here)
+                registry.make(kind, {"name": name, option: wrong}, here)
 
 
 @pytest.mark.slow

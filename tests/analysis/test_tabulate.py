@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from jaxnas import tables
-from launch import compare, tabulate
+from jaxnas import get_config, tables
+from jaxnas.config import run_program
 
 pytestmark = pytest.mark.usefixtures("one_device")
 
@@ -26,7 +26,7 @@ def config():
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("tabulate")
-    return tabulate.run(config(), workdir), workdir
+    return run_program("tabulate", config(), workdir), workdir
 
 
 def test_every_distinct_network_is_trained_once_for_each_seed_and_budget(done):
@@ -50,7 +50,7 @@ def test_provenance_and_noise_are_beside_the_table(done):
 
 def test_the_same_command_again_changes_nothing(done):
     table, workdir = done
-    again = tabulate.run(config(), workdir)
+    again = run_program("tabulate", config(), workdir)
     for name in table.columns:
         np.testing.assert_array_equal(again.columns[name].values, table.columns[name].values)
 
@@ -58,14 +58,12 @@ def test_the_same_command_again_changes_nothing(done):
 def test_compare_reads_it(done, tmp_path):
     settings = {**compare_config(), "table": str(done[1] / "tiny.npz"), "strategies": "random_search,local_search"}
     with pytest.raises(ValueError, match="which is code: if you know it, name it in config.space"):
-        compare.run(settings, tmp_path)
+        run_program("compare", settings, tmp_path)
     settings["space"] = "tests.support.parts:mine"
-    result = compare.run(settings, tmp_path)
+    result = run_program("compare", settings, tmp_path)
     assert result["strategies"]["local_search"]["hit_rate"] == 1
     assert tables.is_table(done[1] / "tiny.npz")
 
 
 def compare_config():
-    from configs import compare as default
-
-    return {**default.get_config().to_dict(), "seeds": 4, "evaluations": 20}
+    return {**get_config("compare"), "seeds": 4, "evaluations": 20}
