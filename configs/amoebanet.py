@@ -1,7 +1,7 @@
-"""AmoebaNet (Real, Aggarwal, Huang and Le, 2019): the search of `configs/nasnet.py` by regularized evolution.
+"""AmoebaNet (Real, Aggarwal, Huang and Le, 2019): the search of `nasnet` by regularized evolution.
 
-    python -m launch.search --config=configs/amoebanet.py:small     # digits, two CPU cores
-    python -m launch.search --config=configs/amoebanet.py --config.task.path=cifar10.npz
+    jaxnas search --config=amoebanet:small     # digits, two CPU cores
+    jaxnas search --config=amoebanet --config.task.path=cifar10.npz
 
 `:small` took 2 min 38 s on two CPU cores (AMD EPYC), nothing cached; 96 architectures.
 The one found: 99.31 ± 0.14 % of test images.
@@ -9,16 +9,32 @@ The one found: 99.31 ± 0.14 % of test images.
 
 from ml_collections import ConfigDict
 
-from configs import nasnet
+from jaxnas import check
+
+from . import nasnet
+
+PAPER = {
+    **nasnet.PAPER,
+    "strategy": {
+        "name": "regularized_evolution",
+        "population_size": 100,
+        "tournament_size": 25,
+        "proposals": 20,
+        "budget": 7000,
+    },
+}
+SMALL = {
+    **nasnet.SMALL,
+    "strategy": {
+        "name": "regularized_evolution",
+        "population_size": 32,
+        "tournament_size": 8,
+        "proposals": 16,
+        "budget": 40,
+    },
+}
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    config = nasnet.get_config(scale).unlock()
-    config.strategy = {
-        "name": "regularized_evolution",
-        "population_size": 32 if scale == "small" else 100,
-        "tournament_size": 8 if scale == "small" else 25,
-        "proposals": config.strategy.proposals,
-        "budget": config.strategy.budget,
-    }
-    return config.lock()
+    check.one_of("scale (after the colon)", scale, ("paper", "small"))
+    return ConfigDict(SMALL if scale == "small" else PAPER)

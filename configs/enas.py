@@ -1,7 +1,7 @@
-"""ENAS (Pham et al., 2018): the supernet of `configs/darts.py` under a controller.
+"""ENAS (Pham et al., 2018): the supernet of `darts` under a controller.
 
-    python -m launch.search --config=configs/enas.py:small
-    python -m launch.search --config=configs/enas.py --config.task.path=cifar10.npz
+    jaxnas search --config=enas:small
+    jaxnas search --config=enas --config.task.path=cifar10.npz
 
 `:small` took 45 s on two CPU cores (AMD EPYC), most programs cached by `darts`; found, retrained: 97.22 % of test
 images, loss 0.0947:
@@ -14,22 +14,39 @@ images, loss 0.0947:
 
 from ml_collections import ConfigDict
 
-from configs import darts
+from jaxnas import check
+
+from . import darts
+
+# As many weight steps as DARTS has, a policy round after each `weight_rounds`; then 100 samples are scored.
+PAPER = {
+    **darts.PAPER,
+    "rounds": 19_500 // (10 * 15) * (15 + 1) + 10,
+    "strategy": {
+        "name": "enas",
+        "proposals": 10,
+        "rounds": 19_500 // (10 * 15) * (15 + 1),
+        "weight_rounds": 15,
+        "hidden": 100,
+        "learning_rate": 0.0035,
+        "entropy_weight": 0.1,
+    },
+}
+SMALL = {
+    **darts.SMALL,
+    "rounds": 200 // 10 * (1 + 1) + 10,
+    "strategy": {
+        "name": "enas",
+        "proposals": 10,
+        "rounds": 200 // 10 * (1 + 1),
+        "weight_rounds": 1,
+        "hidden": 100,
+        "learning_rate": 0.01,
+        "entropy_weight": 0.1,
+    },
+}
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    config = darts.get_config(scale).unlock()
-    proposals, weight_rounds = 10, 1 if scale == "small" else 15
-    # As many weight steps as DARTS has, a policy round after each `weight_rounds`; then 100 samples are scored.
-    learning = config.evaluator.steps // (proposals * weight_rounds) * (weight_rounds + 1)
-    config.strategy = {
-        "name": "enas",
-        "proposals": proposals,
-        "rounds": learning,
-        "weight_rounds": weight_rounds,
-        "hidden": 100,
-        "learning_rate": 0.01 if scale == "small" else 0.0035,
-        "entropy_weight": 0.1,
-    }
-    config.rounds = learning + 10
-    return config.lock()
+    check.one_of("scale (after the colon)", scale, ("paper", "small"))
+    return ConfigDict(SMALL if scale == "small" else PAPER)

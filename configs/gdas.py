@@ -1,7 +1,7 @@
-"""GDAS (Dong and Yang, 2019): the supernet of `configs/darts.py`, one sampled path at a time.
+"""GDAS (Dong and Yang, 2019): the supernet of `darts`, one sampled path at a time.
 
-    python -m launch.search --config=configs/gdas.py:small
-    python -m launch.search --config=configs/gdas.py --config.task.path=cifar10.npz
+    jaxnas search --config=gdas:small
+    jaxnas search --config=gdas --config.task.path=cifar10.npz
 
 `:small` took 51 s on two CPU cores (AMD EPYC), the baseline's program cached by `darts`; found, retrained: 96.39 % of
 test images, loss 0.1132:
@@ -14,18 +14,17 @@ test images, loss 0.1132:
 
 from ml_collections import ConfigDict
 
-from configs import darts
+from jaxnas import check
+
+from . import darts
+
+ANNEALED = {"name": "gdas", "weight_decay": 1e-3, "temperature": 10.0, "final_temperature": 0.1}
+PAPER = {**darts.PAPER, "strategy": {**ANNEALED, "learning_rate": 3e-4}}
+SMALL = {**darts.SMALL, "strategy": {**ANNEALED, "learning_rate": 0.01}}
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    config = darts.get_config(scale).unlock()
-    config.strategy = {
-        "name": "gdas",
-        "learning_rate": config.strategy.learning_rate,
-        "weight_decay": config.strategy.weight_decay,
-        "cost_weight": 0.0,
-        "rounds": config.get_ref("rounds"),
-        "temperature": 10.0,
-        "final_temperature": 0.1,
-    }
-    return config.lock()
+    check.one_of("scale (after the colon)", scale, ("paper", "small"))
+    config = ConfigDict(SMALL if scale == "small" else PAPER)
+    config.strategy.rounds = config.get_ref("rounds")  # the temperature falls over the whole search
+    return config

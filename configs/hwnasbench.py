@@ -1,9 +1,9 @@
 """HW-NAS-Bench (Li et al., 2021): accuracy and published device latencies at once, by NSGA-II on a table.
 
-    python -m launch.search --config=configs/hwnasbench.py:small        # the table that comes with the library
-    python -m launch.import_table --from=nats --path=NATS-tss-v1_0-3ffb9-simple \
+    jaxnas search --config=hwnasbench:small        # the table that comes with the library
+    jaxnas import_table --from=nats --path=NATS-tss-v1_0-3ffb9-simple \
         --costs_from=HW-NAS-Bench-v1_0.pickle --output=hw.npz
-    python -m launch.search --config=configs/hwnasbench.py --config.evaluator.path=hw.npz
+    jaxnas search --config=hwnasbench --config.evaluator.path=hw.npz
 
 `--config.evaluator.costs=hw_raspi4_latency_cifar10,hw_fpga_energy_cifar10` are other devices, or several;
 `--config.strategy.limits="{'hw_edgegpu_latency_cifar10': 4.0}"` what none may exceed. For a strategy that reads fitness
@@ -22,23 +22,22 @@ from ml_collections import ConfigDict
 
 from jaxnas import check
 
+PAPER = {
+    "seed": 0,
+    "rounds": 25,  # 500 evaluations
+    "space": {"name": "nasbench201"},
+    "strategy": {"name": "nsga2", "population_size": 20, "proposals": 20},
+    "evaluator": {
+        "name": "table",
+        "path": "hw.npz",
+        "fitness": "cifar10-train25k.valid25k.accuracy",
+        "costs": "hw_edgegpu_latency_cifar10",
+    },
+}
+TABLE = {"name": "table", "path": "nasbench201_digits", "fitness": "validation_accuracy", "costs": "seconds"}
+SMALL = {**PAPER, "evaluator": TABLE}
+
 
 def get_config(scale: str = "paper") -> ConfigDict:
     check.one_of("scale (after the colon)", scale, ("paper", "small"))
-    small = scale == "small"
-    config = ConfigDict()
-    config.seed = 0
-    config.rounds = 25  # 500 evaluations
-    config.space = {"name": "nasbench201"}
-    config.strategy = {"name": "nsga2", "population_size": 20, "proposals": 20, "limits": {}}
-    config.evaluator = {
-        "name": "table",
-        "path": "nasbench201_digits" if small else "hw.npz",
-        "fitness": "validation_accuracy" if small else "cifar10-train25k.valid25k.accuracy",
-        "costs": "seconds" if small else "hw_edgegpu_latency_cifar10",
-    }
-    # How a cost counts in fitness; without a name, not at all.
-    config.objective = {"name": ""}
-    # Hypervolume is measured from here; "fitness" and costs not given are the worst that the table knows.
-    config.reference_point = {}
-    return config.lock()
+    return ConfigDict(SMALL if scale == "small" else PAPER)

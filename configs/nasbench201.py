@@ -1,20 +1,27 @@
 """NAS-Bench-201 as a table: 300 evaluations of a search in about three seconds, no network trained.
 
-    python -m launch.search --config=configs/nasbench201.py        # the table that comes with the library
-    python -m launch.search --config=configs/nasbench201.py --config.evaluator.path=TABLE.npz \
+    jaxnas search --config=nasbench201        # the table that comes with the library
+    jaxnas search --config=nasbench201 --config.evaluator.path=TABLE.npz \
         --config.evaluator.fitness=cifar10-train25k.valid25k.accuracy
 
-TABLE.npz is what `launch.import_table` made of the published files. `launch.compare` is for many searches at once.
+TABLE.npz is what `jaxnas import_table` made of the published files. `jaxnas compare` is for many searches at once.
 """
 
 from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    config = ConfigDict()
-    config.seed = 0
-    config.rounds = 300
-    config.space = {"name": "nasbench201"}
-    config.strategy = {"name": "regularized_evolution", "population_size": 50, "tournament_size": 10, "proposals": 1}
-    config.evaluator = {"name": "table", "path": "nasbench201_digits", "fitness": "validation_loss"}
-    return config.lock()
+    return ConfigDict(
+        {
+            "seed": 0,
+            "rounds": 300,
+            "space": {"name": "nasbench201"},
+            "strategy": {
+                "name": "regularized_evolution",
+                "population_size": 50,
+                "tournament_size": 10,
+                "proposals": 1,
+            },
+            "evaluator": {"name": "table", "path": "nasbench201_digits", "fitness": "validation_loss"},
+        }
+    )

@@ -1,7 +1,7 @@
 """Latency of NAS-Bench-201's networks, or of MobileNetV2 chains (`:mobilenet`), on the device in hand.
 
-    python -m launch.profile
-    python -m launch.profile --config=configs/profile.py:mobilenet --config.batch=1
+    jaxnas profile
+    jaxnas profile --config=profile:mobilenet --config.batch=1
 
 `:nasbench201,small` and `:mobilenet,small` are a few seconds' worth, to see that it works.
 """
@@ -10,30 +10,41 @@ from ml_collections import ConfigDict
 
 from jaxnas import check
 
-SPACES = ("nasbench201", "mobilenet")
+NASBENCH201 = {
+    "seed": 0,
+    "space": {"name": "nasbench201"},
+    "network": {"name": "nasbench201", "channels": 16, "cells": 5, "classes": 10},
+    "batch": 64,
+    "image": (32, 32, 3),
+}
+MOBILENET = {**NASBENCH201, "space": {"name": "mobilenet"}, "network": {"name": "mobilenet", "classes": 10}}
+FEW = {"batch": 8, "image": (8, 8, 3), "held_out": 12, "calibration": 8}
+CHAIN = {"kernels": (3, 5), "depths": (1, 2), "widths": (1.0,)}
+CONFIGS = {
+    "nasbench201": NASBENCH201,
+    "mobilenet": MOBILENET,
+    "nasbench201,small": {
+        **NASBENCH201,
+        **FEW,
+        "network": {"name": "nasbench201", "channels": 4, "cells": 1, "classes": 10},
+    },
+    "mobilenet,small": {
+        **MOBILENET,
+        **FEW,
+        "space": {"name": "mobilenet", "stages": 2, **CHAIN},
+        "network": {
+            "name": "mobilenet",
+            "classes": 10,
+            "channels": (8, 16),
+            "strides": (1, 2),
+            "stem": 8,
+            "features": 64,
+            **CHAIN,
+        },
+    },
+}
 
 
-def get_config(options: str = "nasbench201") -> ConfigDict:
-    space, _, scale = options.partition(",")
-    check.one_of("space (after the colon)", space, SPACES)
-    check.one_of("scale (after the comma)", scale, ("", "small"))
-    small = scale == "small"
-    config = ConfigDict()
-    config.seed = 0
-    config.space = {"name": space}
-    config.network = {"name": space, "classes": 10}
-    if space == "nasbench201":
-        config.network.update({"channels": 4 if small else 16, "cells": 1 if small else 5})
-    elif small:
-        chain = {"kernels": (3, 5), "depths": (1, 2), "widths": (1.0,)}
-        config.space.update({"stages": 2, **chain})
-        config.network.update({"channels": (8, 16), "strides": (1, 2), "stem": 8, "features": 64, **chain})
-    config.batch = 8 if small else 64
-    config.image = (8, 8, 3) if small else (32, 32, 3)
-    config.dtype = "float32"
-    # Random networks to validate on, and chosen ones to calibrate on.
-    config.held_out = 12 if small else 60
-    config.calibration = 8 if small else 16
-    # Each network and operation is timed in so many rounds, side by side.
-    config.rounds = 5
-    return config.lock()
+def get_config(name: str = "nasbench201") -> ConfigDict:
+    check.one_of("name (after the colon)", name, CONFIGS)
+    return ConfigDict(CONFIGS[name])

@@ -1,8 +1,8 @@
-"""ProxylessNAS (Cai, Zhu and Han, 2019): the chain of `configs/mnasnet.py` by binary gates, latency in the gradient.
+"""ProxylessNAS (Cai, Zhu and Han, 2019): the chain of `mnasnet` by binary gates, latency in the gradient.
 
-    python -m launch.search --config=configs/proxylessnas.py:small        # digits, two CPU cores
-    python -m launch.profile --config=configs/profile.py:mobilenet --config.batch=1 --workdir=DIR
-    python -m launch.search --config=configs/proxylessnas.py --config.task.path=cifar10.npz \
+    jaxnas search --config=proxylessnas:small        # digits, two CPU cores
+    jaxnas profile --config=profile:mobilenet --config.batch=1 --workdir=DIR
+    jaxnas search --config=proxylessnas --config.task.path=cifar10.npz \
         --config.cost.path=DIR/latency_table.json --config.strategy.cost_weight=0.05
 
 `cost_weight` is what a millisecond is worth, in units of the loss (the paper's equation 6). Without `cost.path` the
@@ -16,27 +16,31 @@ search measures a table first. What is found is measured again, beside what was 
 
 from ml_collections import ConfigDict
 
-from configs import mnasnet
+from jaxnas import check
+
+from . import mnasnet
+
+
+def _of(mnasnet: dict, steps: int, rate: float, cost_weight: float, weights_rate: float) -> dict:
+    """The search of `mnasnet` by binary gates, without its objective: the cost is in the gradient."""
+    return {
+        **{key: value for key, value in mnasnet.items() if key != "objective"},
+        "rounds": 2 * steps,  # a weight step, then one of the gates
+        "strategy": {"name": "binary_gates", "learning_rate": rate, "weight_rounds": 1, "cost_weight": cost_weight},
+        "evaluator": {
+            "name": "supernet",
+            "steps": steps,
+            "batch_size": 64,
+            "learning_rate": weights_rate,
+            "weight_decay": 1e-4,
+        },
+    }
+
+
+PAPER = _of(mnasnet.PAPER, 60_000, rate=0.006, cost_weight=0.05, weights_rate=0.025)
+SMALL = _of(mnasnet.SMALL, 600, rate=0.02, cost_weight=0.1, weights_rate=0.1)
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    config = mnasnet.get_config(scale).unlock()
-    small = scale == "small"
-    steps = 600 if small else 60_000
-    config.rounds = 2 * steps  # a weight step, then one of the gates
-    config.strategy = {
-        "name": "binary_gates",
-        "learning_rate": 0.02 if small else 0.006,
-        "weight_rounds": 1,
-        "cost_weight": 0.1 if small else 0.05,
-    }
-    config.evaluator = {
-        "name": "supernet",
-        "sync_batch_norm": False,
-        "steps": steps,
-        "batch_size": 64,
-        "learning_rate": 0.1 if small else 0.025,
-        "weight_decay": 1e-4,
-    }
-    del config.objective  # the cost is in the gradient
-    return config.lock()
+    check.one_of("scale (after the colon)", scale, ("paper", "small"))
+    return ConfigDict(SMALL if scale == "small" else PAPER)

@@ -1,31 +1,30 @@
-"""The main job in small: NAS-Bench-201's cells on embedded handwritten digits, by regularized evolution.
+"""The main job in small: accuracy and latency of NAS-Bench-201's cells, on handwritten digits that come with the library.
 
-    python -m launch.search
+    jaxnas search
 
-Two minutes on two CPU cores with nothing cached, two searches of 192 candidates in it (evolution, and random search at
-the same cost). The cell found, retrained with 3 seeds: 99.35 ± 0.35 % of test images, test loss 0.0243.
+NSGA-II searches for cells that are accurate and fast on this device, beside random search at the same cost; the most
+accurate within half of the residual cell's latency is retrained with 3 seeds, measured again, and compared.
 """
 
 from ml_collections import ConfigDict
 
+RESIDUAL = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"
+
 
 def get_config() -> ConfigDict:
-    config = ConfigDict()
-    config.seed = 0
-    config.rounds = 12
-    config.space = {"name": "nasbench201"}
-    config.task = {"name": "digits", "augment": True}
-    config.network = {"name": "nasbench201", "channels": 8, "cells": 1}
-    config.strategy = {
-        "name": "regularized_evolution",
-        "population_size": 32,
-        "tournament_size": 8,
-        "proposals": 16,
-        "budget": 150,
-    }
-    config.evaluator = {"name": "training", "fitness": "loss", "batch_size": 64, "learning_rate": 0.1}
-    # The recommended architecture, trained anew on train + validation, beside yardsticks; 0 seeds for none of it.
-    config.retrain = {"steps": 600, "seeds": 3}
-    config.random_search = True
-    config.reference = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"
-    return config.lock()
+    return ConfigDict(
+        {
+            "seed": 0,
+            "rounds": 8,
+            "space": {"name": "nasbench201"},
+            "task": {"name": "digits"},
+            "network": {"name": "nasbench201", "channels": 8, "cells": 1},
+            "strategy": {"name": "nsga2", "population_size": 16, "proposals": 16, "budget": 150},
+            "evaluator": {"name": "training", "fitness": "loss", "batch_size": 64, "learning_rate": 0.1},
+            "cost": {"name": "latency", "by": "networks", "networks": 24, "batch": 64},
+            "random_search": True,
+            "reference": RESIDUAL,
+            "recommend": {"latency_ms": "50%"},
+            "retrain": {"steps": 600, "seeds": 3},
+        }
+    )

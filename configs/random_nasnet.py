@@ -1,7 +1,7 @@
-"""Random search in NASNet's space: the search of `configs/nasnet.py`, learning nothing. The baseline of both papers.
+"""Random search in NASNet's space: the search of `nasnet`, learning nothing. The baseline of both papers.
 
-    python -m launch.search --config=configs/random_nasnet.py:small     # digits, two CPU cores
-    python -m launch.search --config=configs/random_nasnet.py --config.task.path=cifar10.npz
+    jaxnas search --config=random_nasnet:small     # digits, two CPU cores
+    jaxnas search --config=random_nasnet --config.task.path=cifar10.npz
 
 `:small` took 2 min 3 s on two CPU cores (AMD EPYC), nothing cached; 96 architectures.
 The one found: 99.17 ± 0.56 % of test images.
@@ -9,15 +9,15 @@ The one found: 99.17 ± 0.56 % of test images.
 
 from ml_collections import ConfigDict
 
-from configs import nasnet
+from jaxnas import check
+
+from . import nasnet
+
+PAPER = {**nasnet.PAPER, "strategy": {"name": "random_search", "proposals": 20, "budget": 7000}}
+SMALL = {**nasnet.SMALL, "strategy": {"name": "random_search", "proposals": 16, "budget": 40}}
+del SMALL["random_search"]  # would be the same again
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    config = nasnet.get_config(scale).unlock()
-    config.strategy = {
-        "name": "random_search",
-        "proposals": config.strategy.proposals,
-        "budget": config.strategy.budget,
-    }
-    config.random_search = False  # would be the same again
-    return config.lock()
+    check.one_of("scale (after the colon)", scale, ("paper", "small"))
+    return ConfigDict(SMALL if scale == "small" else PAPER)

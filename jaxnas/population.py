@@ -46,11 +46,13 @@ class Population(NamedTuple):
       jittable: whether `run` can be traced.
       report: `() -> dict`, plan, platform, devices and chunk of what was traced last (before, of what would be), and
         for "bucket" what its compiles took.
+      group: members that are computed at a time, where inactive ones take no time (see `Evaluator.group`); else 0.
     """
 
     run: Callable
     jittable: bool
     report: Callable[[], dict]
+    group: int
 
 
 def over_population(
@@ -92,7 +94,8 @@ def over_population(
                 share = partial(_share, fn, traced["plan"], chunk)
                 return _spread(share, devices, several, (active, genomes, *args), shared)
 
-    return Population(run, True, lambda: {**traced, "devices": len(devices), "chunk": chunk})
+    report = lambda: {**traced, "devices": len(devices), "chunk": chunk}
+    return Population(run, True, report, group=len(devices) if chosen == "map" else 0)
 
 
 def _share(fn: Callable, plan: str, chunk: int | None, args: tuple, shared: tuple):
@@ -188,7 +191,7 @@ def _bucketed(fn: Callable) -> Population:
         place = lambda *leaves: jnp.zeros((P, *leaves[0].shape), leaves[0].dtype).at[at].set(jnp.stack(leaves))
         return jax.tree.map(place, *[out for _, out in outputs])
 
-    return Population(run, False, report)
+    return Population(run, False, report, group=1)
 
 
 def within_memory(
@@ -235,6 +238,7 @@ class CompileMeter:
       compiles: programs compiled or read from the compilation cache.
       seconds: what that took.
       cached: how many of them were read from the cache.
+      compiling: name of the program that XLA works on just now, or None.
     """
 
     def __init__(self):
@@ -253,13 +257,18 @@ class CompileMeter:
     def cached(self) -> int:
         return _totals["cached"] - self._before["cached"]
 
+    @property
+    def compiling(self) -> str | None:
+        return _totals["compiling"]
+
     def resume(self, compiles: int, seconds: float) -> None:
         """Adds what an earlier process had paid."""
         self._before["compiles"] -= compiles
         self._before["seconds"] -= seconds
 
 
-_totals = {"compiles": 0, "seconds": 0.0, "cached": 0}
+_totals: dict[str, Any] = {"compiles": 0, "seconds": 0.0, "cached": 0, "compiling": None}
+_COMPILE = "/jax/core/compile/backend_compile_duration"
 _listening = []
 
 
@@ -267,14 +276,20 @@ def _listen() -> None:
     if _listening:
         return
 
+    def on_begin(event: str, _: float, *, fun_name: str = "", **__) -> None:
+        if event == _COMPILE:
+            _totals["compiling"] = fun_name.removeprefix("jit(").removesuffix(")")
+
     def on_duration(event: str, seconds: float, **_) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
+        if event == _COMPILE:
             _totals["compiles"] += 1
             _totals["seconds"] += seconds
+            _totals["compiling"] = None
 
     def on_event(event: str, **_) -> None:
         _totals["cached"] += event == "/jax/compilation_cache/cache_hits"
 
+    jax.monitoring.register_scalar_listener(on_begin)
     jax.monitoring.register_event_duration_secs_listener(on_duration)
     jax.monitoring.register_event_listener(on_event)
     _listening.append(on_duration)

@@ -55,15 +55,15 @@ def _watch(ours: socket.socket, save: Callable[[], str]) -> None:
             if signal.SIGTERM in signals:
                 why = processes.PREEMPTED
                 with contextlib.suppress(Exception):  # whoever cannot be told finds this process gone
-                    processes.tell_to_stop(why)
+                    processes.request_stop(why)
         else:
             with contextlib.suppress(Exception):
-                why = processes.told_to_stop()
+                why = processes.stop_reason()
     status = processes.LEFT if why == processes.PREEMPTED else 1
     try:
         said = save()
     except Exception as error:
         said, status = f"nothing could be saved ({error})", 1
     print(f"\n{why}: {said}", file=sys.stderr, flush=True)
-    processes.leave_together()
+    processes.shutdown_barrier()
     os._exit(status)  # the main thread may not come back for minutes

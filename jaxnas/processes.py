@@ -114,7 +114,7 @@ def arrays_from_first(tree: Any) -> Any:
     return jax.tree.unflatten(treedef, [jax.numpy.asarray(leaf) for leaf in made])
 
 
-def everywhere() -> jax.sharding.Sharding | None:
+def replicated_sharding() -> jax.sharding.Sharding | None:
     """The sharding of what a program gives to every process as a whole; None for the only one."""
     if jax.process_count() == 1:
         return None
@@ -122,7 +122,7 @@ def everywhere() -> jax.sharding.Sharding | None:
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
 
-def agree(name: str, value: Any) -> None:
+def assert_same_on_all_processes(name: str, value: Any) -> None:
     """Raises `InputError` in all processes where one of them has another `value` (JSON) than the first."""
     if jax.process_count() == 1:
         return
@@ -140,11 +140,11 @@ def end(message: str) -> NoReturn:
     """Ends the process, and where it is one of several all of them, with `message` and status 1."""
     if jax.process_count() == 1:
         sys.exit(message)
-    told = told_to_stop()
+    told = stop_reason()
     if told is None:
-        tell_to_stop(message)
+        request_stop(message)
     print(message if told is None else told, file=sys.stderr, flush=True)
-    leave_together()
+    shutdown_barrier()
     os._exit(LEFT if told == PREEMPTED else 1)  # an ordinary exit waits for the processes that are gone
 
 
@@ -156,14 +156,14 @@ def _bytes_from_first(data: bytes) -> bytes:
     return np.asarray(multihost_utils.broadcast_one_to_all(given)).tobytes() if len(given) else b""
 
 
-def tell_to_stop(why: str) -> None:
+def request_stop(why: str) -> None:
     """Lets every process know, whatever each is at, that the run ends now."""
     client = _client()
     if client is not None:
         client.key_value_set(f"{_STOP}/{jax.process_index()}", why)
 
 
-def told_to_stop() -> str | None:
+def stop_reason() -> str | None:
     """Why the run ends, where another process has said so."""
     client = _client()
     if client is None:
@@ -172,7 +172,7 @@ def told_to_stop() -> str | None:
     return told[0][1] if told else None
 
 
-def leave_together(patience: float = 5.0) -> None:
+def shutdown_barrier(patience: float = 5.0) -> None:
     """Called at the very end; the first process, which keeps what they tell each other, goes last.
 
     Once it is gone, the runtime aborts the rest; once another is gone, it may abort the first before that has saved.

@@ -8,7 +8,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import chex
@@ -16,13 +16,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from tqdm import tqdm
 
 from jaxnas import check, preemption, processes
 from jaxnas.check import InputError
+from jaxnas.clock import Clock, Stopwatch
+from jaxnas.groups import Pace
+from jaxnas.history import History
 from jaxnas.population import CompileMeter, over_population
+from jaxnas.progress import Progress
+from jaxnas.rounds import PARTS, as_one_program, many_at_a_time, one_at_a_time, part_by_part
+from jaxnas.rows import check_metrics, rows_of
+from jaxnas.totals import Totals
 from jaxnas.types import Evaluator, Feedback, Genome, Proposal, Space, Strategy, population_of, usable
 from jaxnas.workdir import Workdir
+
+ROUNDS_PER_CALL = 64
+"""By default, where all answers are known beforehand."""
 
 
 @struct.dataclass
@@ -57,8 +66,9 @@ class Result(NamedTuple):
       cost: `{name: value}` at that evaluation.
       evaluations: members evaluated, invalid ones included.
       invalid: members that failed or diverged.
-      refused: mutations that found no room in their genome; 0 for spaces where there always is.
-      history: a dict for each evaluation (`pandas.DataFrame(result.history)`).
+      overflow: structural mutations dropped because a genome's fixed capacity was full.
+      history: all evaluations, a sequence of dicts (`pandas.DataFrame(result.history)`) and columns of arrays.
+      out_of_time: whether `seconds` ended it before its rounds were over.
       wall_seconds: over all resumed parts, as the next two.
       compile_seconds: seconds spent in XLA compiles (reads of the compilation cache included).
       xla_compiles: number of those compiles.
@@ -71,8 +81,9 @@ class Result(NamedTuple):
     cost: dict[str, float]
     evaluations: int
     invalid: int
-    refused: int
-    history: list[dict]
+    overflow: int
+    history: History
+    out_of_time: bool
     wall_seconds: float
     compile_seconds: float
     xla_compiles: int
@@ -190,11 +201,13 @@ def search(
     evaluator: Evaluator,
     *,
     rounds: int | None = None,
+    seconds: float | None = None,
     seed: int = 0,
     workdir: str | None = None,
     config: dict | None = None,
     settings: dict | None = None,
     checkpoint_seconds: float = 10.0,
+    rounds_per_call: int | None = None,
     progress: bool = True,
     on_round: Callable[[dict], None] | None = None,
 ) -> Result:
@@ -205,63 +218,60 @@ def search(
       strategy: a strategy, run for `rounds`; or a sequence of `Phase`.
       evaluator: any evaluator.
       rounds: rounds of ask, evaluate, tell.
+      seconds: wall-clock time, over all resumed parts, after which the search ends with the round or call that runs
+        then, as if its rounds were over; with more, the same search goes on.
       seed: the run is a function of the parts and this.
       workdir: directory for history and checkpoints, or None to keep everything in memory.
       config: what identifies the run in `workdir` (JSON). By default the names of the parts and the seed, which
         cannot tell one tournament size from another: give your own settings where a workdir is kept.
       settings: what else belongs into `config.json` (JSON) and may differ when the run is resumed: how many rounds,
         what comes after the search.
-      checkpoint_seconds: save after the first round that ends this long after the last save, and after the last.
+      checkpoint_seconds: save after the first round or call that ends this long after the last save, and at the end.
+      rounds_per_call: at most so many rounds are one call of one program, as many as take about half a second; the same
+        search as with 1. By default 1, or 64 where all answers are known beforehand (a table).
       progress: whether to show a progress bar.
-      on_round: is called after each round with what `metrics.jsonl` has of it: `round`, `evaluations`, `invalid`,
-        `best` fitness so far, that of the round (`fitness`, the mean), and `seconds` of `ask`, `evaluate`, `tell`,
-        `checkpoint`, `compile` (in none of the others) and `total`.
+      on_round: is called for each round, after its call, with what `metrics.jsonl` has of it: `round`, `evaluations`,
+        `invalid`, `best` fitness so far, that of the round (`fitness`, the mean), and `seconds` of `ask`, `evaluate`,
+        `tell` (or of `call`, its share of one of several rounds), `checkpoint`, `compile` (in none of the others) and
+        `total`.
 
     With a workdir, SIGTERM saves and ends the process (see `jaxnas.preemption`).
 
     Raises:
-      InputError: parts that do not fit, a seed that is none, a metric with the name of one of the history's own fields,
-        a `workdir` of another config or that cannot be written.
+      InputError: parts that do not fit, a seed that is none, several rounds a call of a host evaluator, a metric with
+        the name of one of the history's own fields, a `workdir` of another config or that cannot be written.
       CheckpointError: (a `InputError`) a damaged checkpoint.
     """
-    single = isinstance(strategy, Strategy)
-    phases = [Phase(strategy, rounds)] if single else list(strategy)
-    if not phases or (rounds is not None and not single):
-        raise InputError("strategy: expected a Strategy with rounds, or a non-empty sequence of Phase without.")
+    phases, most = _phases(strategy, rounds, evaluator), _rounds_per_call(evaluator, rounds_per_call)
     check.seed("seed", seed)
-    for phase in phases:
-        check.integer("rounds", phase.rounds, least=1)
-        check_pair(phase.strategy, evaluator)
-    if config is None:
-        names = [phase.strategy.name for phase in phases]
-        config = {"space": space.name, "strategy": names, "evaluator": evaluator.name, "seed": seed}
-        config["rounds before the last phase"] = [phase.rounds for phase in phases[:-1]]
+    if seconds is not None:
+        check.real("seconds", seconds, least=0)
+    config = _default_config(space, phases, evaluator, seed) if config is None else config
+    alike = {**config, **(settings or {}), "seconds": seconds, "rounds_per_call": most}
+    processes.assert_same_on_all_processes("config", alike)
 
-    processes.agree("config", {**config, **(settings or {})})
-    run = Workdir(workdir, config, settings)
-    meter, start, spent = CompileMeter(), time.perf_counter(), 0.0
-    ends = np.cumsum([phase.rounds for phase in phases]).tolist()
+    run, meter, totals, ends = Workdir(workdir, space, config, settings), CompileMeter(), Totals(), _ends(phases)
+    note = run.note or {"round": 0, "seconds": 0.0, "compiles": 0, "compile_seconds": 0.0}
+    t, watch = note["round"], Stopwatch(note["seconds"])
+    meter.resume(note["compiles"], note["compile_seconds"])
+    if t > ends[-1]:
+        raise InputError(f"rounds: {run.path} holds {t} rounds already, more than the {ends[-1]} asked for.")
+    for rows in run.history.since(0):
+        totals.add(rows, 0, t)
+    phase = next(i for i, end in enumerate(ends) if t <= end)
     init_key, rounds_key = jax.random.split(jax.random.key(seed))
-    t = begin = 0
-    if run.note is not None:
-        t, spent = run.note["round"], run.note["seconds"]
-        meter.resume(run.note["compiles"], run.note["compile_seconds"])
-        if t > ends[-1]:
-            raise InputError(f"rounds: {run.path} holds {t} rounds already, more than the {ends[-1]} asked for.")
-        begin = next(i for i, end in enumerate(ends) if t <= end)
     # One program: a network's weights are hundreds of operations.
     fresh = jax.jit(evaluator.init) if evaluator.jittable else evaluator.init
-    state = _init(init_key, phases[begin].strategy, evaluator._replace(init=fresh), begin)
-    if run.note is not None:
-        state = run.restore(state)
-    reached = (t, state, len(run.history))  # assigned as one, so that an interrupt never sees half a round
+    state = _init(init_key, phases[phase].strategy, evaluator._replace(init=fresh), phase)
+    state = state if run.note is None else run.restore(state)
+    reached = (t, state, len(run.history))  # assigned as one, so that an interrupt never sees half a call
     one_at_a_time = threading.RLock()
 
     def save() -> int:
         with one_at_a_time:
             step, state, history = reached
-            seconds = spent + time.perf_counter() - start
-            run.save(step, state, history, seconds=seconds, compiles=meter.compiles, compile_seconds=meter.seconds)
+            spent = {"seconds": watch.seconds, "compiles": meter.compiles, "compile_seconds": meter.seconds}
+            run.save(step, state, history, **spent)
             return step
 
     def leave() -> str:
@@ -270,31 +280,42 @@ def search(
             run.flush()
             return f"saved after round {step}; the same command resumes."
 
-    bar, saved = _Progress(run.history, ends[-1] - t, progress and processes.is_first()), time.perf_counter()
+    def over() -> bool:
+        return seconds is not None and t > 0 and processes.from_first(lambda: watch.seconds >= seconds)
+
+    left = np.inf if seconds is None else seconds - watch.seconds
+    bar = Progress(totals, ends[-1] - t, meter, seconds=left, enabled=progress and processes.is_first())
+    call, ended, saved = None, over(), time.perf_counter()
     try:
         with preemption.saving(leave) if run.path else contextlib.nullcontext():
-            for number, (phase, end) in enumerate(zip(phases, ends, strict=True)):
-                if number < begin:
-                    continue
-                if number > begin:
-                    state = state.replace(strategy=_init_strategy(init_key, phase.strategy, number))
-                clock = _Clock(meter)
-                one = step(*_on_host(phase.strategy, evaluator, clock))
-                for t in range(reached[0], end):
-                    clock.start()
-                    state, record = one(jax.random.fold_in(rounds_key, t), state)
-                    record = jax.tree.map(np.asarray, record)
-                    lines = list(_lines(space, phase.strategy, evaluator, record, t, number, clock.seconds["evaluate"]))
-                    run.append(lines)
-                    reached = (t + 1, state, len(run.history))
-                    bar.advance(lines, ends[-1] - t - 1)
-                    if time.perf_counter() - saved > checkpoint_seconds or t + 1 == ends[-1]:
-                        clock.timed("checkpoint", save)()
-                        saved = time.perf_counter()
-                    metrics = {"round": t, **bar.metrics(), "seconds": clock.stop()}
-                    run.measure(metrics)
-                    if on_round is not None:
-                        on_round(metrics)
+            while t < ends[-1] and not ended:
+                if t == ends[phase]:
+                    phase, call = phase + 1, None
+                    state = state.replace(strategy=_init_strategy(init_key, phases[phase].strategy, phase))
+                if call is None:
+                    strategy = phases[phase].strategy
+                    clock, pace, call = _prepare(strategy, evaluator, most, meter, bar)
+                clock.start()
+                count = pace.count(ends[phase] - t)
+                state, (proposal, feedback) = call(rounds_key, state, t, count)
+                took = clock.seconds["evaluate" if most == 1 else "call"]
+                pace.took(took, count)
+                where = {"first": t, "phase": phase, "seconds": took}
+                rows = rows_of(space, strategy, evaluator, proposal, feedback, **where)
+                run.append(rows)
+                metrics = totals.add(rows, t, count)
+                bar.advance(count, len(rows))
+                t += count
+                reached, ended = (t, state, len(run.history)), over()
+                if time.perf_counter() - saved > checkpoint_seconds or t == ends[-1] or ended:
+                    clock.timed("checkpoint", save)()
+                    saved = time.perf_counter()
+                spent = clock.stop(count)
+                metrics = [{**line, "seconds": spent} for line in metrics]
+                run.measure(metrics)
+                for line in metrics if on_round is not None else ():
+                    on_round(line)
+            run.finish()
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             leave()
@@ -306,24 +327,82 @@ def search(
         bar.close()
         run.close()
 
-    genome = jax.tree.map(np.asarray, jax.jit(phases[-1].strategy.recommend)(state.strategy))
-    architecture = space.to_string(genome)
-    same = [h for h in run.history if h["architecture"] == architecture and h["valid"] and not h["relaxed"]]
-    best = max(same, key=lambda h: (h["phase"], h["budget"], h["fitness"]), default={"fitness": None, "cost": {}})
+    genome = jax.tree.map(np.asarray, jax.jit(phases[phase].strategy.recommend)(state.strategy))
+    fitness, cost = _recorded(run.history, genome)
     return Result(
-        architecture=architecture,
+        architecture=space.to_string(genome),
         genome=genome,
-        fitness=best["fitness"],
-        cost=best["cost"],
-        evaluations=len(run.history),
-        invalid=sum(not line["valid"] for line in run.history),
-        refused=bar.refused,
+        fitness=fitness,
+        cost=cost,
+        evaluations=totals.evaluations,
+        invalid=totals.invalid,
+        overflow=totals.overflow,
         history=run.history,
-        wall_seconds=spent + time.perf_counter() - start,
+        out_of_time=t < ends[-1],
+        wall_seconds=watch.seconds,
         compile_seconds=meter.seconds,
         xla_compiles=meter.compiles,
         state=state,
     )
+
+
+def _phases(strategy: Strategy | Sequence[Phase], rounds: int | None, evaluator: Evaluator) -> list[Phase]:
+    single = isinstance(strategy, Strategy)
+    phases = [Phase(strategy, rounds)] if single else list(strategy)
+    if not phases or (rounds is not None and not single):
+        raise InputError("strategy: expected a Strategy with rounds, or a non-empty sequence of Phase without.")
+    for phase in phases:
+        check.integer("rounds", phase.rounds, least=1)
+        check_pair(phase.strategy, evaluator)
+    return phases
+
+
+def _ends(phases: Sequence[Phase]) -> list[int]:
+    """Rounds after which each of them is over."""
+    return np.cumsum([phase.rounds for phase in phases]).tolist()
+
+
+def _rounds_per_call(evaluator: Evaluator, given: int | None) -> int:
+    if given is None:
+        return ROUNDS_PER_CALL if evaluator.jittable and evaluator.known is not None else 1
+    check.integer("rounds_per_call", given, least=1)
+    if given > 1 and not evaluator.jittable:
+        raise InputError(
+            f"rounds_per_call: evaluator {evaluator.name!r} runs on the host, so expected 1 round a call, got {given}."
+        )
+    return given
+
+
+def _default_config(space: Space, phases: Sequence[Phase], evaluator: Evaluator, seed: int) -> dict:
+    names = [phase.strategy.name for phase in phases]
+    config = {"space": space.name, "strategy": names, "evaluator": evaluator.name, "seed": seed}
+    return {**config, "rounds before the last phase": [phase.rounds for phase in phases[:-1]]}
+
+
+def _prepare(strategy: Strategy, evaluator: Evaluator, most: int, meter: CompileMeter, bar: Progress):
+    """The clock, the pace and the call of one phase (see `rounds`)."""
+    if most > 1:
+        clock = Clock(meter, ("call", "checkpoint"))
+        return clock, Pace(most), many_at_a_time(_program(strategy, evaluator, most), clock)
+    clock = Clock(meter, (*PARTS, "checkpoint"))
+    parts = part_by_part(strategy, evaluator, clock, bar, meter)
+    return clock, Pace(1), one_at_a_time(step(*parts))
+
+
+@lru_cache(maxsize=4)
+def _program(strategy: Strategy, evaluator: Evaluator, most: int) -> Callable:
+    """Kept, as jit keeps the parts', for the next search of the same parts."""
+    return as_one_program(step(strategy, evaluator), most)
+
+
+def _recorded(history: History, genome: Genome) -> tuple[float | None, dict[str, float]]:
+    """Fitness and cost of the best evaluation of that genome, of the last phase and largest budget."""
+    same = np.flatnonzero(history.same(genome) & history.column("valid") & ~history.column("relaxed"))
+    if not len(same):
+        return None, {}
+    best = max(same, key=lambda i: tuple(history.column(name)[i] for name in ("phase", "budget", "fitness")))
+    line = history[best]
+    return line["fitness"], line["cost"]
 
 
 def _init(key, strategy: Strategy, evaluator: Evaluator, phase: int) -> State:
@@ -334,165 +413,10 @@ def _init_strategy(key, strategy: Strategy, phase: int):
     return jax.jit(strategy.init)(jax.random.fold_in(jax.random.split(key)[1], phase))
 
 
-class _Clock:
-    """Seconds of a round, by what they went into; compiles count for themselves."""
-
-    def __init__(self, meter: CompileMeter):
-        self._meter = meter
-        self.start()
-
-    def start(self) -> None:
-        self.seconds = dict.fromkeys(("ask", "evaluate", "tell", "checkpoint"), 0.0)
-        self._began, self._compiled = time.perf_counter(), self._meter.seconds
-
-    def timed(self, part: str, fn: Callable) -> Callable:
-        def run(*args):
-            begin, compiling = time.perf_counter(), self._meter.seconds
-            out = jax.block_until_ready(fn(*args))
-            self.seconds[part] += time.perf_counter() - begin - (self._meter.seconds - compiling)
-            return out
-
-        return run
-
-    def stop(self) -> dict[str, float]:
-        whole = {"compile": self._meter.seconds - self._compiled, "total": time.perf_counter() - self._began}
-        return {name: round(seconds, 6) for name, seconds in {**self.seconds, **whole}.items()}
-
-
-def _on_host(strategy: Strategy, evaluator: Evaluator, clock: _Clock) -> tuple[Strategy, Evaluator]:
-    """The parts jitted where they can be, and timed."""
-    whole = processes.everywhere()  # every process sees all of the feedback
-    jitted = jax.jit(evaluator.evaluate, out_shardings=whole) if evaluator.jittable else evaluator.evaluate
-    evaluate = clock.timed("evaluate", jitted)
-
-    def read(*args):
-        feedback, state = evaluate(*args)
-        # On the host, so that the strategy's state never takes over the evaluator's sharding, and with it a compile.
-        return jax.tree.map(np.asarray, feedback), state
-
-    ask, tell = (clock.timed(name, jax.jit(getattr(strategy, name))) for name in ("ask", "tell"))
-    return strategy._replace(ask=ask, tell=tell), evaluator._replace(evaluate=read)
-
-
-RESERVED = (
-    *("id", "parent", "round", "phase", "genome", "architecture", "fitness", "cost", "valid", "relaxed", "budget"),
-    *("seconds", "curvature", "refused"),
-)
-"""Fields that a line of the history has itself."""
-
-
 def _check_feedback(proposal: Proposal, feedback: Feedback, evaluator: Evaluator) -> None:
-    taken = sorted(set(feedback.metrics) & set(RESERVED))
-    if taken:
-        raise InputError(
-            f"evaluator {evaluator.name!r}: a metric cannot be called {', '.join(map(repr, taken))}, a field that the "
-            f"history has itself; neither can {', '.join(name for name in RESERVED if name not in taken)}."
-        )
+    check_metrics(evaluator, feedback)
     P, K = population_of(proposal), len(evaluator.cost_names)
     for name, shape in {"fitness": (P,), "valid": (P,), "cost": (P, K)}.items():
         got = np.shape(getattr(feedback, name))
         if got != shape:
             raise InputError(f"evaluator {evaluator.name!r}: expected {name} of shape {shape}, got {got}.")
-
-
-def _lines(space: Space, strategy: Strategy, evaluator: Evaluator, record: Record, t: int, phase: int, seconds: float):
-    proposal, feedback = record
-    active = np.flatnonzero(proposal.active)
-    for i in active:
-        genome = jax.tree.map(lambda leaf: leaf[i], proposal.genome)  # noqa: B023 used at once
-        yield {
-            "id": int(proposal.id[i]),
-            "parent": [int(p) for p in proposal.parent[i]],
-            "round": t,
-            "phase": phase,
-            "genome": plain(genome) if isinstance(genome, np.ndarray) else None,  # else the string is all of it
-            "architecture": space.to_string(genome),
-            "fitness": _number(feedback.fitness[i]),
-            "cost": {name: _number(c) for name, c in zip(evaluator.cost_names, feedback.cost[i], strict=True)},
-            "valid": bool(feedback.valid[i]),
-            "relaxed": proposal.weights is not None,
-            "budget": int(proposal.budget[i]),
-            "seconds": seconds / len(active),
-            **({} if feedback.curvature is None else {"curvature": _number(feedback.curvature[i])}),
-            **({} if space.refused is None else {"refused": int(space.refused(genome))}),
-            **{name: plain(proposal.extra[name][i]) for name in strategy.recorded},
-            **{name: plain(value[i]) for name, value in feedback.metrics.items() if not _unsaid(value[i])},
-        }
-
-
-def plain(tree: Any) -> Any:
-    """Arrays as JSON has them: nested lists, None for what is not finite, text, a dict for a pytree of several."""
-    if isinstance(tree, str):
-        return str(tree)
-    if isinstance(tree, (np.ndarray, np.generic)):
-        return _number(tree) if tree.ndim == 0 else [plain(part) for part in tree]
-    return {
-        jax.tree_util.keystr(path).lstrip("."): plain(leaf)
-        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
-    }
-
-
-def _unsaid(value: Any) -> bool:
-    """Whether it is an empty text: no message of that member."""
-    return isinstance(value, str) and not value
-
-
-def _number(value) -> float | int | bool | None:
-    value = value.item()
-    return value if np.isfinite(value) else None
-
-
-class _Progress:
-    """The bar: evaluations, best fitness so far, architectures per second, time left."""
-
-    def __init__(self, history: list[dict], rounds_left: int, enabled: bool):
-        self._best, self._invalid, self._evaluations, self._last = float("nan"), 0, 0, []
-        self.refused, self._refused_of = 0, {}
-        self._bar = tqdm(
-            initial=len(history),
-            total=len(history) + rounds_left,
-            unit=" architectures",
-            disable=not enabled,
-            dynamic_ncols=True,
-            bar_format="{desc}{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left{postfix}",
-            smoothing=0.1,
-        )
-        self._count(history)
-
-    def advance(self, lines: list[dict], rounds_left: int) -> None:
-        self._count(lines)
-        if self._bar.disable:
-            return
-        self._bar.total = self._bar.n + len(lines) + rounds_left * max(len(lines), 1)
-        self._bar.set_postfix_str(
-            f"best {self._best:.4f}"
-            + (f", {self._invalid} invalid" if self._invalid else "")
-            + (f", {self.refused} mutations without room" if self.refused else ""),
-            refresh=False,
-        )
-        self._bar.update(len(lines))
-
-    def close(self) -> None:
-        self._bar.refresh()
-        self._bar.close()
-
-    def _count(self, lines: list[dict]) -> None:
-        self._best = np.fmax.reduce([self._best, *(line["fitness"] for line in lines if line["valid"])])
-        self._invalid += sum(not line["valid"] for line in lines)
-        self._evaluations += len(lines)
-        self._last = [line["fitness"] for line in lines if line["valid"]]
-        for line in lines:
-            if "refused" in line:  # by its line of descent; here by birth
-                before = self._refused_of.get((line["phase"], line["parent"][0]), 0)
-                self.refused += line["refused"] - before
-                self._refused_of[line["phase"], line["id"]] = line["refused"]
-
-    def metrics(self) -> dict[str, float | int | None]:
-        """Of the search up to now, and of the last round."""
-        best, fitness = float(self._best), float(np.mean(self._last)) if self._last else float("nan")
-        return {
-            "evaluations": self._evaluations,
-            "invalid": self._invalid,
-            "best": best if np.isfinite(best) else None,
-            "fitness": fitness if np.isfinite(fitness) else None,
-        }

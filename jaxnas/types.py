@@ -64,66 +64,97 @@ class Feedback:
     metrics: dict[str, chex.Array] = struct.field(default_factory=dict)
 
 
+State = Any
+"""A pytree of arrays that a strategy or an evaluator keeps; each names its own (`DartsState`, …)."""
+
+Sample = Callable[[chex.PRNGKey], Genome]
+Mutate = Callable[[chex.PRNGKey, Genome], Genome]
+Crossover = Callable[[chex.PRNGKey, Genome, Genome], Genome]
+Canonical = Callable[[Genome], Genome]
+ToString = Callable[[Genome], str]
+FromString = Callable[[str], Genome]
+Neighbors = Callable[[Genome], tuple[Genome, chex.Array]]
+Features = Callable[[Genome], chex.Array]
+Derive = Callable[[chex.Array], Genome]
+Unpack = Callable[[Genome | chex.Array], dict[str, Any]]
+Allowed = Callable[[Genome, chex.Array], chex.Array]
+Index = Callable[[Genome], chex.Array]
+FromIndex = Callable[[chex.Array], Genome]
+Distance = Callable[[Genome, Genome], chex.Array]
+
+Init = Callable[[chex.PRNGKey], State]
+Ask = Callable[[chex.PRNGKey, State], tuple[Proposal, State]]
+Tell = Callable[[chex.PRNGKey, State, Proposal, Feedback], State]
+Recommend = Callable[[State], Genome]
+Evaluate = Callable[[chex.PRNGKey, State, Proposal], tuple[Feedback, State]]
+Loss = Callable[[State, chex.Array, Any], chex.Array]
+Inherit = Callable[[State, Genome], dict[str, Any]]
+
+
 class Space(NamedTuple):
     """What may be built: pure functions over genomes, jittable and vmappable unless marked (host).
 
+    The categorical part is that of genomes that are one integer array `[D]`, a position among the options of each
+    decision. Spaces of other genomes leave it out; a part that reads it refuses them by name (`spaces.needed`).
+
     Attributes:
       name: for messages and files.
-      decisions: names of the D decisions.
-      options: for each decision, its options (labels or values).
-      mask: `[D, C]` NumPy bool, which options exist.
       sample: `key -> genome`, uniform.
-      mutate: `(key, genome) -> genome`, one decision changed to another option.
+      mutate: `(key, genome) -> genome`, another genome near to it: of a categorical one, one decision changed.
       crossover: `(key, a, b) -> genome`.
-      neighbors: `genome -> (genomes [N, ...], mask [N])`, all one-decision changes.
       canonical: `genome -> genome`, one representative for genomes that build the same network.
-      pruned: `genome -> genome`, without what does not change the output or is not computed, so that what is left costs
-        something.
-      features: `genome -> [F]` float, an encoding for predictors.
-      derive: `weights [D, C] -> genome`, the discrete architecture of a relaxed choice.
-      unpack: `genome or weights -> {decision: choice}`, what a network's `Choice` modules are handed: Python
-        integers for a NumPy genome, scalars for a JAX genome, vectors for weights `[D, C]`.
-      index: `genome -> int32`, its row in the enumeration; None where there is none.
-      from_index: `int -> genome`, the inverse.
       to_string: (host) `genome -> str`.
       from_string: (host) `str -> genome`; raises `InputError` on anything else.
-      size: number of genomes (host integer); infinity where weights are part of them.
-      allowed: `(genome, d) -> [C]` bool, which options of decision d make a genome of the space, given decisions
-        0 … d-1 of `genome` (the others are not read); None where those of `mask` always do.
-      distance: `(a, b) -> float`, how far apart two genomes are, 0 for the same; None where nobody has said.
-      refused: `genome -> int32`, mutations of its line of descent that found no room in it; None where there always is.
+      size: number of genomes (host integer); infinity for an unbounded search space, or where weights are part of them.
+      decisions: (categorical) names of the D decisions.
+      options: (categorical) for each decision, its options (labels or values).
+      mask: (categorical) `[D, C]` NumPy bool, which options exist; None where the space is not categorical.
+      unpack: (categorical) `genome or weights -> {decision: choice}`, what a network's `Choice` modules are handed:
+        Python integers for a NumPy genome, scalars for a JAX genome, vectors for weights `[D, C]`.
+      derive: (categorical) `weights [D, C] -> genome`, the discrete architecture of a relaxed choice.
+      neighbors: (categorical) `genome -> (genomes [N, ...], mask [N])`, all one-decision changes.
+      features: (categorical) `genome -> [F]` float, an encoding for predictors.
+      allowed: (categorical) `(genome, d) -> [C]` bool, which options of decision d make a genome of the space, given
+        decisions 0 … d-1 of `genome` (the others are not read); None where those of `mask` always do.
+      index: `genome -> int32`, its row in the enumeration; None where there is none.
+      from_index: `int -> genome`, the inverse.
+      pruned: `genome -> genome`, without what does not change the output or is not computed, so that what is left costs
+        something.
+      distance: `(a, b) -> float`, how far apart two genomes are, 0 for the same; None where it is not defined.
+      overflow: `genome -> int32`, structural mutations in this genome's lineage dropped because its fixed capacity was
+        full; None where there is none.
     """
 
     name: str
-    decisions: tuple[str, ...]
-    options: tuple[tuple[Any, ...], ...]
-    mask: np.ndarray
-    sample: Callable
-    mutate: Callable
-    crossover: Callable
-    neighbors: Callable
-    canonical: Callable
-    features: Callable
-    derive: Callable
-    unpack: Callable
-    to_string: Callable
-    from_string: Callable
+    sample: Sample
+    mutate: Mutate
+    crossover: Crossover
+    canonical: Canonical
+    to_string: ToString
+    from_string: FromString
     size: float
-    index: Callable | None = None
-    from_index: Callable | None = None
-    pruned: Callable = lambda genome: genome
-    allowed: Callable | None = None
-    distance: Callable | None = None
-    refused: Callable | None = None
+    decisions: tuple[str, ...] = ()
+    options: tuple[tuple[Any, ...], ...] = ()
+    mask: np.ndarray | None = None
+    unpack: Unpack | None = None
+    derive: Derive | None = None
+    neighbors: Neighbors | None = None
+    features: Features | None = None
+    allowed: Allowed | None = None
+    index: Index | None = None
+    from_index: FromIndex | None = None
+    pruned: Canonical = lambda genome: genome
+    distance: Distance | None = None
+    overflow: Callable | None = None
 
     @property
     def choices(self) -> np.ndarray:
-        """`[D]` number of options of each decision."""
-        return self.mask.sum(1)
+        """`[D]` number of options of each decision; `[0]` where there are none."""
+        return np.zeros(0, int) if self.mask is None else self.mask.sum(1)
 
 
 class Strategy(NamedTuple):
-    """What to try next: pure functions over an explicit state.
+    """What to evaluate next: pure functions over an explicit state.
 
     Attributes:
       name: for messages and files.
@@ -140,10 +171,10 @@ class Strategy(NamedTuple):
     """
 
     name: str
-    init: Callable
-    ask: Callable
-    tell: Callable
-    recommend: Callable
+    init: Init
+    ask: Ask
+    tell: Tell
+    recommend: Recommend
     needs: frozenset[str] = frozenset({"fitness"})
     gives: frozenset[str] = frozenset()
     cost_names: tuple[str, ...] = ()
@@ -151,7 +182,7 @@ class Strategy(NamedTuple):
 
 
 class Evaluator(NamedTuple):
-    """How good is it: pure functions over an explicit state, which owns any network weights.
+    """Maps a `Proposal` to `Feedback`: pure functions over an explicit state, which owns any network weights.
 
     Attributes:
       name: for messages and files.
@@ -169,20 +200,24 @@ class Evaluator(NamedTuple):
       known: `() -> Feedback` (host) of every genome of the space, in the order of its index; None where it takes an
         evaluation to know.
       budgets: the only ones whose fitness it knows, increasing; () where any can be trained.
+      group: members that it works on at a time, where `evaluate` may be called several times for one proposal, each
+        time with some of its members active and the state handed on, to the same answers and in about the same time;
+        0 where it may not. Of the population, each of so many blocks is worked on from its first member on.
     """
 
     name: str
-    init: Callable
-    evaluate: Callable
+    init: Init
+    evaluate: Evaluate
     gives: frozenset[str] = frozenset({"fitness"})
     needs: frozenset[str] = frozenset()
     jittable: bool = True
     cost_names: tuple[str, ...] = ()
-    report: Callable[[], dict] = dict
-    loss: Callable | None = None
-    inherit: Callable | None = None
+    report: Callable[[], dict[str, Any]] = dict
+    loss: Loss | None = None
+    inherit: Inherit | None = None
     known: Callable[[], Feedback] | None = None
     budgets: tuple[int, ...] = ()
+    group: int = 0
 
 
 def population_of(proposal: Proposal) -> int:

@@ -1,14 +1,21 @@
 """What a run leaves behind: config, history and checkpoints, consistent after a kill at any moment."""
 
+import base64
 import contextlib
 import json
 import os
 import pathlib
 from typing import Any
 
+import jax
+import numpy as np
+
 from jaxnas import check, processes
 from jaxnas.check import InputError
-from jaxnas.checkpoint import CheckpointError, checkpoints
+from jaxnas.checkpoint import checkpoints
+from jaxnas.history import History
+from jaxnas.history_file import FAREWELL, HistoryFile, packed, unpacked
+from jaxnas.types import Space
 
 
 class Workdir:
@@ -16,15 +23,12 @@ class Workdir:
 
     Of several processes the first has them, and what it reads all know (see `jaxnas.processes`).
 
-    `history.jsonl` may run ahead of the last checkpoint. What is ahead is dropped on resume and evaluated again, to
-    the same lines.
-
     Attributes:
-      history: every recorded evaluation up to now, a dict each.
+      history: every recorded evaluation up to now.
       note: what was saved beside the arrays of the last checkpoint, or None for a new run.
     """
 
-    def __init__(self, path: str | os.PathLike | None, config: dict, settings: dict | None = None):
+    def __init__(self, path: str | os.PathLike | None, space: Space, config: dict, settings: dict | None = None):
         """Opens or creates the run, of which `config` and `settings` are as in `claim`.
 
         Raises:
@@ -32,39 +36,38 @@ class Workdir:
           CheckpointError: its files are damaged.
         """
         self.path = None if path is None else check.local_path("workdir", path).absolute()
-        self.history: list[dict] = []
+        self.history = History(space)
         self.note: dict | None = None
         self._has_files = self.path is not None and processes.is_first()
         if self.path is not None:
-            self.note, self.history = processes.from_first(lambda: self._open(config, settings))
+            self.note, told = processes.from_first(lambda: self._open(config, settings))
+            if not self._has_files:
+                self.history = History(space, unpacked(base64.b64decode(told)))
 
-    def _open(self, config: dict, settings: dict | None) -> tuple[dict | None, list[dict]]:
+    def _open(self, config: dict, settings: dict | None) -> tuple[dict | None, str]:
         claim(self.path, config, settings)
         with writing(self.path):
             self._checkpoints = checkpoints(self.path / "checkpoints")
             step = self._checkpoints.latest()
             note = None if step is None else self._checkpoints.note(step)
-            history = [] if note is None else self._read_history(note["history"])
-            lines = "".join(json.dumps(line) + "\n" for line in history)
-            write(self.path / "history.jsonl", lines)
-            self._file = (self.path / "history.jsonl").open("a")
+            self._file = HistoryFile(self.path, self.history, note["history"] if note else 0)
             self._metrics = (self.path / "metrics.jsonl").open("a")
-        return note, history
+        blocks = self.history.since(0) if jax.process_count() > 1 else []  # for the others
+        return note, base64.b64encode(packed(blocks)).decode()
 
-    def append(self, lines: list[dict]) -> None:
-        """Records evaluations."""
-        self.history += lines
+    def append(self, rows: np.ndarray) -> None:
+        """Records evaluations, rows as `rows.rows_of` makes them."""
+        self.history.append(rows)
+        if self._has_files and len(rows):
+            self._file.append(rows)
+
+    def measure(self, metrics: list[dict[str, Any]]) -> None:
+        """Appends lines to `metrics.jsonl`, which only ever grows: rounds done again after a kill are there twice."""
         if self._has_files:
             with writing(self.path):
-                self._file.writelines(json.dumps(line) + "\n" for line in lines)
-                self._file.flush()
-
-    def measure(self, metrics: dict[str, Any]) -> None:
-        """Appends a line to `metrics.jsonl`, which only ever grows: rounds done again after a kill are there twice."""
-        if self._has_files:
-            with writing(self.path):
-                self._metrics.write(json.dumps(metrics) + "\n")
+                self._metrics.writelines(json.dumps(line) + "\n" for line in metrics)
                 self._metrics.flush()
+                self._file.follow()
 
     def save(self, step: int, state: Any, history: int, **note) -> None:
         """Saves a checkpoint after `step` rounds, of which the history has `history` evaluations.
@@ -74,8 +77,7 @@ class Workdir:
         if not self._has_files or self._checkpoints.latest() == step:
             return
         with writing(self.path):
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._file.save(history)
             self._checkpoints.save(step, state, {"round": step, "history": history, **note})
 
     def restore(self, like: Any) -> Any:
@@ -89,27 +91,27 @@ class Workdir:
         return processes.arrays_from_first(found.get("state", like))
 
     def flush(self) -> None:
+        """Waits until what was saved is on the disk, and lets lines of the history catch up for a moment."""
+        if self._has_files:
+            with writing(self.path):
+                self._checkpoints.wait()
+                self._file.finish(FAREWELL)
+
+    def finish(self) -> None:
+        """Completes the files of a search that has ended."""
+        if self._has_files:
+            with writing(self.path):
+                self._checkpoints.wait()
+                self._file.finish()
+
+    def close(self) -> None:
         """Waits until what was saved is on the disk."""
         if self._has_files:
             with writing(self.path):
                 self._checkpoints.wait()
-
-    def close(self) -> None:
-        if self._has_files:
-            self.flush()
-            for file in (self._file, self._metrics):
-                with contextlib.suppress(OSError):
-                    file.close()
-
-    def _read_history(self, count: int) -> list[dict]:
-        file = self.path / "history.jsonl"
-        lines = file.read_text().splitlines()[:count] if file.exists() else []
-        if len(lines) < count:
-            raise CheckpointError(f"{file} has {len(lines)} evaluations, but the checkpoint was saved after {count}.")
-        try:
-            return [json.loads(line) for line in lines]
-        except json.JSONDecodeError as error:
-            raise CheckpointError(f"{file} is damaged: {error}; nothing was changed.") from None
+            self._file.close()
+            with contextlib.suppress(OSError):
+                self._metrics.close()
 
 
 def claim(path: pathlib.Path, config: dict, settings: dict | None = None) -> None:

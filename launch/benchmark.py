@@ -1,118 +1,119 @@
-"""Training throughput of a population, beside one compiled network at a time, and beside any other program.
+"""What it costs: figures of one benchmark, printed and kept in `benchmarks/`, with where they are from.
 
-    python -m launch.benchmark                              # digits size: 8x8 images, 8 channels, 1 cell, batch 64
-    python -m launch.benchmark --peer='python peer.py'      # that prints {"ms_per_architecture": {"train": …}}
+    python -m launch.benchmark --what=training                    # of a population, beside one network at a time
+    python -m launch.benchmark --what=training --peer='python peer.py'                      # beside any program
+    python -m launch.benchmark --what=supernet --order=finite_difference                    # a search step of DARTS
+    python -m launch.benchmark --what=proxies --proxies=snip --plan=vmap --chunk=8          # zero-cost proxies
+    python -m launch.benchmark --what=neat --population=10000 --peers= --generations=20     # generations of NEAT
+    python -m launch.benchmark --what=loop                        # the loop, where evaluation takes next to nothing
+    python -m launch.benchmark --what=data --task="{'name': 'tfds', 'dataset': 'cifar10', 'shift': 4}" --batch=256
 
-Rounds of ours and of the peer alternate, since machines drift; figures are medians over the rounds. Milliseconds are
-wall time divided by training steps and architectures, so that two cores at work count as the time they take together.
+Only a run with the same options replaces a file; `--output` names another, `--overwrite` insists. Options are those of
+the functions `measure` in `jaxnas.benchmarks`, which say what a peer has to print; `--help` has them too.
 """
 
+import ast
+import inspect
 import json
+import re
 import shlex
-import statistics
-import subprocess
-import time
+import sys
+import typing
+from collections.abc import Callable, Sequence
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from absl import app, flags
 
-from jaxnas import evaluators, networks, spaces, strategies, tasks
-from jaxnas.machine import configure, environment
-from jaxnas.population import PLANS, CompileMeter
+from jaxnas import benchmarks, check
+from jaxnas.benchmarks import figures
+from jaxnas.check import InputError
+from jaxnas.machine import configure
+from launch.wiring import make
+
+MEASURES = {name: getattr(benchmarks, name).measure for name in benchmarks.__all__}
+DEFINE = {
+    int: flags.DEFINE_integer,
+    int | None: flags.DEFINE_integer,
+    Sequence[str]: flags.DEFINE_list,
+}
+"""The flag of an annotation; of any other, text."""
 
 
-def main(_: list[str]) -> None:
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments {argv[1:]}; options are given as --KEY=VALUE.")
     configure()
-    jax.config.update("jax_compilation_cache_dir", None)  # compiles are part of what is measured
-    space = spaces.nasbench201()
-    network = networks.NasBench201(_CHANNELS.value, _CELLS.value, 10)
-    random = np.random.default_rng(0)
-    shape = (_IMAGE.value, _IMAGE.value, 3)
-    sizes = {"train": 10 * _BATCH.value, "validation": _BATCH.value, "test": 1}
-    splits = {
-        s: (random.normal(size=(n, *shape)).astype("float32"), random.integers(0, 10, n)) for s, n in sizes.items()
-    }
-    task = tasks.arrays(splits, outputs=10)
-
-    P = _ARCHITECTURES.value // _ROUNDS.value
-    strategy = strategies.random_search(space, proposals=P, budget=_STEPS.value)
-    evaluator = evaluators.training(space, network, task, batch_size=_BATCH.value, plan=_PLAN.value)
-    evaluate = jax.jit(evaluator.evaluate) if evaluator.jittable else evaluator.evaluate
-    key = jax.random.key(0)
-    proposal, _ = jax.jit(strategy.ask)(key, strategy.init(key))
-    rows = random.permutation(space.size)[: _ROUNDS.value * P].reshape(_ROUNDS.value, P)
-
-    meter, begin = CompileMeter(), time.perf_counter()
-    idle = proposal.replace(active=jnp.zeros(P, bool))  # compiles and trains nothing
-    jax.block_until_ready(evaluate(key, (), idle))
-    first, compiled = time.perf_counter() - begin, meter.seconds
-
-    ours, peer = [], []
-    for round_rows in rows:
-        begin = time.perf_counter()
-        jax.block_until_ready(evaluate(key, (), proposal.replace(genome=space.from_index(round_rows))))
-        ours.append((time.perf_counter() - begin) / P / _STEPS.value * 1e3)
-        if _PEER.value:
-            said = subprocess.run(shlex.split(_PEER.value), capture_output=True, text=True, check=True).stdout
-            peer.append(json.loads(said)["ms_per_architecture"]["train"] / _STEPS.value)
-    steady = statistics.median(ours)
-    result = {
-        "ms_per_step": {"median": steady, "rounds": ours},
-        "seconds_before_first_step": {"total": first, "xla_compile": compiled},
-        "ms_per_architecture_with_compile_over_1000": steady * _STEPS.value + first,  # seconds over 1,000 = ms each
-        "plan": evaluator.report(),
-        **environment(),
-    }
-    if peer:
-        median = statistics.median(peer)
-        with_compile = median * _STEPS.value / result["ms_per_architecture_with_compile_over_1000"]
-        result["peer"] = {"ms_per_step": {"median": median, "rounds": peer}, "command": _PEER.value}
-        result["times_faster"] = {
-            "steady": statistics.median(p / o for p, o in zip(peer, ours, strict=True)),
-            "with_compile_over_1000": with_compile,
-        }
-    if _SINGLE.value:
-        result["one_at_a_time"] = _single(space, network, task, rows.ravel()[: _SINGLE.value], steady)
-    print(json.dumps(result, indent=2))
+    try:
+        check.one_of("what", _WHAT.value, MEASURES)
+        given = {name: flag.value for name, flag in _OPTIONS.items() if flag.value is not None}
+        run(_WHAT.value, given, _OUTPUT.value, _OVERWRITE.value)
+    except InputError as error:
+        sys.exit(f"launch.benchmark: {error}")
 
 
-def _single(space, network, task, rows, steady: float) -> dict:
-    """Each network static, jitted and trained by itself."""
-    parts = evaluators.trainer(network, task, evaluators.Recipe(batch_size=_BATCH.value))
-    compiles, steps = [], []
-    for row in rows:
-        genome = np.asarray(space.from_index(row))
-        run = jax.jit(lambda key, n, genome=genome: parts.train(key, space.unpack(genome), n)[1])
-        begin = time.perf_counter()
-        jax.block_until_ready(run(jax.random.key(0), 0))
-        compiles.append(time.perf_counter() - begin)
-        begin = time.perf_counter()
-        jax.block_until_ready(run(jax.random.key(0), 200))
-        steps.append((time.perf_counter() - begin) / 200 * 1e3)
-    # Two static trainings at a time would at best halve the wall time of a step on two devices.
-    alone = statistics.median(steps) / jax.device_count()
-    compile_ms = statistics.median(compiles) * 1e3
-    gain = steady - alone
-    return {
-        "architectures": len(rows),
-        "compile_seconds": compile_ms / 1e3,
-        "ms_per_step": statistics.median(steps),
-        "ms_per_step_if_all_devices_were_kept_busy": alone,
-        "steps_where_a_compile_each_breaks_even": compile_ms / gain if gain > 0 else None,
-    }
+def run(what: str, given: dict, output: str | None = None, overwrite: bool = False) -> None:
+    """Measures, prints and writes."""
+    takes = inspect.signature(MEASURES[what]).parameters
+    for name in given:
+        if name not in takes:
+            others = ", ".join(f"--{option}" for option in takes)
+            raise InputError(f"--{name}: --what={what} does not take it; it takes {others}.")
+    if "task" in given:
+        given = {**given, "task": _literal("task", given["task"])}
+    options = {**{name: parameter.default for name, parameter in takes.items()}, **given}
+    file = check.local_path("output", output or f"benchmarks/{what}.json")
+    command = shlex.join(["python", "-m", "launch.benchmark", *sys.argv[1:]])
+    record = figures.claim(file, what, options, command, overwrite=overwrite)
+    record["figures"] = MEASURES[what](**_built(given))
+    print(json.dumps(record, indent=2))  # whatever becomes of the file
+    figures.save(file, record)
+
+
+def _literal(name: str, text: str) -> dict:
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text  # which is no dict
+    check.mapping(name, value)
+    return value
+
+
+def _built(given: dict) -> dict:
+    """The options with the task that a dict names."""
+    if "task" not in given:
+        return given
+    return {**given, "task": lambda stream: make("task", {**given["task"], "stream": stream})}
+
+
+def define_options() -> dict[str, flags.FlagHolder]:
+    """A flag for each option of any benchmark."""
+    taken = {}
+    for what, measure in MEASURES.items():
+        for name, annotation in typing.get_type_hints(measure).items():
+            if name != "return":
+                taken.setdefault(name, {})[what] = annotation
+    return {name: _define(name, annotations) for name, annotations in taken.items()}
+
+
+def _define(name: str, annotations: dict[str, object]) -> flags.FlagHolder:
+    (define,) = {DEFINE.get(annotation, flags.DEFINE_string) for annotation in annotations.values()}
+    abouts = []
+    for what in annotations:
+        default = inspect.signature(MEASURES[what]).parameters[name].default
+        shown = ",".join(default) if isinstance(default, tuple) else default
+        by_default = "" if default is None else f" (by default {shown})"
+        abouts.append(f"--what={what}{by_default}: {_about(MEASURES[what], name)}")
+    return define(name, None, " ".join(abouts))
+
+
+def _about(measure: Callable, name: str) -> str:
+    """What the docstring says of an argument."""
+    found = re.search(rf"^ {{2}}{name}: (.*(?:\n {{4}}.*)*)", inspect.getdoc(measure), re.MULTILINE)
+    return " ".join(found[1].split())
 
 
 if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
-    _IMAGE = flags.DEFINE_integer("image", 8, "Height and width of the images.")
-    _CHANNELS = flags.DEFINE_integer("channels", 8, "Channels of the first stage.")
-    _CELLS = flags.DEFINE_integer("cells", 1, "Cells in each stage.")
-    _BATCH = flags.DEFINE_integer("batch", 64, "Batch size.")
-    _STEPS = flags.DEFINE_integer("steps", 50, "Training steps of each architecture.")
-    _ARCHITECTURES = flags.DEFINE_integer("architectures", 200, "Distinct architectures, over all rounds.")
-    _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds to split them into, a peer's run after each.")
-    _PLAN = flags.DEFINE_enum("plan", "auto", PLANS, "Execution plan of the population.")
-    _SINGLE = flags.DEFINE_integer("single", 4, "Architectures to compile and train one at a time; 0 for none.")
-    _PEER = flags.DEFINE_string("peer", None, "Command to time beside ours.")
+    _WHAT = flags.DEFINE_string("what", None, f"Which benchmark: {', '.join(MEASURES)}.")
+    _OUTPUT = flags.DEFINE_string("output", None, "File of the figures; by default benchmarks/WHAT.json.")
+    _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace figures of other options.")
+    _OPTIONS = define_options()
     app.run(main)

@@ -1,4 +1,5 @@
 import ast
+import importlib
 import pathlib
 import subprocess
 import sys
@@ -10,34 +11,56 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in ROOT.rglob("*.py")
 }
-NETWORKS = {"types", "check", "execution", "lanes", "spaces", "networks"}
+NETWORKS = {"types", "check", "batching", "execution", "spaces", "networks"}
+PARTS = {
+    *NETWORKS,
+    *("costs", "evaluators", "population", "processes", "references", "statistics", "strategies", "tables", "tasks"),
+}
+LOOP = {"execution", "machine", "pareto", "proxies", "rows", "search", "workdir"}
 MAY_IMPORT = {
     "types": set(),
     "check": set(),
-    "draw": set(),
-    "execution": {"check"},
-    "lanes": set(),
+    "rng": set(),
+    "batching": set(),
     "statistics": {"check", "pareto"},
     "tables": {"types", "check", "spaces", "tables"},
     "pareto": {"types", "check"},
-    "spaces": {"types", "check", "draw", "lanes", "spaces"},
+    "spaces": {"types", "check", "rng", "batching", "spaces"},
     "predictors": {"types", "check", "spaces", "pareto", "predictors"},
     "networks": NETWORKS,
     "tasks": {"types", "check", "tasks"},
-    "costs": {*NETWORKS, "statistics", "tasks", "costs"},
+    "costs": {*NETWORKS, "statistics", "tasks", "version", "costs"},
     "proxies": {*NETWORKS, "tasks", "proxies"},
+    "execution": {"check"},
     "population": {"types", "check", "execution"},
     "version": set(),
     "machine": {"execution", "version"},
     "processes": {"check"},
     "preemption": {"processes"},
     "evaluators": {*NETWORKS, "tasks", "costs", "population", "predictors", "proxies", "evaluators"},
-    "strategies": {"types", "check", "draw", "spaces", "pareto", "predictors", "strategies"},
+    "strategies": {"types", "check", "rng", "spaces", "pareto", "predictors", "strategies"},
     "checkpoint": {"types", "check"},
-    "workdir": {"types", "check", "checkpoint", "processes"},
-    "search": {"types", "check", "population", "checkpoint", "workdir", "processes", "preemption"},
-    "plots": {"types", "check", "spaces"},
+    "rows": {"types", "check"},
+    "history": {"types", "rows"},
+    "history_file": {"types", "check", "checkpoint", "history"},
+    "workdir": {"types", "check", "checkpoint", "processes", "history", "history_file"},
+    "totals": set(),
+    "clock": {"population"},
+    "progress": {"population", "totals"},
+    "groups": {"types", "processes"},
+    "rounds": {"types", "population", "processes", "clock", "groups", "progress"},
+    "search": {
+        *("types", "check", "population", "processes", "preemption", "workdir", "rows", "history", "totals"),
+        *("clock", "progress", "groups", "rounds"),
+    },
+    "plots": {"types", "check", "spaces", "costs", "plots"},
+    "references": {"check"},
+    "config": {*PARTS, "config"},
+    "observers": {"check", "processes"},
+    "analysis": {*PARTS, *LOOP, "plots", "config", "analysis"},
+    "experiment": {*PARTS, *LOOP, "plots", "config", "analysis"},
 }
+MAY_IMPORT["benchmarks"] = {"", *MAY_IMPORT, "benchmarks"}  # they time the whole, and nothing is made of them
 
 
 def imported(source: str) -> set[str]:
@@ -84,13 +107,22 @@ def test_every_listed_name_exists_and_packages_only_list():
         listed = next(
             n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__"
         )
-        package = jaxnas if module == "__init__" else getattr(jaxnas, module)
+        package = jaxnas if module == "__init__" else importlib.import_module(f"jaxnas.{module}")
         names = ast.literal_eval(listed.value)
         assert names == sorted(names) and all(hasattr(package, name) for name in names), module
 
 
 def test_import_stays_light():
-    heavy = ["tensorflow", "tensorflow_datasets", "PIL", "matplotlib", "sklearn", "orbax", "pandas"]
+    heavy = [
+        "tensorflow",
+        "tensorflow_datasets",
+        "PIL",
+        "matplotlib",
+        "sklearn",
+        "orbax",
+        "pandas",
+        "jaxnas.benchmarks",
+    ]
     code = f"import jaxnas, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     assert done.stdout.strip() == "[]"

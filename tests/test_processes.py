@@ -35,10 +35,10 @@ def test_what_another_process_has_otherwise_is_told_on_every_side(index, said, m
     values = [{"a": 1}, {"b": 1}, {"a": 1}]
     side(monkeypatch, index, values)
     with pytest.raises(InputError, match="^config: process 1 has another than process 0") as raised:
-        processes.agree("config", values[index])
+        processes.assert_same_on_all_processes("config", values[index])
     assert str(raised.value).endswith(said)
 
 
 def test_processes_that_agree_go_on(monkeypatch):
     side(monkeypatch, 1, [{"a": 1, "b": 2}, {"b": 2, "a": 1}])
-    processes.agree("config", {"b": 2, "a": 1})
+    processes.assert_same_on_all_processes("config", {"b": 2, "a": 1})

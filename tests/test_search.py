@@ -92,8 +92,9 @@ def test_same_seed_same_history():
 def test_resumed_run_equals_the_uninterrupted_one(tmp_path, stop):
     whole = run(workdir=tmp_path / "whole")
     run(stop, workdir=tmp_path / "parts")
-    with (tmp_path / "parts" / "history.jsonl").open("a") as file:
-        file.write('{"id": 99, "half a li')  # what a kill can leave behind the last checkpoint
+    for name in ("history.jsonl", "history.bin"):  # what a kill can leave behind the last checkpoint
+        with (tmp_path / "parts" / name).open("a") as file:
+            file.write('{"id": 99, "half a li')
     parts = run(workdir=tmp_path / "parts")
     assert without_times(parts.history) == without_times(whole.history)
     lines = [json.loads(line) for line in (tmp_path / "parts" / "history.jsonl").read_text().splitlines()]
@@ -208,8 +209,8 @@ def test_checkpoint_of_another_population_is_named(tmp_path):
 
 def test_short_history_is_named(tmp_path):
     run(5, workdir=tmp_path)
-    (tmp_path / "history.jsonl").write_text("")
-    with pytest.raises(CheckpointError, match=r"history.jsonl has 0 evaluations, but the checkpoint .* after 10"):
+    (tmp_path / "history.bin").write_text("")
+    with pytest.raises(CheckpointError, match=r"history.bin has 0 evaluations, but the checkpoint .* after 10"):
         run(9, workdir=tmp_path)
 
 

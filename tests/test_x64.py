@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import draw, evaluators, pareto, spaces, strategies
+from jaxnas import evaluators, pareto, rng, spaces, strategies
 from jaxnas.networks import GraphNetwork, gradient_descent, inherited
 from jaxnas.search import search_scan
 from jaxnas.types import Evaluator, Feedback
@@ -42,7 +42,7 @@ def about(space, key):
     found |= {"mutated": a, "crossed": jax.vmap(space.crossover)(jax.random.split(keys[3], 3), a, b)}
     found |= {"canonical": jax.vmap(space.canonical)(a), "pruned": jax.vmap(space.pruned)(a)}
     if space.distance is not None:
-        found |= {"distance": jax.vmap(space.distance)(a, b), "refused": jax.vmap(space.refused)(a)}
+        found |= {"distance": jax.vmap(space.distance)(a, b), "overflow": jax.vmap(space.overflow)(a)}
         return found
     found |= {"neighbors": jax.vmap(space.neighbors)(a), "features": jax.vmap(space.features)(a)}
     weights = jax.random.uniform(keys[0], space.mask.shape, jnp.float32)
@@ -141,7 +141,7 @@ def test_proposals_are_the_same(way):
 
 def test_draws_of_few_bits_stay_within_their_range():
     with jax.enable_x64(True):
-        drawn = draw.below(draw.halves(jax.random.key(0), 1000), 7)
+        drawn = rng.below(rng.uint16_pairs(jax.random.key(0), 1000), 7)
     assert drawn.dtype == jnp.int32 and set(drawn.tolist()) == set(range(7))
 
 

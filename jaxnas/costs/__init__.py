@@ -3,6 +3,7 @@
 | name | what it does | gives |
 |---|---|---|
 | `profile` | times a space's operations and whole networks, checks predictions | `Profile`: table, `HeldOut` errors |
+| `table_from_networks` | fits whole networks that it times | `LatencyTable` |
 | `latency_model` | predicts by a `LatencyTable`, in pure JAX | `LatencyModel`: `latency`, `expected_latency` |
 | `load_latency_table` | reads a table; refuses one of another device, version or batch | `LatencyTable` |
 | `fastest` | descends to a genome of least latency | genome, ms |
@@ -14,12 +15,15 @@
 | `noise_floor` | the error that noise alone makes | a fraction |
 | `record_trace`, `read_trace` | profile a program | `Kernel` |
 | `attribute` | says which operation a program's time belongs to | `Attribution` |
+| `Cost` | what a config's `cost` names: its function, what measures it again | |
 | `weighted_product`, `penalty`, `constraint` | for `evaluators.scalarized` | `Objective` |
 """
 
 from jaxnas.costs._profile import HeldOut, Profile, profile
 from jaxnas.costs.attribution import Attribution, attribute
+from jaxnas.costs.cost import Cost
 from jaxnas.costs.enumeration import all_operations
+from jaxnas.costs.from_networks import table_from_networks
 from jaxnas.costs.kernels import Kernel, read_trace, record_trace
 from jaxnas.costs.latency import LatencyModel, fastest, latency_model
 from jaxnas.costs.measure import compile_networks, measure_networks
@@ -30,6 +34,7 @@ from jaxnas.costs.timing import Timing, interleaved, noise_floor, repeated
 
 __all__ = [
     "Attribution",
+    "Cost",
     "HeldOut",
     "Kernel",
     "LatencyModel",
@@ -53,5 +58,6 @@ __all__ = [
     "read_trace",
     "record_trace",
     "repeated",
+    "table_from_networks",
     "weighted_product",
 ]

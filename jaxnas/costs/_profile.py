@@ -101,7 +101,7 @@ def profile(
     check.integer("held_out", held_out, least=0)
     check.integer("calibration", calibration, least=1)
     drawn = held_out + SPARE if held_out else 0
-    genomes = _distinct(space, drawn + CANDIDATES, seed)
+    genomes = distinct_networks(space, drawn + CANDIDATES, seed)
     if len(genomes) < drawn + calibration:
         raise InputError(f"held_out: space {space.name!r} has {len(genomes)} networks for {held_out} + {calibration}.")
     tested, candidates = genomes[:drawn], genomes[drawn:]
@@ -141,7 +141,7 @@ def _reading(genomes: np.ndarray, networks: list[Network]) -> tuple[np.ndarray, 
     return genomes[: len(reads)][reads], [network for network in networks if network.reads]
 
 
-def _distinct(space: Space, n: int, seed: int) -> np.ndarray:
+def distinct_networks(space: Space, n: int, seed: int) -> np.ndarray:
     """`[at most n, D]` random pruned genomes, all different."""
     keys = jax.random.split(jax.random.key(seed), 4 * n)
     genomes = np.asarray(jax.jit(jax.vmap(lambda key: space.pruned(space.sample(key))))(keys), np.int32)

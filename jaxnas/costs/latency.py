@@ -52,6 +52,12 @@ def latency_model(space: Space, network: nn.Module, table: LatencyTable, *, seed
             f"latency table: it is of a space that decides {', '.join(table.space)}, not of {space.name!r} with "
             f"{', '.join(space.decisions)} and the same options."
         )
+    if not table.operations:  # fitted to whole networks
+        if table.calibration.get("network") != str(network):
+            raise InputError(
+                f"latency table: it is of network {table.calibration.get('network')}, not of {network}; measure this."
+            )
+        return _model(space, table)
     genomes = jax.vmap(lambda key: space.pruned(space.sample(key)))(jax.random.split(jax.random.key(seed), 8))
     examples = [space.unpack(genome) for genome in np.asarray(genomes)]
     tracer = Tracer(network, table.batch, examples)
@@ -61,9 +67,13 @@ def latency_model(space: Space, network: nn.Module, table: LatencyTable, *, seed
                 near = difflib.get_close_matches(operation, table.operations, n=1)
                 raise InputError(
                     f"latency table: the network runs {operation!r}, which the table does not have"
-                    f"{f' (the nearest is {near[0]!r})' if near else ''}. Measure this network with launch.profile."
+                    f"{f' (the nearest is {near[0]!r})' if near else ''}. Measure this network with `jaxnas profile`."
                 )
 
+    return _model(space, table)
+
+
+def _model(space: Space, table: LatencyTable) -> LatencyModel:
     def latency(genome):
         genome = space.pruned(jnp.asarray(genome))
         at = lambda term: jnp.asarray(term.ms, jnp.float32)[tuple(genome[d] for d in term.decisions)]

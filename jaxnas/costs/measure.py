@@ -1,6 +1,5 @@
 """Times of networks, and of the operations in them, on the device available."""
 
-import importlib.metadata
 import os
 import pathlib
 import platform
@@ -21,6 +20,7 @@ from jaxnas.costs.timing import Timing, interleaved, repeated
 from jaxnas.execution import current, execution
 from jaxnas.spaces import needed
 from jaxnas.types import Genome, Space
+from jaxnas.version import __version__
 
 IRRELEVANT_FLAGS = ("xla_cpu_collective", "xla_force_host_platform_device_count", "xla_dump")
 SHORT = 1e-3
@@ -223,7 +223,7 @@ def environment(x: jax.ShapeDtypeStruct) -> dict[str, Any]:
         "platform": current().platform,
         "device": device.device_kind,
         "jax": jax.__version__,
-        "jaxnas": importlib.metadata.version("jaxnas"),
+        "jaxnas": __version__,
         "xla_flags": sorted(f for f in flags if not f.lstrip("-").startswith(IRRELEVANT_FLAGS)),
         "shape": list(x.shape),
         "dtype": jnp.dtype(x.dtype).name,

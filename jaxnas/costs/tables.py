@@ -50,7 +50,7 @@ class LatencyTable(NamedTuple):
     Attributes:
       environment: device, versions, flags, and the batch's shape and dtype; see `environment`.
       space: its decisions -> their options, as text.
-      operations: `Operation.key` -> entry.
+      operations: `Operation.key` -> entry; none where whole networks alone were measured.
       terms: whose sum is the latency of a pruned genome.
       calibration: "networks", how many, their "noise_floor" (see `costs.noise_floor`), and the mean error on them, of
         the sum of times alone "uncalibrated_mape", of the calibrated one "mape"; fractions.
@@ -60,7 +60,7 @@ class LatencyTable(NamedTuple):
     space: Mapping[str, Sequence[str]]
     operations: Mapping[str, Entry]
     terms: Sequence[LatencyTerm]
-    calibration: Mapping[str, float]
+    calibration: Mapping[str, Any]
 
     @property
     def batch(self) -> jax.ShapeDtypeStruct:

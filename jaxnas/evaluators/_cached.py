@@ -90,4 +90,5 @@ def cached(evaluator: Evaluator, space: Space, *, capacity: int = 4096) -> Evalu
         )
         return answered.replace(metrics={**answered.metrics, "cached": ~fresh & proposal.active}), state
 
-    return evaluator._replace(name=f"cached({evaluator.name})", init=init, evaluate=evaluate)
+    # What is remembered where follows from the order of evaluation, so a proposal stays whole.
+    return evaluator._replace(name=f"cached({evaluator.name})", init=init, evaluate=evaluate, group=0)

@@ -81,7 +81,7 @@ def direct(
         return scored(values, valid=np.isfinite(values), metrics=metrics), np.int32(failed)
 
     evaluate, init = (traced, lambda key: ()) if jittable else (called, lambda key: np.int32(0))
-    return Evaluator("direct", init=init, evaluate=evaluate, jittable=jittable)
+    return Evaluator("direct", init=init, evaluate=evaluate, jittable=jittable, group=0 if jittable else 1)
 
 
 MESSAGE = 500

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
+from jaxnas.spaces import needed
 from jaxnas.types import Evaluator, Feedback, Space, member_keys, scored
 
 SEEDS = ("mean", "random")
@@ -58,8 +59,7 @@ def table(
       InputError: the space has no enumeration, a column another shape or number of seeds, or a fitness that float32
         cannot tell apart or hold.
     """
-    if space.index is None:
-        raise InputError(f"space {space.name!r} of {space.size} genomes has no index, which a table needs.")
+    needed.functions("evaluator 'table'", space, "index")
     if limit_seconds is not None:
         check.real("limit_seconds", limit_seconds, least=0)
         if seconds is None:

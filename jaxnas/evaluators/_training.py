@@ -12,6 +12,7 @@ from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.evaluators._trainer import Recipe, trainer
 from jaxnas.population import over_population
+from jaxnas.spaces import needed
 from jaxnas.tasks.task import Task
 from jaxnas.types import Evaluator, Space, member_keys, scored
 
@@ -77,6 +78,7 @@ def training(
         needs=frozenset({"budget"}),
         jittable=population.jittable,
         report=population.report,
+        group=population.group,
     )
 
 
@@ -85,6 +87,7 @@ def fits(space: Space, network: nn.Module, task: Task, recipe: Recipe) -> None:
 
     Of those, loss and metric have to make numbers for each example.
     """
+    needed.functions(f"network {type(network).__name__}", space, "unpack")
     x = task.batch_of(2)
 
     def forward(key, x):

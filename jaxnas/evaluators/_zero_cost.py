@@ -107,6 +107,7 @@ def zero_cost(
         init=init,
         evaluate=evaluate,
         report=lambda: {**population.report(), "proxies": weights},
+        group=population.group,
     )
 
 

@@ -13,8 +13,8 @@ import optax
 from flax import struct
 
 from jaxnas import check
+from jaxnas.batching import vmap_last_axis
 from jaxnas.check import InputError
-from jaxnas.lanes import members_last
 from jaxnas.spaces import Graph
 from jaxnas.types import Space, in_32_bits
 
@@ -284,7 +284,7 @@ def _differentiable(computed: Callable) -> Callable:
         of = lambda weights, x, before: computed(True, wired.replace(**weights), x, before)
         return jax.vjp(of, *every((weights, x, before)))[1](every(gradient))
 
-    forward, backward = members_last(partial(computed, False)), members_last(pulled)
+    forward, backward = vmap_last_axis(partial(computed, False)), vmap_last_axis(pulled)
     run = jax.custom_vjp(forward)
 
     def backwards(args, gradient):

@@ -2,7 +2,8 @@
 
 from jaxnas.spaces._categorical import categorical
 from jaxnas.spaces._darts import darts
-from jaxnas.spaces._graph import Graph, graph
+from jaxnas.spaces._graph import graph
+from jaxnas.spaces._graph_genome import Graph
 from jaxnas.spaces._mobilenet import mobilenet
 from jaxnas.spaces._nasbench101 import nasbench101
 from jaxnas.spaces._nasbench201 import nasbench201, path_encoding

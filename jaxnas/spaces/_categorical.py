@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas import check, draw
+from jaxnas import check, rng
 from jaxnas.check import InputError
 from jaxnas.spaces.needed import positions
 from jaxnas.types import Space
@@ -51,20 +51,24 @@ def categorical(decisions: Mapping[str, Sequence[Any]], *, name: str = "categori
     mask = np.arange(C) < counts[:, None]
     size = math.prod(int(c) for c in counts)
     radix = np.append(np.cumprod(counts[:0:-1].astype(object))[::-1], 1)
-    small = max(D, C) <= draw.MOST
+    small = max(D, C) <= rng.MOST
     enumerable = size <= np.iinfo(np.int32).max
 
     @positions
     def sample(key):
-        return draw.below(draw.halves(key, D), counts) if small else jax.random.randint(key, (D,), 0, counts, jnp.int32)
+        return (
+            rng.below(rng.uint16_pairs(key, D), counts)
+            if small
+            else jax.random.randint(key, (D,), 0, counts, jnp.int32)
+        )
 
     @positions
     def mutate(key, genome):
         if small:
-            which, change = draw.halves(key, 2)
-            d = draw.below(which, D)
+            which, change = rng.uint16_pairs(key, 2)
+            d = rng.below(which, D)
             n = jnp.asarray(counts)[d]
-            step = 1 + draw.below(change, n - 1)
+            step = 1 + rng.below(change, n - 1)
         else:
             which, change = jax.random.split(key)
             d = jax.random.randint(which, (), 0, D, jnp.int32)

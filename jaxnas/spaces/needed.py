@@ -1,7 +1,6 @@
-"""What a part needs of the space it is given: refused by name, when it is built, where the space has not got it."""
+"""What a strategy, an evaluator or a network needs of a space: a space without it is refused by name."""
 
 from collections.abc import Callable
-from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -11,20 +10,10 @@ from jaxnas.check import InputError
 from jaxnas.types import Space
 
 
-class Missing:
-    """In the place of a function that a space cannot have: raises `InputError` when it is called after all."""
-
-    def __init__(self, message: str):
-        self._message = message
-
-    def __call__(self, *_) -> NoReturn:
-        raise InputError(self._message)
-
-
 def positions(fn: Callable) -> Callable:
     """Marks a `sample`, `mutate` or `crossover` of which it is sure that it gives positions in the options.
 
-    The mark is the function's own, so that whoever puts another in its place takes the mark away as well.
+    The mark is the function's own, so that another in its place does not have it.
     """
     fn.gives_positions = True
     return fn
@@ -35,16 +24,21 @@ def gives_positions(space: Space) -> bool:
     return all(getattr(fn, "gives_positions", False) for fn in (space.sample, space.mutate))
 
 
-SAID = {"from_index": "an enumeration (from_index)", "unpack": "decisions (unpack)"}
+SAID = {"index": "an enumeration (index)", "from_index": "an enumeration (from_index)"}
 """What fields are called in messages, where their names do not say it."""
+CATEGORICAL = {"decisions", "options", "mask", "unpack", "derive"}
+"""Fields that only a categorical space can have; `neighbors` and `features` others could define."""
 
 
 def functions(part: str, space: Space, *names: str) -> None:
-    """Raises `InputError` unless the space has all of these fields; `part` is who needs them."""
-    lacking = [SAID.get(name, name) for name in names if not _has(space, name)]
+    """Raises `InputError` unless the space has all of the fields `names`, which `part` needs."""
+    lacking = [name for name in names if not _has(space, name)]
+    if CATEGORICAL & set(lacking):
+        raise _not_categorical(part, space)
     if lacking:
         raise InputError(
-            f"{part} needs a space with {' and '.join(lacking)}, which space {space.name!r} has not; {_usable(space)}"
+            f"{part} needs a space with {' and '.join(SAID.get(name, name) for name in lacking)}, which space "
+            f"{space.name!r} has not. {_usable(space)}"
         )
 
 
@@ -54,7 +48,7 @@ def one_array(part: str, space: Space, *, flat: bool = False) -> None:
     if jax.tree.leaves(genome) != [genome] or (flat and genome.ndim != 1):
         raise InputError(
             f"{part} needs a space whose genomes are single arrays{' [D]' * flat}; those of space {space.name!r} are "
-            f"{_said(genome)}. {_usable(space, begins=True)}"
+            f"{_said(genome)}. {_usable(space)}"
         )
 
 
@@ -64,14 +58,12 @@ def categorical(part: str, space: Space, *names: str) -> np.ndarray:
     That is: a genome is one integer array `[D]`, each of which is a position among the options of its decision; and the
     fields `names` are there.
     """
+    if space.mask is None:
+        raise _not_categorical(part, space)
     mask, genome = np.asarray(space.mask), jax.eval_shape(space.sample, jax.random.key(0))
     flat = jax.tree.leaves(genome) == [genome] and mask.ndim == 2 and len(mask) and genome.shape == mask.shape[:1]
     if not flat or not jnp.issubdtype(genome.dtype, jnp.integer):
-        raise InputError(
-            f"{part} needs a categorical space, whose genome is one integer array [D] with a mask [D, C] of options; "
-            f"space {space.name!r} has genomes of {_said(genome)} and a mask {list(mask.shape)}. "
-            f"{_usable(space, begins=True)}"
-        )
+        raise _not_categorical(part, space)
     if not gives_positions(space):
         some = np.asarray(jax.vmap(space.sample)(jax.random.split(jax.random.key(0), 16)))
         for d, most in enumerate(mask.sum(1)):
@@ -79,21 +71,31 @@ def categorical(part: str, space: Space, *names: str) -> np.ndarray:
             if len(other):
                 raise InputError(
                     f"{part} needs a space whose genomes are positions in the options; of space {space.name!r} "
-                    f"decision {d} has {most} options, and a genome has {other[0]} there. {_usable(space, begins=True)}"
+                    f"decision {d} has {most} options, and a genome has {other[0]} there. {_usable(space)}"
                 )
     functions(part, space, *names)
     return mask
 
 
+def _not_categorical(part: str, space: Space) -> InputError:
+    genome = jax.eval_shape(space.sample, jax.random.key(0))
+    mask = "no mask" if space.mask is None else f"a mask {list(np.shape(space.mask))}"
+    return InputError(
+        f"{part} needs a categorical space, which {space.name!r} is not: expected genomes of one integer array [D] and "
+        f"a mask [D, C] of options, got {_said(genome)} and {mask}. {_usable(space)}"
+    )
+
+
 def _has(space: Space, name: str) -> bool:
-    return getattr(space, name) is not None and not isinstance(getattr(space, name), Missing)
+    value = getattr(space, name)
+    return value is not None and not (isinstance(value, tuple) and not value)
 
 
 def _said(genome) -> str:
     return ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(genome))
 
 
-def _usable(space: Space, *, begins: bool = False) -> str:
+def _usable(space: Space) -> str:
     """Which strategies the space has all that it takes for."""
     wants = {
         "random_search, hyperband, successive_halving": ("sample",),
@@ -103,4 +105,4 @@ def _usable(space: Space, *, begins: bool = False) -> str:
         "neat": ("mutate", "crossover", "distance"),
     }
     names = ", ".join(name for name, fields in wants.items() if all(_has(space, field) for field in fields))
-    return f"{'S' if begins else 's'}trategies that work on it: {names}."
+    return f"Strategies that work on it: {names}."

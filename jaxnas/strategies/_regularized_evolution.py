@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxnas import check, draw
+from jaxnas import check, rng
 from jaxnas.spaces import needed
 from jaxnas.strategies.best import Best, black_box, unknown
 from jaxnas.types import Genome, Space, Strategy, propose, take, usable
@@ -75,8 +75,8 @@ def regularized_evolution(
     def ask(key, state):
         # While nobody was born, the ring still holds the random genomes of `init`, whose mutants are as random.
         alive = jnp.where(state.born > 0, jnp.minimum(state.born, N), N)
-        if N <= draw.MOST:
-            drawn = draw.below(draw.halves(key, P * S), alive).reshape(P, S)
+        if N <= rng.MOST:
+            drawn = rng.below(rng.uint16_pairs(key, P * S), alive).reshape(P, S)
         else:
             drawn = jax.random.randint(key, (P, S), 0, alive, jnp.int32)
         winner = jnp.take_along_axis(drawn, jnp.argmax(state.fitness[drawn], 1, keepdims=True), 1)[:, 0]

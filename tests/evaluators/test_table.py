@@ -257,5 +257,5 @@ def test_limit_without_seconds_is_refused():
 
 
 def test_space_too_large_to_enumerate_is_refused():
-    with pytest.raises(ValueError, match="has no index"):
+    with pytest.raises(ValueError, match="evaluator 'table' needs a space with an enumeration"):
         table(categorical({str(i): range(10) for i in range(12)}), np.zeros(1))

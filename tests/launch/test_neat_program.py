@@ -40,10 +40,10 @@ def test_it_says_when_it_was_solved_and_what_found_no_room(run):
     assert found["solved"] == (
         {"round": lines[solved[0] - 1]["round"], "evaluations": solved[0]} if solved else None
     ) and ("  solved in round" in said) == bool(solved)
-    assert found["refused"] > 0 and f"{found['refused']:,} mutations found no room for a node or connection" in said
-    assert "neat on graph (endlessly many genomes)" in said
+    assert found["overflow"] > 0 and f"{found['overflow']:,} mutations found no room for a node or connection" in said
+    assert "neat on graph (unbounded search space)" in said
     assert {"species.png", "architecture.png", "anytime.png"} <= {f.name for f in workdir.iterdir()}
-    assert {"species", "refused", "solved"} <= set(lines[0]) and found["fitness"] == max(
+    assert {"species", "overflow", "solved"} <= set(lines[0]) and found["fitness"] == max(
         line["fitness"] for line in lines
     )
 

@@ -104,7 +104,7 @@ def test_weights_move_by_their_step_or_are_drawn_anew(lineages):
 def test_a_child_has_the_topology_of_the_fitter_and_weights_of_either(lineages):
     a, b = lineages[False][-1], jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], lineages[False][-1])
     child = jax.jit(jax.vmap(SPACE.crossover))(keys(3), a, b)
-    for name in ("node", "position", "split", "innovation", "source", "target", "refused"):
+    for name in ("node", "position", "split", "innovation", "source", "target", "overflow"):
         np.testing.assert_array_equal(getattr(child, name), getattr(a, name))
     of_b = 0
     for i in range(P):
@@ -170,7 +170,7 @@ def test_the_string_is_all_of_a_genome(recurrent, lineages):
         genome = member(lineages[recurrent][-1], i)
         again = space.from_string(space.to_string(genome))
         for field in dataclasses.fields(Graph):
-            if field.name != "refused":
+            if field.name != "overflow":
                 np.testing.assert_array_equal(getattr(again, field.name), getattr(genome, field.name))
 
 
@@ -199,11 +199,11 @@ def test_mutations_without_room_are_counted_and_change_nothing_else():
     counts, mutate = [], jax.jit(space.mutate)
     for t in range(4):
         genome = mutate(jax.random.key(t), genome)
-        counts.append((int(genome.hidden), int(genome.connections), int(space.refused(genome))))
+        counts.append((int(genome.hidden), int(genome.connections), int(space.overflow(genome))))
     assert counts == [(1, 4, 0), (1, 4, 1), (1, 4, 2), (1, 4, 3)]
     full = graph(1, 1, hidden=1, connections=2, add_node_rate=0.0, add_connection_rate=1.0)
     text = "h0=i0>o0; i0>o0:1.0! bias>o0:1.0 i0>h0:1.0 h0>o0:1.0"  # bias>h0 alone is free
-    assert int(jax.jit(full.mutate)(jax.random.key(0), full.from_string(text)).refused) == 1
+    assert int(jax.jit(full.mutate)(jax.random.key(0), full.from_string(text)).overflow) == 1
 
 
 @pytest.mark.parametrize(
@@ -221,6 +221,6 @@ def test_numbers_out_of_range_are_refused(arguments, message):
         graph(**{"inputs": 2, "outputs": 1, **arguments})
 
 
-def test_what_takes_decisions_says_what_works_instead():
-    with pytest.raises(ValueError, match="space 'graph': has no neighbors, .* neat, regularized_evolution"):
-        SPACE.neighbors(None)
+def test_a_graph_has_no_categorical_part():
+    assert (SPACE.decisions, SPACE.options, SPACE.mask) == ((), (), None) and not len(SPACE.choices)
+    assert {SPACE.unpack, SPACE.derive, SPACE.neighbors, SPACE.features, SPACE.allowed} == {None}

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import costs, strategies
+from jaxnas import costs, evaluators, strategies, tasks
 from jaxnas.check import InputError
 from jaxnas.evaluators import with_cost
 from jaxnas.evaluators._direct import direct
@@ -41,14 +41,26 @@ def test_strategies_that_only_sample_mutate_and_cross_work_on_graphs(name):
 
 @pytest.mark.parametrize("name", FACTORIES)
 def test_the_others_are_refused_on_graphs_by_name(name):
-    with pytest.raises(InputError, match=f"(strategy '{name}'|{name}) needs .*space 'graph' .*") as refused:
+    with pytest.raises(InputError, match=f"(strategy '{name}'|{name}) needs .*'graph'") as refused:
         getattr(strategies, name)(GRAPH, **ARGUMENTS.get(name, {}))
     assert "that work on it: random_search" in str(refused.value) and "neat" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["darts", "gdas", "enas", "mcts", "reinforce"])
+def test_strategies_over_decisions_say_that_the_space_is_not_categorical(name):
+    with pytest.raises(
+        InputError, match=f"strategy '{name}' needs a categorical space, which 'graph' is not: .* no mask"
+    ):
+        getattr(strategies, name)(GRAPH, **ARGUMENTS.get(name, {}))
 
 
 @pytest.mark.parametrize(
     ("part", "build"),
     [
+        ("network NasBench201", lambda: evaluators.training(GRAPH, NasBench201(), tasks.digits())),
+        ("network NasBench201", lambda: evaluators.zero_cost(GRAPH, NasBench201(), tasks.digits())),
+        ("network NasBench201", lambda: evaluators.supernet(GRAPH, NasBench201(), tasks.digits(), steps=1)),
+        ("evaluator 'table'", lambda: evaluators.table(GRAPH, np.zeros(1))),
         ("latency_model", lambda: costs.latency_model(GRAPH, NasBench201(), None)),
         ("all_operations", lambda: costs.all_operations(GRAPH, NasBench201(), None)),
         ("profile", lambda: costs.profile(GRAPH, NasBench201(), None)),
@@ -57,7 +69,7 @@ def test_the_others_are_refused_on_graphs_by_name(name):
         ("skip_connections", lambda: skip_connections(GRAPH)),
     ],
 )
-def test_costs_and_counts_are_refused_on_graphs_by_name(part, build):
+def test_evaluators_costs_and_counts_are_refused_on_graphs_by_name(part, build):
     with pytest.raises(InputError, match=f"{part} needs a .*'graph'"):
         build()
 

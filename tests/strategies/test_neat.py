@@ -196,7 +196,7 @@ def test_exclusive_or_is_solved_by_a_hundred_seeds_in_as_many_generations_as_in_
 )
 def test_strategies_on_graphs_share_the_loop(make, tmp_path):
     result = search(SPACE, make(), EVALUATOR, rounds=6, progress=False, workdir=str(tmp_path))
-    assert result.fitness > 4 and result.refused == 0
+    assert result.fitness > 4 and result.overflow == 0
     assert_architectures_are_all_of_a_genome(SPACE, result)
 
 
@@ -206,15 +206,15 @@ def assert_architectures_are_all_of_a_genome(space, result):
     assert all(line["genome"] is None and space.from_string(line["architecture"]) for line in result.history[-5:])
 
 
-def test_neat_in_the_loop_and_refused_mutations_are_counted_once_each(tmp_path):
+def test_neat_in_the_loop_and_dropped_mutations_are_counted_once_each(tmp_path):
     space = graph(2, 1, hidden=1, connections=3, add_node_rate=0.5)
     strategy = neat(space, proposals=20)
     result = search(space, strategy, EVALUATOR, rounds=8, progress=False, workdir=str(tmp_path))
     assert result.fitness > 4
     assert_architectures_are_all_of_a_genome(space, result)
     births = {line["id"]: line for line in result.history}
-    own = [line["refused"] - births.get(line["parent"][0], {"refused": 0})["refused"] for line in result.history]
-    assert result.refused == sum(own) > 20 and min(own) == 0 and max(own) <= 2
+    own = [line["overflow"] - births.get(line["parent"][0], {"overflow": 0})["overflow"] for line in result.history]
+    assert result.overflow == sum(own) > 20 and min(own) == 0 and max(own) <= 2
 
 
 def test_two_objectives_work_on_graphs():

@@ -1,0 +1,211 @@
+"""The final training of what a search found, beside yardsticks."""
+
+import json
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxnas import check, evaluators
+from jaxnas.analysis import yardsticks
+from jaxnas.analysis.text import relative, spread
+from jaxnas.check import InputError
+from jaxnas.config import registry
+from jaxnas.config.files import get_config
+from jaxnas.config.wiring import Parts, build
+from jaxnas.evaluators._training import fits
+from jaxnas.machine import environment
+from jaxnas.population import PLANS
+from jaxnas.tasks import Task
+from jaxnas.tasks.task import correct
+from jaxnas.workdir import read_config, write, writing
+
+OPTIONS = ("steps", "seeds", "plan")
+"""Arguments of `evaluators.retrain` that `config.retrain` may have, beside fields of the recipe."""
+
+
+def retrain(
+    config: Mapping[str, Any] | str | None = None,
+    architecture: str = "",
+    *,
+    workdir: str | pathlib.Path | None = None,
+    output: str = "retrain.json",
+    random: int = 0,
+    parts: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Retrains an architecture as `config.retrain` says, and random ones beside it, on train + validation.
+
+    Args:
+      config: of the search, changed as wanted (another network or task); by default that of the workdir's search.
+      architecture: as a string; by default what the workdir's search found.
+      workdir: folder of a search, which takes the results; without one they are only returned.
+      output: name of the file there.
+      random: random architectures beside it.
+      parts: see `build`.
+      say: is told the table of results.
+
+    Returns:
+      `retrained`: name -> parameters, test figures by seed, seconds; with random ones, `random`: where it stands.
+
+    Raises:
+      InputError: no search in the workdir; what cannot be retrained, before anything runs; an output of another config.
+    """
+    folder = None if workdir is None else check.local_path("workdir", workdir)
+    config = searched_config(folder) if config is None else config
+    config = get_config(config) if isinstance(config, str) else dict(config)
+    architecture = architecture or found_in(folder)
+    check.integer("random", random, least=0)
+    file = None if folder is None else folder / output
+    if file is not None and file.exists() and json.loads(file.read_text()).get("config") != _json(config):
+        raise InputError(f"output: {file} holds results of another config; give another name.")
+    # What the search was after does not matter here.
+    made = build(
+        {**config, "cost": None, "objective": None, "early_stopping": None, "strategy": {"name": "random_search"}},
+        {kind: part for kind, part in (parts or {}).items() if kind not in ("strategy", "cost", "objective")},
+    )
+    check_retraining(made, config, needed=True)
+    made.space.from_string(architecture)  # refused before anything runs
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(config["seed"]), 1), random)
+    drawn = {f"random {i}": made.space.to_string(made.space.sample(k)) for i, k in enumerate(keys)}
+    rows = retrained(made, config, {"found": architecture, **drawn})
+    result = {"retrained": rows, "config": config, **environment()}
+    say(table(rows if random <= 5 else {k: v for k, v in rows.items() if not k.startswith("random ")}))
+    if random:
+        result["random"] = _compared(rows, random)
+        say("\n".join(f"{name}: {value}" for name, value in result["random"].items()))
+    if file is not None:
+        with writing(file.parent):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write(file, json.dumps(result, indent=2))
+        say(f"results are in {relative(file)}")
+    return result
+
+
+def searched_config(workdir: pathlib.Path | None) -> dict[str, Any]:
+    """The config of the search in a folder; raises `InputError` where there is none."""
+    if workdir is None or not (workdir / "config.json").is_file():
+        raise InputError(f"workdir: no config.json in {workdir}; finish a search there, or give a config.")
+    return read_config(workdir / "config.json")
+
+
+def found_in(workdir: pathlib.Path | None) -> str:
+    """The architecture that the search in a folder found; raises `InputError` where there is none."""
+    if workdir is None or not (workdir / "result.json").is_file():
+        raise InputError(f"workdir: no result.json in {workdir}; finish a search there, or give an architecture.")
+    return json.loads((workdir / "result.json").read_text())["architecture"]
+
+
+def _json(config: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(config))
+
+
+def check_retraining(parts: Parts, config: Mapping[str, Any], *, needed: bool = False) -> None:
+    """Raises `InputError` for what would only be found after a search: in `config.retrain` and `config.reference`.
+
+    No seeds are no retraining, which is refused where it is `needed`.
+    """
+    given = dict(config.get("retrain") or {})
+    for key in given:
+        check.one_of("config.retrain", key, ("network", *OPTIONS, *evaluators.Recipe._fields))
+    if config.get("reference"):
+        try:
+            parts.space.from_string(config["reference"])
+        except InputError as error:
+            raise InputError(f"config.reference: {error}") from None
+    if not (needed or given.get("seeds")):
+        return
+    if not isinstance(parts.task, Task) or parts.network is None:
+        raise InputError("config.retrain: needs a network and a task with examples; without them, give seeds=0.")
+    if not given:
+        raise InputError("config.retrain: expected steps and seeds, the config has none.")
+    network, options = _retraining(parts, config)
+    check.integer("config.retrain.steps", options.get("steps"), least=1)
+    check.integer("config.retrain.seeds", options.get("seeds", 1), least=1)
+    check.one_of("config.retrain.plan", options.get("plan", "auto"), PLANS)
+    recipe = evaluators.Recipe.of(**{k: v for k, v in options.items() if k in evaluators.Recipe._fields})
+    evaluators.trainer(network, parts.task, recipe)  # refuses the recipe
+    fits(parts.space, network, parts.task, recipe)
+
+
+def _retraining(parts: Parts, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The network of `config.retrain`, and the options of `evaluators.retrain`."""
+    recipe = {k: v for k, v in (config.get("evaluator") or {}).items() if k in evaluators.Recipe._fields}
+    options = {**recipe, **config["retrain"], "seed": config["seed"]}
+    changed = options.pop("network", None)
+    if not changed and not config.get("network"):
+        return parts.network, options  # given as a part
+    larger = {**config["network"], **(changed or {})}
+    return registry.make("network", larger, {"classes": parts.task.outputs}), options
+
+
+def retrained(parts: Parts, config: Mapping[str, Any], architectures: Mapping[str, str]) -> dict[str, dict]:
+    """Retrains named architectures as `config.retrain` says; name -> architecture, parameters and test figures.
+
+    `config.retrain.network` says where the network differs from that of the search. With `config.residual` blocks, a
+    residual network beside them, with as many parameters as the first has.
+    """
+    network, options = _retraining(parts, config)
+    parts = parts._replace(network=network)
+    distinct = list(dict.fromkeys(architectures.values()))
+    genomes = [parts.space.from_string(a) for a in distinct]
+    scores = _timed(parts.space, parts.network, parts.task, genomes, options)
+    rows = {name: {"architecture": a, **_row(scores, distinct.index(a))} for name, a in architectures.items()}
+    if config.get("residual"):
+        size = int(scores["parameters"][0])
+        network = yardsticks.residual(parts.space, parts.task, config["residual"], genomes[0], size)
+        options = {k: v for k, v in options.items() if k not in ("drop_path", "auxiliary")}  # it has nothing for them
+        rows["residual network"] = _row(_timed(parts.space, network, parts.task, genomes[:1], options), 0)
+    return rows
+
+
+def test_metric(task: Task) -> str:
+    """The field of the task's metric on the test split: "test_accuracy", or with the name of the user's function."""
+    if task.metric is correct:
+        return "test_accuracy"
+    name = getattr(task.metric, "__name__", "")
+    return f"test_{name if name.isidentifier() else 'metric'}"
+
+
+def _timed(space, network, task, genomes, options) -> dict[str, Any]:
+    begin = time.perf_counter()
+    scores = evaluators.retrain(space, network, task, genomes, **options)
+    scores[test_metric(task)] = scores.pop("test_accuracy")
+    return {**scores, "seconds": (time.perf_counter() - begin) / len(genomes)}
+
+
+def _row(scores: Mapping[str, Any], i: int) -> dict[str, Any]:
+    return {
+        "parameters": int(scores["parameters"][i]),
+        **{name: scores[name][i].tolist() for name in sorted(scores) if name.startswith("test_")},
+        "seconds": scores["seconds"],  # of all its trainings, compile and all
+    }
+
+
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Test figures as text, mean and standard deviation over seeds; other metrics than accuracy as they are."""
+    metric = next(key for row in rows.values() for key in row if key.startswith("test_") and key != "test_loss")
+    lines = [f"{'':22}{metric.replace('_', ' '):>18}{'test loss':>20}{'parameters':>13}{'seconds':>10}"]
+    for name, row in rows.items():
+        accuracy = spread(row[metric], 4)
+        if metric == "test_accuracy":
+            accuracy = spread([100 * a for a in row[metric]], 2, " %")
+        loss = spread(row["test_loss"], 4) if "test_loss" in row else "-"
+        size = f"{row['parameters']:,}" if "parameters" in row else "-"
+        seconds = f"{row['seconds']:.0f}" if "seconds" in row else "-"
+        lines.append(f"{name:22}{accuracy:>18}{loss:>20}{size:>13}{seconds:>10}")
+    return "\n".join(lines)
+
+
+def _compared(rows: Mapping[str, Mapping[str, Any]], count: int) -> dict[str, float | int]:
+    """Where the one found stands among the random ones."""
+    loss = {name: float(np.mean(row["test_loss"])) for name, row in rows.items()}
+    random: Sequence[float] = np.array([loss[f"random {i}"] for i in range(count)])
+    return {
+        "median_test_loss": float(np.median(random)),
+        "found_test_loss": loss["found"],
+        "better_than_found": int((random < loss["found"]).sum()),
+    }

@@ -1,0 +1,181 @@
+"""Factories by kind and name, with what each is handed beside its own arguments: declared, not guessed.
+
+`build` makes the parts of a search one after another and offers those it has to the next: `OFFERS`. A registered
+factory says which of these it takes, and under what name of its own. One that is not registered
+(`package.module:factory` in a config) is handed those that its signature names; with `**kwargs` and none named, what
+parts of its kind are made of: `ESSENTIAL`.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jaxnas import check
+from jaxnas.check import InputError
+from jaxnas.references import imported, is_reference
+
+OFFERS: dict[str, tuple[str, ...]] = {
+    "space": ("inputs", "outputs"),
+    "task": (),
+    "network": ("classes",),
+    "cost": ("space", "network", "task", "workdir"),
+    "objective": (),
+    "evaluator": ("space", "network", "task", "devices", "fine_tune", "space_name"),
+    "strategy": ("space", "costs", "expected_cost", "budgets"),
+    "early_stopping": ("strategy",),
+    "program": ("workdir", "say"),
+}
+"""Kind of part -> what a factory of that kind can be handed:
+
+- inputs, outputs: sizes of a network for the task; classes: the same as outputs;
+- space, network, task: those parts, None where the config has none;
+- devices: that share each batch; fine_tune: gradient descent on a genome's weights; space_name: as the config has it;
+- costs: names of the evaluator's costs; expected_cost: `probabilities -> [K]`; budgets: the only ones it knows;
+- strategy: what is wrapped;
+- workdir: folder of the run, or None; say: is told what comes out.
+"""
+ESSENTIAL = {"strategy": ("space",), "evaluator": ("space", "network", "task"), "cost": ("space", "network", "task")}
+
+
+class Entry(NamedTuple):
+    """A factory and its declaration.
+
+    Attributes:
+      factory: what is called, with keywords alone.
+      takes: what it is handed (of `OFFERS`) -> the name of its parameter.
+      accepts: callables whose keyword arguments its own `**kwargs` stand for,
+      without: but for these.
+    """
+
+    factory: Callable
+    takes: Mapping[str, str]
+    accepts: tuple[Callable, ...] = ()
+    without: tuple[str, ...] = ()
+
+
+_ENTRIES: dict[str, dict[str, Entry]] = {kind: {} for kind in OFFERS}
+
+
+def register(
+    kind: str,
+    name: str,
+    factory: Callable | None = None,
+    *,
+    takes: Sequence[str] | Mapping[str, str] = (),
+    accepts: Sequence[Callable] = (),
+    without: Sequence[str] = (),
+) -> Any:
+    """Makes a factory known by a name that configs can use; a decorator where no factory is given.
+
+    Args:
+      kind: one of `OFFERS`.
+      name: in configs: `{"name": name, …}`.
+      factory: returns the part.
+      takes: what it is handed, of `OFFERS[kind]`; a mapping where its parameters are called otherwise.
+      accepts: callables whose keyword arguments its `**kwargs` stand for, to check and list them,
+      without: but for these, which it gives itself.
+
+    Raises:
+      InputError: an unknown kind or offer, or a name that another factory has.
+    """
+    check.one_of("kind", kind, OFFERS)
+    takes = dict(takes) if isinstance(takes, Mapping) else {offer: offer for offer in takes}
+    for offer in takes:
+        check.one_of(f"takes, of kind {kind!r}", offer, OFFERS[kind])
+
+    def add(factory):
+        check.function("factory", factory)
+        known = _ENTRIES[kind].get(name)
+        if known is not None and known.factory is not factory:
+            raise InputError(f"name: there is a {kind} {name!r} already, {known.factory}.")
+        _ENTRIES[kind][name] = Entry(factory, takes, tuple(accepts), tuple(without))
+        return factory
+
+    return add if factory is None else add(factory)
+
+
+def known(kind: str) -> dict[str, Entry]:
+    """Name -> entry of all factories registered for that kind."""
+    check.one_of("kind", kind, OFFERS)
+    return dict(_ENTRIES[kind])
+
+
+def entry(kind: str, name: Any) -> Entry:
+    """The entry of a registered name, or of `package.module:factory`.
+
+    Raises:
+      InputError: neither, with the nearest name.
+    """
+    if not isinstance(name, str):
+        raise InputError(f"config.{kind}.name: expected a name, got {name!r}.")
+    if not is_reference(name):
+        check.one_of(f"config.{kind}.name", name, _ENTRIES[kind])
+        return _ENTRIES[kind][name]
+    factory = imported(f"config.{kind}.name", name)
+    check.function(f"config.{kind}.name", factory)
+    registered = [each for each in _ENTRIES[kind].values() if each.factory is factory]
+    return registered[0] if registered else _undeclared(kind, factory)
+
+
+def _undeclared(kind: str, factory: Callable) -> Entry:
+    named = [offer for offer in OFFERS[kind] if offer in parameters(factory)]
+    if not named and any_keyword(factory):
+        named = ESSENTIAL.get(kind, ())
+    return Entry(factory, {offer: offer for offer in named})
+
+
+def parameters(factory: Callable) -> dict[str, inspect.Parameter]:
+    """Name -> parameter of what can be given by keyword; a Flax module's `parent` and `name` are not for configs."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    whole = inspect.signature(factory).parameters
+    module = {"parent", "name"} <= set(whole)
+    return {n: p for n, p in whole.items() if p.kind in kinds and not (module and n in ("parent", "name"))}
+
+
+def any_keyword(factory: Callable) -> bool:
+    """Whether it has `**kwargs`."""
+    kinds = [p.kind for p in inspect.signature(factory).parameters.values()]
+    return inspect.Parameter.VAR_KEYWORD in kinds
+
+
+def arguments_of(each: Entry) -> dict[str, inspect.Parameter]:
+    """Name -> parameter of what a config may give: its own that it is not handed, and those it accepts."""
+    found = {n: p for n, p in parameters(each.factory).items() if n not in each.takes.values()}
+    for accepted in each.accepts:
+        found |= {n: p for n, p in parameters(accepted).items() if p.default is not inspect.Parameter.empty}
+    return {n: p for n, p in found.items() if n not in each.without}
+
+
+def make(kind: str, arguments: Mapping[str, Any], offered: Mapping[str, Any] | None = None) -> Any:
+    """Calls the factory `arguments["name"]` with the other arguments, and with what it takes of what is offered.
+
+    An argument that is text of the form `package.module:name` stands for what has that name, a function say. What the
+    config gives itself is not handed over.
+
+    Raises:
+      InputError: an unknown name or argument, with the nearest; one that is missing.
+    """
+    check.mapping(f"config.{kind}", arguments)
+    given = dict(arguments)
+    name = given.pop("name", None)
+    each = entry(kind, name)
+    where = "config" if kind == "program" else f"config.{kind}"
+    own = arguments_of(each)
+    if not (any_keyword(each.factory) and not each.accepts):
+        for argument in given:
+            if argument not in each.takes.values():
+                check.one_of(f"{where}, argument of {name!r}", argument, own)
+    given = {k: imported(f"{where}.{k}", v) if is_reference(v) else v for k, v in given.items()}
+    handed = {
+        parameter: offered[offer]
+        for offer, parameter in each.takes.items()
+        if parameter not in given and (offered or {}).get(offer) is not None
+    }
+    required = [n for n, p in parameters(each.factory).items() if p.default is inspect.Parameter.empty]
+    offers = {parameter: offer for offer, parameter in each.takes.items()}
+    missing = [n for n in required if n not in handed and n not in given]
+    if missing and missing[0] in offers:
+        raise InputError(f"config.{offers[missing[0]]}: {kind} {name!r} needs one.")
+    if missing:
+        raise InputError(f"{where}: {name!r} needs {', '.join(missing)}.")
+    return each.factory(**handed, **given)

@@ -1,0 +1,54 @@
+"""The factories that come with the library, and what each is handed."""
+
+from jaxnas import costs, evaluators, networks, spaces, strategies, tasks
+from jaxnas.config import lookup, problems
+from jaxnas.config.registry import register
+from jaxnas.costs import on_device
+
+for space in (spaces.mobilenet, spaces.nasbench101, spaces.nasbench201, spaces.nasnet, spaces.darts):
+    register("space", space.__name__, space)
+register("space", "categorical", spaces.categorical)
+register("space", "graph", spaces.graph, takes=("inputs", "outputs"))
+
+register("network", "nasbench201", networks.NasBench201, takes=("classes",))
+register("network", "nasnet", networks.NasNet, takes=("classes",))
+register("network", "darts", networks.Darts, takes=("classes",))
+register("network", "mobilenet", networks.MobileNet, takes=("classes",))
+register("network", "graph", networks.GraphNetwork)
+
+for task in (tasks.npz, tasks.folder, tasks.tfds):
+    register("task", task.__name__, task, accepts=(tasks.classification,), without=("counts",))
+for task in (tasks.digits, tasks.xor, tasks.cart_pole):
+    register("task", task.__name__, task)
+
+for strategy in (
+    strategies.bananas,
+    strategies.enas,
+    strategies.exhaustive,
+    strategies.fair_paths,
+    strategies.local_search,
+    strategies.mcts,
+    strategies.neat,
+    strategies.ppo,
+    strategies.random_search,
+    strategies.regularized_evolution,
+    strategies.reinforce,
+):
+    register("strategy", strategy.__name__, strategy, takes=("space",))
+for strategy in (strategies.darts, strategies.gdas, strategies.binary_gates):
+    register("strategy", strategy.__name__, strategy, takes=("space", "expected_cost"))
+for strategy in (strategies.hyperband, strategies.successive_halving):
+    register("strategy", strategy.__name__, strategy, takes=("space", "budgets"))
+register("early_stopping", "curvature", strategies.early_stopping, takes=("strategy",))
+register("strategy", "nsga2", strategies.nsga2, takes=("space", "costs"))
+
+NETWORK = ("space", "network", "task")
+register("evaluator", "training", evaluators.training, takes=NETWORK, accepts=(evaluators.Recipe,))
+register("evaluator", "supernet", evaluators.supernet, takes=(*NETWORK, "devices"), accepts=(evaluators.Recipe,))
+register("evaluator", "zero_cost", evaluators.zero_cost, takes=NETWORK)
+register("evaluator", "table", lookup.from_table, takes=("space", "space_name"))
+register("evaluator", "direct", problems.by_fitness, takes=(*NETWORK, "fine_tune"))
+
+register("cost", "latency", on_device.latency, takes=(*NETWORK, "workdir"))
+for objective in (costs.constraint, costs.penalty, costs.weighted_product):
+    register("objective", objective.__name__, objective)

@@ -1,0 +1,169 @@
+"""From a config to the parts it names: each is made by its factory, and handed what it takes of those made before."""
+
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from jaxnas import check, costs, evaluators, networks, tasks
+from jaxnas.check import InputError
+from jaxnas.config import problems
+from jaxnas.config.files import get_config
+from jaxnas.config.registry import OFFERS, make
+from jaxnas.costs.cost import Cost
+from jaxnas.types import Evaluator, Space, Strategy
+
+
+class Parts(NamedTuple):
+    """What a search is made of; `network` and `task` are None where the evaluator needs none.
+
+    Attributes:
+      warm_up: the strategy of a first phase, on whose evaluator's state `strategy` goes on; or None.
+      cost: what was added to the evaluator's costs; or None.
+    """
+
+    space: Space
+    network: nn.Module | None
+    task: tasks.Task | tasks.Problem | None
+    strategy: Strategy
+    evaluator: Evaluator
+    warm_up: Strategy | None = None
+    cost: Cost | None = None
+
+
+def build(
+    config: Mapping[str, Any] | str,
+    parts: Mapping[str, Any] | None = None,
+    *,
+    workdir: str | pathlib.Path | None = None,
+    devices: Sequence[Any] | None = None,
+) -> Parts:
+    """Builds the parts that a config names.
+
+    Args:
+      config: a dict, or the name of one (see `get_config`). `space`, `network`, `task`, `strategy`, `evaluator`,
+        `warm_up`, `cost` and `objective` are dicts with a `name`, of a registered factory or `package.module:factory`,
+        and its arguments; `early_stopping` and `fine_tune` are arguments alone.
+      parts: kind -> a part that is there already, in place of what the config says: an own `Task`, say.
+      workdir: folder of a run, whose latency table is taken where it has one.
+      devices: that share the batches of a supernet; one by default.
+
+    Raises:
+      InputError: an unknown name or argument, with the nearest; a part that is missing or of another type; limits or a
+        target that no architecture meets.
+    """
+    config = get_config(config) if isinstance(config, str) else config
+    given = _given(parts or {})
+    for kind in OFFERS:
+        value = config.get(kind)
+        missing = kind in ("space", "strategy", "evaluator") and not value and kind not in given
+        if missing or not isinstance(value or {}, Mapping):
+            raise InputError(f"config.{kind}: expected a dict with a name, got {value!r}.")
+
+    def part(kind: str, **offered) -> Any:
+        if kind in given:
+            return given[kind]
+        return make(kind, config[kind], offered) if config.get(kind) else None
+
+    task = part("task")
+    space = part("space", **io_sizes(task))
+    network = part("network", classes=task.outputs if task else None)
+    _refuse_untrainable(task, config, given)
+    tune = problems.fine_tuner(config, task, network)
+    if tune is not None and config["fine_tune"].get("inherited", True):
+        space, tune = networks.inherited(space, tune), None
+    offered = {"space": space, "network": network, "task": task}
+    name = (config.get("space") or {}).get("name", "")
+    evaluator = part("evaluator", **offered, devices=devices, fine_tune=tune, space_name=name)
+    if devices is not None and "shared" not in evaluator.gives:
+        raise InputError(
+            f"data_parallel: evaluator {evaluator.name!r} splits its population over all devices, not its batches."
+        )
+    cost = part("cost", **offered, workdir=None if workdir is None else pathlib.Path(workdir))
+    if cost is not None:
+        _attainable(config, space, cost)
+        evaluator = evaluators.with_cost(evaluator, cost.cost, cost.names)
+    objective = part("objective")
+    evaluator = evaluator if objective is None else evaluators.scalarized(evaluator, objective)
+    strategy = given.get("strategy") or make_strategy(config["strategy"], space, evaluator, cost)
+    if config.get("early_stopping"):
+        given_there = {"name": "curvature", **config["early_stopping"]}
+        strategy = make("early_stopping", given_there, {"strategy": strategy})
+    first = config.get("warm_up")
+    warm_up = make_strategy({k: v for k, v in first.items() if k != "rounds"}, space, evaluator) if first else None
+    return Parts(space, network, task, strategy, evaluator, warm_up, cost)
+
+
+def _given(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts that are there already; raises `InputError` for one of another type."""
+    types = {
+        "space": Space,
+        "network": nn.Module,
+        "task": (tasks.Task, tasks.Problem),
+        "strategy": Strategy,
+        "evaluator": Evaluator,
+        "cost": Cost,
+        "objective": costs.Objective,
+    }
+    for kind, value in parts.items():
+        check.one_of("parts", kind, types)
+        if not isinstance(value, types[kind]):
+            raise InputError(f"parts[{kind!r}]: expected a {kind}, got {type(value).__name__}.")
+    return dict(parts)
+
+
+def _refuse_untrainable(task, config: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    name = (config.get("evaluator") or {}).get("name")
+    shipped = ("training", "supernet", "zero_cost", "table")
+    if isinstance(task, tasks.Problem) and "evaluator" not in given and name in shipped:
+        raise InputError(f"config.evaluator.name: task {task.name!r} has nothing to train on; it is for 'direct'.")
+
+
+def io_sizes(task: tasks.Task | tasks.Problem | None) -> dict[str, int]:
+    """Inputs and outputs of a network for the task."""
+    if task is None:
+        return {}
+    inputs = task.inputs if isinstance(task, tasks.Problem) else int(np.prod(task.input_shape))
+    return {"inputs": inputs, "outputs": task.outputs}
+
+
+def make_strategy(
+    arguments: Mapping[str, Any], space: Space, evaluator: Evaluator, cost: Cost | None = None
+) -> Strategy:
+    """The strategy of those arguments, told the evaluator's costs; refuses `limits` that its table says none meets."""
+    offered = {
+        "space": space,
+        "costs": evaluator.cost_names,
+        "expected_cost": None if cost is None else cost.expected_cost,
+        "budgets": evaluator.budgets or None,
+    }
+    strategy = make("strategy", arguments, offered)
+    if strategy.cost_names == evaluator.cost_names:  # else the pair is refused
+        evaluators.attainable("config.strategy.limits", evaluator, arguments.get("limits") or {})
+    return strategy
+
+
+def _attainable(config: Mapping[str, Any], space: Space, cost: Cost) -> None:
+    """Raises `InputError` for limits and targets on the cost below the least of a sample."""
+    limits, objective = (config.get("strategy") or {}).get("limits") or {}, config.get("objective") or {}
+    for k, name in enumerate(cost.names):
+        asked = {"config.strategy.limits": limits.get(name)}
+        if objective.get("cost") == name:
+            asked["config.objective.target"] = objective.get("target")
+        for argument, limit in asked.items():
+            if limit is None:
+                continue
+            genome, least = costs.fastest(space, lambda genome, k=k: jax.numpy.atleast_1d(cost.cost(genome))[k])
+            if least > limit:
+                raise InputError(
+                    f"{argument}: no architecture was found with {name} of at most {limit:g}; the least, of "
+                    f"{space.to_string(genome)}, is {least:.4g}."
+                )
+
+
+def run_program(name: str, config: Mapping[str, Any], workdir: pathlib.Path, say: Callable[[str], None] = print) -> Any:
+    """Calls the function of `jaxnas.analysis` that is registered by that name with the config's values as arguments."""
+    return make("program", {"name": name, **config}, {"workdir": workdir, "say": say})

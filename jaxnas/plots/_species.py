@@ -1,0 +1,46 @@
+"""Species of a search over its generations."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from jaxnas.plots._figure import COLORS, MUTED, legend_above, new_figure, plain_axes, save
+
+
+def species(history: Sequence[Mapping], path: str | os.PathLike) -> None:
+    """Members of each species over the generations, in order of birth, below the best and mean fitness.
+
+    Args:
+      history: lines of a search whose strategy records `species`; others are left out.
+      path: of the PNG.
+    """
+    history = [line for line in history if "species" in line]
+    rounds = np.array([line["round"] for line in history])
+    rounds -= rounds.min()  # of its phase
+    numbers, place = np.unique([line["species"] for line in history], return_inverse=True)
+    sizes = np.zeros((len(numbers), rounds.max() + 1))
+    np.add.at(sizes, (place, rounds), 1)
+    fitness = np.array([line["fitness"] if line["valid"] else np.nan for line in history], float)
+    known = [fitness[(rounds == t) & np.isfinite(fitness)] for t in range(rounds.max() + 1)]
+    figure, (top, bottom) = new_figure(7, 5.4, rows=2)
+    for name, of, color in (("best", np.max, COLORS[0]), ("mean", np.mean, MUTED)):
+        top.plot([of(f) if len(f) else np.nan for f in known], color=color, label=name, linewidth=2)
+    top.set_ylabel("fitness")
+    legend_above(top)
+    _stack(bottom, sizes)
+    bottom.set_ylabel("members, by species")
+    bottom.set_xlabel(f"generation ({len(numbers)} species in all)")
+    for axes in (top, bottom):
+        axes.set_xlim(-0.5, len(known) - 0.5)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        plain_axes(axes)
+    save(figure, path)
+
+
+def _stack(axes, sizes: np.ndarray) -> None:
+    """Bars of `sizes` `[species, generations]`, each a generation wide and around its number."""
+    ends = np.arange(sizes.shape[1] + 1) - 0.5
+    sizes = np.concatenate([sizes, sizes[:, -1:]], 1)
+    colors = [COLORS[i % len(COLORS)] for i in range(len(sizes))]
+    axes.stackplot(ends, sizes, colors=colors, edgecolor="white", linewidth=0.4, alpha=0.85, step="post")

@@ -1,0 +1,228 @@
+"""Benchmarks at sizes that say nothing, and the program that runs them and keeps their figures."""
+
+import contextlib
+import functools
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from jaxnas import benchmarks, tasks
+from jaxnas.benchmarks import figures, side_by_side
+from jaxnas.check import InputError
+from jaxnas.population import CompileMeter
+from tests.support.programs import run
+
+NETWORK = {"image": 8, "channels": 2, "cells": 1, "batch": 4, "rounds": 1}
+PEER = {"ms_per_architecture": {"train": 6.0, "jacobian": 5.0, "nwot": 4.0}, "ms_per_search_step_median": 7.0}
+
+
+@pytest.fixture(scope="module")
+def peer(tmp_path_factory):
+    """The command of a program that takes any arguments and prints what peers print."""
+    program = tmp_path_factory.mktemp("peer") / "peer.py"
+    program.write_text(f"print({json.dumps(PEER)!r})")
+    return shlex.join([sys.executable, str(program), "--archs", "8"])
+
+
+@pytest.fixture
+def cached(one_device, monkeypatch):
+    """Compiles are read from the tests' cache where a benchmark would measure them."""
+    monkeypatch.setattr(side_by_side, "compiled_anew", contextlib.nullcontext)
+
+
+def test_training(cached, peer):
+    found = benchmarks.training.measure(**NETWORK, steps=2, architectures=2, single=0, peer=peer)
+    steady = found["ms_per_step"]["median"]
+    assert found["peer"]["ms_per_step"] == {"median": 3.0, "rounds": [3.0]} and found["times_faster"] == 3 / steady
+    first = found["seconds_before_first_step"]["total"]
+    assert found["ms_per_architecture_with_compile_over_1000"] == pytest.approx(2 * steady + first)
+    assert found["plan"]["plan"] == "map" and "one_at_a_time" not in found
+
+
+@pytest.mark.slow  # a program more
+def test_training_one_at_a_time(cached):
+    found = benchmarks.training.measure(**NETWORK, steps=2, architectures=2, single=1)["one_at_a_time"]
+    assert found["architectures"] == 1 and found["compile_seconds"] > 0 and found["ms_per_step"] > 0
+
+
+@pytest.mark.slow  # so many operations take long to trace
+def test_supernet(cached, peer):
+    found = benchmarks.supernet.measure(**{**NETWORK, "batch": 2}, steps=1, peer=peer)
+    assert found["times_faster"] == 7 / found["ms_per_search_step"]["median"]
+    assert min(found["seconds"].values()) > 0 and found["parameters"] > 0
+
+
+def test_proxies(cached, peer):
+    found = benchmarks.proxies.measure(**NETWORK, proxies="nwot", architectures=2, peer=peer)
+    nwot = found["proxies"]["nwot"]
+    assert nwot["times_faster"] == 4 / nwot["ms_per_architecture"]["median"] and nwot["megabytes"] > 0
+    assert round(found["distinct"] * 15625) == 6466  # as published
+
+
+@pytest.mark.slow  # its gradients take longer to compile
+def test_a_proxy_by_the_name_that_a_peer_has_for_it(cached, peer):
+    found = benchmarks.proxies.measure(**NETWORK, proxies="jacov,nwot", architectures=2, peer=peer)
+    assert found["proxies"]["jacov"]["peer"]["ms_per_architecture"]["median"] == 5
+
+
+def zeros(stream):
+    x, y = np.zeros((40, 8, 8, 3), np.uint8), np.arange(40) % 10
+    return tasks.classification("zeros", (x, y), (x, y), where="zeros", stream=stream)
+
+
+def test_data(one_device):
+    found = benchmarks.data.measure(task=zeros, batch=4, channels=2, steps=1, rounds=1)
+    rates = found["images_per_second"]["training"]
+    assert found["of_device"]["training"] == rates["stream"]["median"] / rates["device"]["median"]
+
+
+def test_neat(one_device):
+    found = benchmarks.neat.measure(population=10, generations=2, blocks=2, problems=["xor"], peers=[])
+    ours = found["problems"]["xor"]["ours"]
+    assert ours["times_as_long_as_ours"] == 1 and len(ours["mean_fitness"]) == 2 and found["absent"] == {}
+
+
+def test_the_loop(one_device):
+    found = benchmarks.loop.measure(evaluations=3, population=10, generations=2, rounds=1)
+    rates, ms = found["table"]["evaluations_per_second"], found["neat"]["ms_per_member"]
+    of = lambda both: both["search"]["median"] / both["search_scan"]["median"]
+    assert found["table"]["times_as_long"] == pytest.approx(1 / of(rates))
+    assert found["neat"]["times_as_long"] == pytest.approx(of(ms))
+
+
+def test_rounds_alternate():
+    turns = []
+    runs = {name: lambda i, name=name: turns.append((i, name)) or i for name in "ab"}
+    assert side_by_side.alternate(2, runs) == {"a": [0, 1], "b": [0, 1]}
+    assert turns == [(0, "a"), (0, "b"), (1, "a"), (1, "b")]
+
+
+def test_what_is_compiled_anew_is_not_read_from_the_cache():
+    program = lambda: jax.jit(lambda x: x * 5 + 2)(np.float32(1))
+    program(), jax.clear_caches()
+    with side_by_side.compiled_anew():
+        meter = CompileMeter()
+        program()
+        assert (meter.compiles, meter.cached) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("no-such-program --x", "found no program 'no-such-program'"),
+        ("python 'peer.py", "is no command"),
+        (f"{sys.executable} -c 'print(1 / 0)'", "ended with status 1: ZeroDivisionError"),
+        (f"{sys.executable} -c 'print({{}})'", "expected JSON with 'train' of 'ms_per_architecture'"),
+    ],
+)
+def test_a_peer_that_fails_is_refused(command, message):
+    with pytest.raises(InputError, match=message):
+        side_by_side.peer_program(command)("ms_per_architecture", "train")
+
+
+@pytest.mark.parametrize(
+    ("what", "options", "message"),
+    [
+        ("training", {"architectures": 2, "rounds": 3}, "architectures: expected at least 3"),
+        ("supernet", {"steps": 0}, "steps: expected at least 1"),
+        ("proxies", {"proxies": "snp"}, "Did you mean 'snip'"),
+        ("neat", {"problems": ["poles"]}, "Did you mean 'pole'"),
+        ("neat", {"peers": ["neat_python"]}, "Did you mean 'neat-python'"),
+    ],
+)
+def test_wrong_options_are_refused(what, options, message):
+    with pytest.raises(InputError, match=message):
+        getattr(benchmarks, what).measure(**options)
+
+
+@pytest.fixture
+def program(monkeypatch, tmp_path):
+    """`(what, flags) -> (status, what it said, file)`, where benchmarks return the options that they are given."""
+    for name in benchmarks.__all__:
+        module = getattr(benchmarks, name)
+        monkeypatch.setattr(module, "measure", functools.wraps(module.measure)(lambda **options: {"given": options}))
+
+    def start(what, *arguments):
+        file = tmp_path / "new" / "figures.json"
+        status, said = run("launch.benchmark", f"--what={what}", f"--output={file}", *arguments)
+        return status, said, file
+
+    return start
+
+
+def test_flags_are_the_options_of_the_function(program):
+    command = "python3 .peers/torch_nb201.py --device cuda --what train"
+    status, said, file = program("training", "--architectures=256", "--single=0", f"--peer={command}")
+    record = json.loads(file.read_text())
+    assert status == 0 and json.loads(said) == record
+    assert record["figures"] == {"given": {"architectures": 256, "single": 0, "peer": command}}
+    assert record["options"]["steps"] == 50 and shlex.split(record["command"])[-1] == f"--peer={command}"
+    assert {"what", "commit", "date", "versions", "device"} < set(record)
+
+
+def test_an_empty_list_is_one(program):
+    assert json.loads(program("neat", "--peers=", "--problems=xor")[1])["figures"] == {
+        "given": {"peers": [], "problems": ["xor"]}
+    }
+
+
+@pytest.mark.parametrize(
+    ("what", "flag", "message"),
+    [
+        ("neat", "--cells=3", "--cells: --what=neat does not take it; it takes --population, --generations, --blocks,"),
+        ("trainin", "--cells=3", "Did you mean 'training'"),
+        ("data", "--task=digits", "task: expected a dict, got 'digits'"),
+    ],
+)
+def test_flags_that_the_benchmark_does_not_take_are_refused(program, what, flag, message):
+    status, said, file = program(what, flag)
+    assert status == 1 and message in said and not file.exists()
+
+
+def test_a_task_is_named_by_a_dict(one_device, monkeypatch, tmp_path):
+    def measure(*, task=None) -> dict:
+        return {stream: isinstance(task(stream == "stream").train, tasks.Stream) for stream in ("device", "stream")}
+
+    monkeypatch.setattr(benchmarks.data, "measure", functools.wraps(benchmarks.data.measure)(measure))
+    task = "{'name': 'tests.launch.test_benchmark:zeros'}"
+    status, said = run("launch.benchmark", "--what=data", f"--task={task}", f"--output={tmp_path / 'figures.json'}")
+    record = json.loads(said)
+    assert status == 0 and record["options"]["task"] == {"name": "tests.launch.test_benchmark:zeros"}
+    assert record["figures"] == {"device": False, "stream": True}
+
+
+def test_a_file_is_replaced_by_the_same_options_alone(program):
+    assert program("neat", "--population=7")[0] == 0 and program("neat", "--population=7")[0] == 0
+    before = program("neat", "--population=7")[2].read_text()
+    for flag in ("--population=8", "--generations=3"):
+        status, said, file = program("neat", flag)
+        assert status == 1 and "population: 7 there" in said and "--output" in said and "--overwrite" in said
+        assert file.read_text() == before
+    assert program("neat", "--population=8", "--overwrite")[0] == 0
+    assert json.loads(file.read_text())["options"]["population"] == 8
+
+
+def test_a_file_of_something_else_is_refused(program):
+    file = program("neat")[2]
+    file.write_text("{}")
+    assert "holds no figures" in program("neat")[1] and file.read_text() == "{}"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+def test_the_commit_is_clean_whatever_figures_were_written(tmp_path):
+    git = lambda *words: subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path, check=True, capture_output=True
+    )
+    assert figures.commit(tmp_path) is None
+    git("init"), git("commit", "--allow-empty", "-m", "first")
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "neat.json").write_text("{}")
+    assert figures.commit(tmp_path)["clean"] and len(figures.commit(tmp_path)["hash"]) == 40
+    (tmp_path / "code.py").write_text("")
+    assert not figures.commit(tmp_path)["clean"]
