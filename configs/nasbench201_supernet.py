@@ -44,7 +44,7 @@ PAPER = {
 SMALL = {
     **PAPER,
     "rounds": 4000,
-    "task": {**PAPER["task"], "train": 10_000, "test": 2_000, "shrink": 2},
+    "task": {**PAPER["task"], "train": 10_000, "test": 2_000, "downsample": 2},
     "network": {**PAPER["network"], "channels": 8, "cells": 1},
     "evaluator": {
         **PAPER["evaluator"],

@@ -1,4 +1,4 @@
-"""The main job in small: accuracy and latency of NAS-Bench-201's cells, on handwritten digits that come with the library.
+"""The main job in small: accuracy and latency of NAS-Bench-201's cells, on handwritten digits, without a download.
 
     jaxnas search
 

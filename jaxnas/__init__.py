@@ -25,7 +25,8 @@ from jaxnas.check import InputError
 from jaxnas.config import Parts, build, get_config, options, register
 from jaxnas.experiment import run
 from jaxnas.machine import configure
-from jaxnas.search import Phase, Record, Result, State, search, search_many, search_scan, step
+from jaxnas.result import Result
+from jaxnas.search import Phase, Record, State, search, search_many, search_scan, step
 from jaxnas.version import __version__
 
 __all__ = [

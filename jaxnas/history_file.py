@@ -137,8 +137,10 @@ def packed(blocks: list[np.ndarray]) -> bytes:
 
 def unpacked(data: bytes) -> list[np.ndarray]:
     """What `packed` was given."""
-    file = io.BytesIO(data)
-    return list(iter(lambda: _next_array(file), None))
+    file, blocks = io.BytesIO(data), []
+    while (block := _next_array(file)) is not None:
+        blocks.append(block)
+    return blocks
 
 
 def _write_array(file: BinaryIO, rows: np.ndarray) -> None:

@@ -1,8 +1,8 @@
-"""Who is better at several things at once: domination, ranks, crowding and hypervolume, jittable.
+"""Pareto domination: fronts, ranks, crowding and hypervolume, jittable.
 
 Everywhere `fitness` `[N]`, higher is better, and `cost` `[N, K]`, lower is better, are those of a `Feedback`; `valid`
-`[N]` says who counts (all by default), and what the others hold is never read. Who has a NaN never counts: what is not
-known is not good.
+`[N]` says which members count (all by default), and what the others hold is never read. A member with a NaN never
+counts: what is not known is not good.
 """
 
 import chex
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 
 def counted(fitness: chex.Array, cost: chex.Array, valid: chex.Array | None = None) -> chex.Array:
-    """`[N]` who is valid, and has a fitness and all costs."""
+    """`[N]` mask of members that are valid and have a fitness and all costs."""
     known = ~(jnp.isnan(fitness) | jnp.isnan(cost).any(-1))
     return known if valid is None else known & valid
 
@@ -30,7 +30,7 @@ def dominates(
     """`[N, N]` whether i dominates j: nowhere worse and somewhere better.
 
     With `violation` `[N]`, constraint domination (Deb, Pratap, Agarwal and Meyarivan, 2002, Definition 1): of two that
-    are not both feasible, who violates less.
+    are not both feasible, the one that violates less.
     """
     there = counted(fitness, cost, valid)
     worse = jnp.concatenate([-fitness[:, None], cost], 1)
@@ -49,7 +49,9 @@ def dominates(
 def front(
     fitness: chex.Array, cost: chex.Array, valid: chex.Array | None = None, violation: chex.Array | None = None
 ) -> chex.Array:
-    """`[N]` who is valid and dominated by nobody. With `violation`: the feasible, or who violates least if none is.
+    """`[N]` mask of valid, non-dominated members.
+
+    With `violation`: of the feasible, or of those that violate least if none is.
 
     Jit it for thousands: then the N^2 comparisons are not stored.
     """
@@ -103,10 +105,10 @@ def hypervolume(
 ) -> chex.Array:
     """The volume that the valid members dominate, within `reference` `[1 + K]` = (fitness, *costs); exact.
 
-    Who does not improve on every coordinate of the reference adds nothing. Members need not be a front. Two objectives
-    are a sort and a sum; each further one takes N times as long (Zitzler and Thiele, 1999, by slicing).
+    A member that does not improve on every coordinate of the reference adds nothing. Members need not be a front.
+    Two objectives are a sort and a sum; each further one takes N times as long (Zitzler and Thiele, 1999, by slicing).
     """
-    # In `room` who does not count may stay, if finite: a box without height has no volume.
+    # In `room` members that do not count may stay, if finite: a box without height has no volume.
     gain = jnp.where(counted(fitness, cost, valid), jnp.maximum(fitness - reference[0], 0), 0)
     room = jnp.maximum(reference[1:] - cost, 0)
     return _union(gain, jnp.where(jnp.isfinite(room), room, 0))

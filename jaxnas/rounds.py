@@ -2,20 +2,56 @@
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas import processes
+from jaxnas import check, processes
+from jaxnas.check import InputError
 from jaxnas.clock import Clock
-from jaxnas.groups import in_groups
+from jaxnas.groups import Pace, in_groups
 from jaxnas.population import CompileMeter
 from jaxnas.progress import Progress
 from jaxnas.types import Evaluator, Strategy
 
 PARTS = ("ask", "evaluate", "tell")
+ROUNDS_PER_CALL = 64
+"""By default, where all answers are known beforehand."""
+
+
+def at_most(evaluator: Evaluator, given: int | None) -> int:
+    """How many rounds a call may have, where so many are asked for; raises `InputError` where it cannot."""
+    if given is None:
+        return ROUNDS_PER_CALL if evaluator.jittable and evaluator.known is not None else 1
+    check.integer("rounds_per_call", given, least=1)
+    if given > 1 and not evaluator.jittable:
+        raise InputError(
+            f"rounds_per_call: evaluator {evaluator.name!r} runs on the host, so expected 1 round a call, got {given}."
+        )
+    return given
+
+
+def prepare(
+    step: Callable, strategy: Strategy, evaluator: Evaluator, most: int, meter: CompileMeter, progress: Progress
+) -> tuple[Clock, Pace, Callable]:
+    """How rounds of one phase run: at most so many a call, `(key, state, first, count) -> (state, records)`.
+
+    Records are NumPy arrays `[count, ...]`; a round has the key `fold_in(key, number)`.
+    """
+    if most > 1:
+        clock = Clock(meter, ("call", "checkpoint"))
+        return clock, Pace(most), many_at_a_time(_program(step, strategy, evaluator, most), clock)
+    clock = Clock(meter, (*PARTS, "checkpoint"))
+    return clock, Pace(1), one_at_a_time(step(*part_by_part(strategy, evaluator, clock, progress, meter)))
+
+
+@lru_cache(maxsize=4)
+def _program(step: Callable, strategy: Strategy, evaluator: Evaluator, most: int) -> Callable:
+    """Kept, as jit keeps the parts', for the next search of the same parts."""
+    return as_one_program(step(strategy, evaluator), most)
 
 
 def part_by_part(
@@ -46,7 +82,7 @@ def part_by_part(
 
 
 def one_at_a_time(step: Callable) -> Callable:
-    """`(key, state, first, count) -> (state, records [1, ...])` of one round, whatever the count; its key is folded."""
+    """`(key, state, first, count) -> (state, records [1, ...])` of one round, whatever the count."""
 
     def run(key, state, first, count):
         state, record = step(jax.random.fold_in(key, first), state)

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnas.check import InputError
 from jaxnas.types import Evaluator, Feedback, Genome, Proposal, Space, Strategy
 
 RESERVED = (
@@ -70,13 +69,12 @@ def lines_of(space: Space, structure: Any, rows: np.ndarray, strings: dict[bytes
     """
     columns = {}
     for name in rows.dtype.names:
-        columns[name] = plain_column(rows[name])
+        whole = name == "genome" and rows.dtype[name].names  # of several leaves the string is all that is said
+        columns[name] = [None] * len(rows) if whole else plain_column(rows[name])
         if name == "genome":
             columns["architecture"] = _architectures(space, structure, rows["genome"], strings)
         if name == "fitness" and "cost" not in rows.dtype.names:
             columns["cost"] = [{} for _ in rows]
-    if rows.dtype["genome"].names:
-        columns["genome"] = [None] * len(rows)  # the string is all of it
     lines = [dict(zip(columns, line, strict=True)) for line in zip(*columns.values(), strict=True)]
     for name in rows.dtype.names:
         if rows.dtype[name].kind == "U":  # an empty text is no message of that member
@@ -101,16 +99,6 @@ def plain(tree: Any) -> Any:
     if isinstance(tree, (np.ndarray, np.generic)):
         return plain_column(np.asarray(tree)[None])[0]
     return {_field(path): plain(leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
-
-
-def check_metrics(evaluator: Evaluator, feedback: Feedback) -> None:
-    """Raises `InputError` where a metric has the name of a field that the history has itself."""
-    taken = sorted(set(feedback.metrics) & set(RESERVED))
-    if taken:
-        raise InputError(
-            f"evaluator {evaluator.name!r}: a metric cannot be called {', '.join(map(repr, taken))}, a field that the "
-            f"history has itself; neither can {', '.join(name for name in RESERVED if name not in taken)}."
-        )
 
 
 def genome_leaves(column: np.ndarray) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import chex
@@ -19,19 +19,16 @@ from flax import struct
 
 from jaxnas import check, preemption, processes
 from jaxnas.check import InputError
-from jaxnas.clock import Clock, Stopwatch
-from jaxnas.groups import Pace
-from jaxnas.history import History
+from jaxnas.clock import Stopwatch
+from jaxnas.compatibility import check_feedback, check_pair
 from jaxnas.population import CompileMeter, over_population
 from jaxnas.progress import Progress
-from jaxnas.rounds import PARTS, as_one_program, many_at_a_time, one_at_a_time, part_by_part
-from jaxnas.rows import check_metrics, rows_of
+from jaxnas.result import Result, result_of
+from jaxnas.rounds import at_most, prepare
+from jaxnas.rows import rows_of
 from jaxnas.totals import Totals
-from jaxnas.types import Evaluator, Feedback, Genome, Proposal, Space, Strategy, population_of, usable
+from jaxnas.types import Evaluator, Feedback, Proposal, Space, Strategy, usable
 from jaxnas.workdir import Workdir
-
-ROUNDS_PER_CALL = 64
-"""By default, where all answers are known beforehand."""
 
 
 @struct.dataclass
@@ -56,62 +53,6 @@ class Phase(NamedTuple):
     rounds: int
 
 
-class Result(NamedTuple):
-    """What a search found.
-
-    Attributes:
-      architecture: the recommended genome as a string.
-      genome: the recommended genome.
-      fitness: its best recorded fitness, of the last phase and largest budget; None if never evaluated as such.
-      cost: `{name: value}` at that evaluation.
-      evaluations: members evaluated, invalid ones included.
-      invalid: members that failed or diverged.
-      overflow: structural mutations dropped because a genome's fixed capacity was full.
-      history: all evaluations, a sequence of dicts (`pandas.DataFrame(result.history)`) and columns of arrays.
-      out_of_time: whether `seconds` ended it before its rounds were over.
-      wall_seconds: over all resumed parts, as the next two.
-      compile_seconds: seconds spent in XLA compiles (reads of the compilation cache included).
-      xla_compiles: number of those compiles.
-      state: the final `State`.
-    """
-
-    architecture: str
-    genome: Genome
-    fitness: float | None
-    cost: dict[str, float]
-    evaluations: int
-    invalid: int
-    overflow: int
-    history: History
-    out_of_time: bool
-    wall_seconds: float
-    compile_seconds: float
-    xla_compiles: int
-    state: State
-
-
-def check_pair(strategy: Strategy, evaluator: Evaluator) -> None:
-    """Raises `InputError` where the two do not fit, naming what is missing."""
-    missing = strategy.needs - evaluator.gives
-    if missing:
-        raise InputError(
-            f"strategy {strategy.name!r} needs {', '.join(sorted(missing))}, which evaluator {evaluator.name!r} does "
-            f"not give (it gives {', '.join(sorted(evaluator.gives))})."
-        )
-    if strategy.cost_names and strategy.cost_names != evaluator.cost_names:
-        raise InputError(
-            f"strategy {strategy.name!r} expects costs {', '.join(strategy.cost_names)}; evaluator {evaluator.name!r} "
-            f"gives {', '.join(evaluator.cost_names)}."
-        )
-    missing = evaluator.needs - strategy.gives
-    if missing:
-        hint = " Give the strategy budget=STEPS, training steps for each candidate." if "budget" in missing else ""
-        raise InputError(
-            f"evaluator {evaluator.name!r} needs proposals with {', '.join(sorted(missing))}, which strategy "
-            f"{strategy.name!r} does not give.{hint}"
-        )
-
-
 def step(strategy: Strategy, evaluator: Evaluator) -> Callable[[chex.PRNGKey, State], tuple[State, Record]]:
     """One round as a function `(key, state) -> (state, record)`, pure where the evaluator is jittable."""
 
@@ -120,7 +61,7 @@ def step(strategy: Strategy, evaluator: Evaluator) -> Callable[[chex.PRNGKey, St
         ask_key, evaluate_key, tell_key = (jax.random.fold_in(key, i) for i in range(3))
         proposal, asked = strategy.ask(ask_key, state.strategy)
         feedback, evaluated = evaluator.evaluate(evaluate_key, state.evaluator, proposal)
-        _check_feedback(proposal, feedback, evaluator)
+        check_feedback(proposal, feedback, evaluator)
         feedback = feedback.replace(valid=usable(proposal, feedback))
         told = feedback.replace(metrics={})  # never read by a strategy, and of any type where they come from the host
         return State(strategy.tell(tell_key, asked, proposal, told), evaluated), Record(proposal, feedback)
@@ -242,7 +183,7 @@ def search(
         the name of one of the history's own fields, a `workdir` of another config or that cannot be written.
       CheckpointError: (a `InputError`) a damaged checkpoint.
     """
-    phases, most = _phases(strategy, rounds, evaluator), _rounds_per_call(evaluator, rounds_per_call)
+    phases, most = _phases(strategy, rounds, evaluator), at_most(evaluator, rounds_per_call)
     check.seed("seed", seed)
     if seconds is not None:
         check.real("seconds", seconds, least=0)
@@ -250,7 +191,8 @@ def search(
     alike = {**config, **(settings or {}), "seconds": seconds, "rounds_per_call": most}
     processes.assert_same_on_all_processes("config", alike)
 
-    run, meter, totals, ends = Workdir(workdir, space, config, settings), CompileMeter(), Totals(), _ends(phases)
+    run, meter, totals = Workdir(workdir, space, config, settings), CompileMeter(), Totals()
+    ends = np.cumsum([phase.rounds for phase in phases]).tolist()
     note = run.note or {"round": 0, "seconds": 0.0, "compiles": 0, "compile_seconds": 0.0}
     t, watch = note["round"], Stopwatch(note["seconds"])
     meter.resume(note["compiles"], note["compile_seconds"])
@@ -294,7 +236,7 @@ def search(
                     state = state.replace(strategy=_init_strategy(init_key, phases[phase].strategy, phase))
                 if call is None:
                     strategy = phases[phase].strategy
-                    clock, pace, call = _prepare(strategy, evaluator, most, meter, bar)
+                    clock, pace, call = prepare(step, strategy, evaluator, most, meter, bar)
                 clock.start()
                 count = pace.count(ends[phase] - t)
                 state, (proposal, feedback) = call(rounds_key, state, t, count)
@@ -327,23 +269,9 @@ def search(
         bar.close()
         run.close()
 
-    genome = jax.tree.map(np.asarray, jax.jit(phases[phase].strategy.recommend)(state.strategy))
-    fitness, cost = _recorded(run.history, genome)
-    return Result(
-        architecture=space.to_string(genome),
-        genome=genome,
-        fitness=fitness,
-        cost=cost,
-        evaluations=totals.evaluations,
-        invalid=totals.invalid,
-        overflow=totals.overflow,
-        history=run.history,
-        out_of_time=t < ends[-1],
-        wall_seconds=watch.seconds,
-        compile_seconds=meter.seconds,
-        xla_compiles=meter.compiles,
-        state=state,
-    )
+    last = phases[phase].strategy
+    measured = {"out_of_time": t < ends[-1], "watch": watch, "meter": meter}
+    return result_of(space, last, state, run.history, totals, **measured)
 
 
 def _phases(strategy: Strategy | Sequence[Phase], rounds: int | None, evaluator: Evaluator) -> list[Phase]:
@@ -357,52 +285,10 @@ def _phases(strategy: Strategy | Sequence[Phase], rounds: int | None, evaluator:
     return phases
 
 
-def _ends(phases: Sequence[Phase]) -> list[int]:
-    """Rounds after which each of them is over."""
-    return np.cumsum([phase.rounds for phase in phases]).tolist()
-
-
-def _rounds_per_call(evaluator: Evaluator, given: int | None) -> int:
-    if given is None:
-        return ROUNDS_PER_CALL if evaluator.jittable and evaluator.known is not None else 1
-    check.integer("rounds_per_call", given, least=1)
-    if given > 1 and not evaluator.jittable:
-        raise InputError(
-            f"rounds_per_call: evaluator {evaluator.name!r} runs on the host, so expected 1 round a call, got {given}."
-        )
-    return given
-
-
 def _default_config(space: Space, phases: Sequence[Phase], evaluator: Evaluator, seed: int) -> dict:
     names = [phase.strategy.name for phase in phases]
     config = {"space": space.name, "strategy": names, "evaluator": evaluator.name, "seed": seed}
     return {**config, "rounds before the last phase": [phase.rounds for phase in phases[:-1]]}
-
-
-def _prepare(strategy: Strategy, evaluator: Evaluator, most: int, meter: CompileMeter, bar: Progress):
-    """The clock, the pace and the call of one phase (see `rounds`)."""
-    if most > 1:
-        clock = Clock(meter, ("call", "checkpoint"))
-        return clock, Pace(most), many_at_a_time(_program(strategy, evaluator, most), clock)
-    clock = Clock(meter, (*PARTS, "checkpoint"))
-    parts = part_by_part(strategy, evaluator, clock, bar, meter)
-    return clock, Pace(1), one_at_a_time(step(*parts))
-
-
-@lru_cache(maxsize=4)
-def _program(strategy: Strategy, evaluator: Evaluator, most: int) -> Callable:
-    """Kept, as jit keeps the parts', for the next search of the same parts."""
-    return as_one_program(step(strategy, evaluator), most)
-
-
-def _recorded(history: History, genome: Genome) -> tuple[float | None, dict[str, float]]:
-    """Fitness and cost of the best evaluation of that genome, of the last phase and largest budget."""
-    same = np.flatnonzero(history.same(genome) & history.column("valid") & ~history.column("relaxed"))
-    if not len(same):
-        return None, {}
-    best = max(same, key=lambda i: tuple(history.column(name)[i] for name in ("phase", "budget", "fitness")))
-    line = history[best]
-    return line["fitness"], line["cost"]
 
 
 def _init(key, strategy: Strategy, evaluator: Evaluator, phase: int) -> State:
@@ -411,12 +297,3 @@ def _init(key, strategy: Strategy, evaluator: Evaluator, phase: int) -> State:
 
 def _init_strategy(key, strategy: Strategy, phase: int):
     return jax.jit(strategy.init)(jax.random.fold_in(jax.random.split(key)[1], phase))
-
-
-def _check_feedback(proposal: Proposal, feedback: Feedback, evaluator: Evaluator) -> None:
-    check_metrics(evaluator, feedback)
-    P, K = population_of(proposal), len(evaluator.cost_names)
-    for name, shape in {"fitness": (P,), "valid": (P,), "cost": (P, K)}.items():
-        got = np.shape(getattr(feedback, name))
-        if got != shape:
-            raise InputError(f"evaluator {evaluator.name!r}: expected {name} of shape {shape}, got {got}.")

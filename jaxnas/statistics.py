@@ -1,4 +1,4 @@
-"""What many seeds say: incumbents and hypervolume over time, ranks, and which differences are real (host, NumPy)."""
+"""Statistics over seeds: incumbents and hypervolume over time, ranks, significance of differences (host, NumPy)."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,8 @@ def incumbents(fitness: np.ndarray, values: np.ndarray, spent: np.ndarray, at: S
     out = np.full((len(seen), len(at)), np.nan)
     for j, cost in enumerate(at):
         last = (spent <= cost * (1 + 1e-6)).sum(1) - 1
-        who = np.where(last >= 0, np.take_along_axis(holder, np.maximum(last, 0)[:, None], 1)[:, 0], -1)
-        out[:, j] = np.where(who >= 0, np.take_along_axis(values, np.maximum(who, 0)[:, None], 1)[:, 0], np.nan)
+        row = np.where(last >= 0, np.take_along_axis(holder, np.maximum(last, 0)[:, None], 1)[:, 0], -1)
+        out[:, j] = np.where(row >= 0, np.take_along_axis(values, np.maximum(row, 0)[:, None], 1)[:, 0], np.nan)
     return out
 
 

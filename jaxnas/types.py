@@ -92,7 +92,7 @@ Inherit = Callable[[State, Genome], dict[str, Any]]
 
 
 class Space(NamedTuple):
-    """What may be built: pure functions over genomes, jittable and vmappable unless marked (host).
+    """A search space: pure functions over genomes, jittable and vmappable unless marked (host).
 
     The categorical part is that of genomes that are one integer array `[D]`, a position among the options of each
     decision. Spaces of other genomes leave it out; a part that reads it refuses them by name (`spaces.needed`).
@@ -154,7 +154,7 @@ class Space(NamedTuple):
 
 
 class Strategy(NamedTuple):
-    """What to evaluate next: pure functions over an explicit state.
+    """A search algorithm: pure functions over an explicit state, which propose and learn from feedback.
 
     Attributes:
       name: for messages and files.

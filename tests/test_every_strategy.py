@@ -17,8 +17,9 @@ import pytest
 
 from jaxnas import costs, evaluators, tasks
 from jaxnas.check import InputError
+from jaxnas.compatibility import check_pair
 from jaxnas.networks import Choice
-from jaxnas.search import check_pair, search, search_many, search_scan
+from jaxnas.search import search, search_many, search_scan
 from jaxnas.spaces import categorical
 from jaxnas.types import Evaluator, Feedback
 from launch.wiring import KNOWN, make

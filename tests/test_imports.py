@@ -16,7 +16,7 @@ PARTS = {
     *NETWORKS,
     *("costs", "evaluators", "population", "processes", "references", "statistics", "strategies", "tables", "tasks"),
 }
-LOOP = {"execution", "machine", "pareto", "proxies", "rows", "search", "workdir"}
+LOOP = {"compatibility", "execution", "machine", "pareto", "proxies", "result", "rows", "search", "workdir"}
 MAY_IMPORT = {
     "types": set(),
     "check": set(),
@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "evaluators": {*NETWORKS, "tasks", "costs", "population", "predictors", "proxies", "evaluators"},
     "strategies": {"types", "check", "rng", "spaces", "pareto", "predictors", "strategies"},
     "checkpoint": {"types", "check"},
-    "rows": {"types", "check"},
+    "rows": {"types"},
     "history": {"types", "rows"},
     "history_file": {"types", "check", "checkpoint", "history"},
     "workdir": {"types", "check", "checkpoint", "processes", "history", "history_file"},
@@ -48,10 +48,12 @@ MAY_IMPORT = {
     "clock": {"population"},
     "progress": {"population", "totals"},
     "groups": {"types", "processes"},
-    "rounds": {"types", "population", "processes", "clock", "groups", "progress"},
+    "compatibility": {"types", "check", "rows"},
+    "result": {"types", "population", "clock", "history", "totals"},
+    "rounds": {"types", "check", "population", "processes", "clock", "groups", "progress"},
     "search": {
-        *("types", "check", "population", "processes", "preemption", "workdir", "rows", "history", "totals"),
-        *("clock", "progress", "groups", "rounds"),
+        *("types", "check", "population", "processes", "preemption", "compatibility", "workdir", "rows", "totals"),
+        *("clock", "progress", "rounds", "result"),
     },
     "plots": {"types", "check", "spaces", "costs", "plots"},
     "references": {"check"},

@@ -115,7 +115,7 @@ def test_hypervolumes_are_those_of_each_beginning():
     np.testing.assert_allclose(np.asarray(found)[[1, 5, 9]], expected)
 
 
-def test_who_is_not_better_than_the_reference_adds_nothing():
+def test_members_not_better_than_the_reference_add_nothing():
     fitness, cost = np.float32([5, 1, 0.5]), np.float32([[9], [1], [0]])
     for hypervolume in (pareto.hypervolume, HYPERVOLUME):
         assert hypervolume(fitness, cost, np.float32([0.5, 4])) == 0.5 * 3

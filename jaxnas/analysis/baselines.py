@@ -8,7 +8,8 @@ import jax
 
 from jaxnas.config.keys import identity
 from jaxnas.config.wiring import Parts
-from jaxnas.search import Phase, Result, search
+from jaxnas.result import Result
+from jaxnas.search import Phase, search
 from jaxnas.strategies import random_search
 
 

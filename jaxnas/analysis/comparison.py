@@ -16,12 +16,13 @@ from jaxnas import check, plots, statistics, tables
 from jaxnas.analysis.measures import measured
 from jaxnas.analysis.text import relative
 from jaxnas.check import InputError
+from jaxnas.compatibility import check_pair
 from jaxnas.config import registry
 from jaxnas.config.lookup import load_table, space_from_table
 from jaxnas.config.start import only_random
 from jaxnas.config.wiring import make_strategy
 from jaxnas.machine import environment
-from jaxnas.search import check_pair, search_many, search_scan
+from jaxnas.search import search_many, search_scan
 from jaxnas.types import Evaluator, Space, Strategy
 from jaxnas.workdir import write, writing
 

@@ -17,8 +17,8 @@ from jaxnas.config.start import only_random
 from jaxnas.config.wiring import Parts
 from jaxnas.evaluators._scalarized import RAW
 from jaxnas.machine import environment
+from jaxnas.result import Result
 from jaxnas.rows import plain
-from jaxnas.search import Result
 from jaxnas.strategies import relaxed
 from jaxnas.tasks import Task
 

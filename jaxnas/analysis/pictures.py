@@ -7,7 +7,7 @@ from typing import Any
 from jaxnas import plots
 from jaxnas.analysis import fronts
 from jaxnas.config.wiring import Parts
-from jaxnas.search import Result
+from jaxnas.result import Result
 
 
 def draw(

@@ -1,6 +1,5 @@
 """What the loop itself costs: the same search from the host, with a workdir, and as one program."""
 
-import inspect
 import tempfile
 
 import jax
@@ -8,7 +7,6 @@ import jax
 from jaxnas import check, evaluators, spaces, strategies, tables, tasks
 from jaxnas.benchmarks import neat, side_by_side
 from jaxnas.benchmarks.side_by_side import timed
-from jaxnas.check import InputError
 from jaxnas.search import search, search_scan
 from jaxnas.types import Evaluator, Space, Strategy
 
@@ -41,7 +39,7 @@ def measure(
     """
     side_by_side.positive(evaluations=evaluations, generations=generations, rounds=rounds)
     check.integer("population", population, least=2)
-    options = _options_of_search(rounds_per_call)
+    options = {} if rounds_per_call is None else {"rounds_per_call": rounds_per_call}
     table = _seconds(*_table_search(), evaluations, rounds, options)
     grown = _seconds(*neat.parts(tasks.xor(), population), generations, rounds, options)
     rates = {how: [evaluations / s for s in seconds] for how, seconds in table.items()}
@@ -50,14 +48,6 @@ def measure(
         "table": {"evaluations_per_second": _summaries(rates), "times_as_long": _times(table)},
         "neat": {"ms_per_member": _summaries(ms), "times_as_long": _times(grown)},
     }
-
-
-def _options_of_search(rounds_per_call: int | None) -> dict[str, int]:
-    if rounds_per_call is None:
-        return {}
-    if "rounds_per_call" not in inspect.signature(search).parameters:
-        raise InputError("rounds_per_call: this version's search does not take it.")
-    return {"rounds_per_call": rounds_per_call}
 
 
 def _table_search() -> tuple[Space, Strategy, Evaluator]:

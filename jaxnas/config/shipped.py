@@ -17,7 +17,7 @@ register("network", "mobilenet", networks.MobileNet, takes=("classes",))
 register("network", "graph", networks.GraphNetwork)
 
 for task in (tasks.npz, tasks.folder, tasks.tfds):
-    register("task", task.__name__, task, accepts=(tasks.classification,), without=("counts",))
+    register("task", task.__name__, task, accepts=(tasks.classification,), without=("num_examples",))
 for task in (tasks.digits, tasks.xor, tasks.cart_pole):
     register("task", task.__name__, task)
 

@@ -1,7 +1,12 @@
-"""What every predictor is."""
+"""The interface of predictors."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import chex
+
+Fit = Callable[[chex.PRNGKey, chex.Array, chex.Array, chex.Array], Any]
+Predict = Callable[[Any, chex.Array], tuple[chex.Array, chex.Array]]
 
 
 class Predictor(NamedTuple):
@@ -12,5 +17,5 @@ class Predictor(NamedTuple):
       predict: `(params, x [M, F]) -> (mean [M], std [M])`.
     """
 
-    fit: Callable
-    predict: Callable
+    fit: Fit
+    predict: Predict

@@ -1,4 +1,18 @@
-"""What may be built: pure data and functions over genomes."""
+"""Search spaces: genomes, and pure functions that sample, change, compare and name them (`jaxnas.types.Space`).
+
+| space | paper | genome | size |
+|---|---|---|---|
+| `categorical` | any named decisions, the base of those below | `[D]` int32 | product of the options |
+| `nasbench101` | Ying et al., 2019 | edges and vertices of one cell | 423,624 distinct cells |
+| `nasbench201` | Dong and Yang, 2020 | operations of six edges | 15,625 |
+| `nasnet` | Zoph, Vasudevan, Shlens and Le, 2018 | a normal and a reduction cell of blocks | by the number of blocks |
+| `darts` | Liu, Simonyan and Yang, 2019 | a normal and a reduction cell of four nodes | by the operations |
+| `mobilenet` | Sandler et al., 2018; Tan et al., 2019 | kernel, expansion, depth and width of stages | by the options |
+| `graph` | Stanley and Miikkulainen, 2002 (NEAT) | a `Graph`, with its weights | unbounded search space |
+
+`path_encoding` is a feature of NAS-Bench-201's cells (White, Neiswanger and Savani, 2021); `skip_connections` counts
+them, by cell. All but `graph` are categorical; what needs that says so by name.
+"""
 
 from jaxnas.spaces._categorical import categorical
 from jaxnas.spaces._darts import darts

@@ -27,11 +27,13 @@ Refusal = Callable[[str], InputError]
 def to_string(genome: Graph) -> str:
     """The graph as text."""
     host = jax.tree.map(np.asarray, genome)
-    label = lambda number: _label(number, genome.inputs, genome.outputs)
-    nodes = [f"h{h}={label(u)}>{label(v)}" for h, (u, v) in enumerate(host.split[: host.hidden])]
-    genes = zip(host.source, host.target, host.weight, host.enabled, strict=True)
-    exist = [gene for gene, innovation in zip(genes, host.innovation, strict=True) if innovation]
-    edges = [f"{label(u)}>{label(v)}:{w!s}{'' if on else '!'}" for u, v, w, on in exist]
+    count = genome.inputs + genome.outputs + len(host.node)
+    labels = [_label(number, genome.inputs, genome.outputs) for number in range(count)]
+    nodes = [f"h{h}={labels[u]}>{labels[v]}" for h, (u, v) in enumerate(host.split[: host.hidden].tolist())]
+    exist = host.innovation != 0
+    source, target, enabled = (leaf[exist].tolist() for leaf in (host.source, host.target, host.enabled))
+    genes = zip(source, target, host.weight[exist], enabled, strict=True)
+    edges = [f"{labels[u]}>{labels[v]}:{w!s}{'' if on else '!'}" for u, v, w, on in genes]
     return f"{' '.join(nodes)}; {' '.join(edges)}"
 
 

@@ -44,7 +44,9 @@ def mobilenet(
     return categorical(decisions, name="mobilenet")
 
 
-def factors(*, kernels, expansions, depths, widths) -> dict[str, tuple[Any, ...]]:
+def factors(
+    *, kernels: Sequence[int], expansions: Sequence[int], depths: Sequence[int], widths: Sequence[float]
+) -> dict[str, tuple[Any, ...]]:
     """What is decided in each stage -> its options; raises `InputError` for those that cannot be built."""
     given = {"kernels": kernels, "expansions": expansions, "depths": depths, "widths": widths}
     for argument, options in given.items():

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,7 +96,7 @@ def genome_of(matrix: np.ndarray, operations: Sequence[int]) -> np.ndarray:
     return np.array([*(full[i, j] for i, j in EDGES), *inner], np.int32)
 
 
-def pruned(genome) -> tuple[jax.Array, jax.Array]:
+def pruned(genome: chex.Array) -> tuple[jax.Array, jax.Array]:
     """`[7, 7]` bool edges that lie on some path from input to output, `[7]` bool vertices that do."""
     i, j = np.array(EDGES, np.int32).T
     matrix = jnp.zeros((V, V), bool).at[i, j].set(genome[: len(EDGES)].astype(bool))
@@ -106,13 +107,13 @@ def pruned(genome) -> tuple[jax.Array, jax.Array]:
     return matrix & alive[:, None] & alive, alive
 
 
-def valid(genome) -> jax.Array:
+def valid(genome: chex.Array) -> jax.Array:
     """Whether input and output are joined, by at most 9 edges."""
     matrix, alive = pruned(genome)
     return alive[0] & (matrix.sum() <= MAX_EDGES)
 
 
-def code(genome) -> jax.Array:
+def code(genome: chex.Array) -> jax.Array:
     """int32, the same for two cells if and only if they are isomorphic: the smallest code of all orders of vertices."""
     matrix, alive = pruned(genome)
     operations = jnp.where(alive[1:-1], genome[len(EDGES) :], 0)

@@ -4,6 +4,7 @@ import functools
 import random
 import re
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,7 +60,7 @@ def _living(genome) -> jax.Array:
     return jnp.where(jnp.stack([reached[i] & used[j] for i, j in EDGES]), genome, 0)
 
 
-def path_encoding(genome) -> jax.Array:
+def path_encoding(genome: chex.Array) -> jax.Array:
     """`[84]` float: 1 for each sequence of operations along some path from input to output.
 
     The encoding of BANANAS (White, Neiswanger and Savani, 2021, section 3): 4 + 4^2 + 4^3 sequences, shortest first.
@@ -76,7 +77,7 @@ def path_encoding(genome) -> jax.Array:
     return encoding
 
 
-def to_string(genome) -> str:
+def to_string(genome: chex.Array) -> str:
     """The published string of a genome `[6]`."""
     labels = [OPERATIONS[int(o)] for o in genome]
     edges = iter(zip(labels, EDGES, strict=True))

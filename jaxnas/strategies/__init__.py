@@ -1,4 +1,27 @@
-"""What to try next."""
+"""Search strategies: pure ask/tell functions over an explicit state (`jaxnas.types.Strategy`).
+
+| strategy | paper | needs of the space | reads from feedback |
+|---|---|---|---|
+| `random_search` | Li and Talwalkar, 2019 | `sample` | fitness |
+| `exhaustive` | every genome once | `from_index` | fitness |
+| `local_search` | White, Nolen and Savani, 2021 | `neighbors` | fitness |
+| `regularized_evolution` | Real, Aggarwal, Huang and Le, 2019 | `mutate` | fitness |
+| `nsga2` | Deb, Pratap, Agarwal and Meyarivan, 2002 | `mutate`, `crossover` | fitness, costs |
+| `neat` | Stanley and Miikkulainen, 2002 | `mutate`, `crossover`, `distance` | fitness |
+| `hyperband`, `successive_halving` | Li et al., 2018 | `sample` | fitness at several budgets |
+| `bananas` | White, Neiswanger and Savani, 2021 | `mutate`, `features` | fitness |
+| `mcts` | Kocsis and Szepesvári, 2006 | categorical | fitness |
+| `reinforce`, `ppo` | Williams, 1992; Schulman et al., 2017 | categorical | fitness |
+| `enas` | Pham et al., 2018 | categorical | fitness of shared weights |
+| `fair_paths` | Chu, Zhang and Xu, 2021 | categorical | fitness of shared weights |
+| `darts` | Liu, Simonyan and Yang, 2019 | categorical | gradient, shared weights |
+| `gdas` | Dong and Yang, 2019 | categorical | gradient, shared weights |
+| `binary_gates` | Cai, Zhu and Han, 2019 (ProxylessNAS) | categorical | gradient, shared weights |
+
+`early_stopping` (Zela et al., 2020) stops a differentiable strategy when curvature rises. `independent_policy` and
+`lstm_policy` are the `Policy` of `reinforce`, `ppo` and `enas`. A strategy refuses a space that lacks what it needs, by
+name, when it is built.
+"""
 
 from jaxnas.strategies._bananas import bananas
 from jaxnas.strategies._binary_gates import binary_gates

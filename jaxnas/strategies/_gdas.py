@@ -61,8 +61,8 @@ def gdas(
     for name, value in {"temperature": temperature, "final_temperature": final_temperature}.items():
         check.real(name, value, least=1e-6)
 
-    def soft(logits, noise, heat):
-        return jax.nn.softmax((jax.nn.log_softmax(relaxed.masked(space, logits)) + noise) / heat, -1)
+    def soft(logits, noise, tau):
+        return jax.nn.softmax((jax.nn.log_softmax(relaxed.masked(space, logits)) + noise) / tau, -1)
 
     def init(key):
         logits = relaxed.initial(space, key)
@@ -70,10 +70,8 @@ def gdas(
 
     def ask(key, state):
         noise = jax.random.gumbel(key, space.mask.shape, jnp.float32)
-        heat = temperature + (final_temperature - temperature) * jnp.minimum(
-            state.asked.astype(jnp.float32) / rounds, 1
-        )
-        sample = soft(state.logits, noise, heat)
+        tau = temperature + (final_temperature - temperature) * jnp.minimum(state.asked.astype(jnp.float32) / rounds, 1)
+        sample = soft(state.logits, noise, tau)
         hard = jax.nn.one_hot(jnp.argmax(sample, -1), space.mask.shape[1], dtype=jnp.float32)
         proposal = propose(
             space.derive(relaxed.softmax(space, state.logits))[None],
@@ -81,7 +79,7 @@ def gdas(
             budget=1,
             weights=hard[None],
             gates=hard[None] > 0,
-            extra={"noise": noise[None], "temperature": heat[None]},
+            extra={"noise": noise[None], "temperature": tau[None]},
         )
         return proposal, state.replace(asked=state.asked + 1)
 

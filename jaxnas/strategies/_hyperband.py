@@ -26,8 +26,8 @@ Rung = tuple[int, int]
 class HyperbandState:
     """The present rung: up to M members, of which `proposed` were asked for and `told` answered.
 
-    `turn` counts rungs from the start. `genomes` are who is to be trained, best of the last rung first (in the first
-    rung of a bracket, who was told); `parent` their ids there. `reached` is the largest budget that `best` speaks of.
+    `turn` counts rungs from the start. `genomes` are those to be trained, best of the last rung first (in the first
+    rung of a bracket, those told); `parent` their ids there. `reached` is the largest budget that `best` speaks of.
     """
 
     turn: chex.Array
@@ -79,7 +79,7 @@ def within(rungs: Sequence[Rung], budgets: Sequence[int]) -> tuple[Rung, ...]:
     """The rungs of a bracket as they are where only some budgets can be trained, none of them above the first rung's.
 
     Each rung gets the largest of `budgets` within its own. Of rungs that come to the same budget the first stays, with
-    all of its members: nobody would learn anything from the others. `(9, 22), (3, 66), (1, 200)` within 12 and 200 is
+    all of its members: none would learn anything from the others. `(9, 22), (3, 66), (1, 200)` within 12 and 200 is
     `(9, 12), (1, 200)`.
     """
     known = np.asarray(budgets)
@@ -184,7 +184,7 @@ def _strategy(
     def ask(key, state):
         k = state.turn % K
         slot = state.proposed + jnp.arange(P, dtype=jnp.int32)
-        active = slot < members_of[k]  # all are asked for: nobody, until the last answer promotes
+        active = slot < members_of[k]  # all are asked for: none, until the last answer promotes
         at = jnp.minimum(slot, M - 1)
         first = rung_of[k] == 0
         fresh = jax.vmap(space.sample)(jax.random.split(key, P))

@@ -33,7 +33,7 @@ class Nsga2State:
 
     @property
     def front(self) -> chex.Array:
-        """`[N]` the feasible members that nobody dominates."""
+        """`[N]` mask of feasible, non-dominated members."""
         return (self.id >= 0) & (self.rank == 0) & (self.violation <= 0)
 
 
@@ -58,7 +58,7 @@ def nsga2(
     Of members that build the same network (equal `canonical` genomes) all but the oldest come last in their front, so
     that it is not crowded out by its copies. A child that is a copy is mutated in another way, once.
 
-    With `limits`, the feasible dominate all others, and of two that are not, who violates less (Definition 1).
+    With `limits`, the feasible dominate all others, and of two that are not, the one that violates less (Definition 1).
     `Nsga2State.front` is a mask of the population's non-dominated members; at most N can be, and where more are, the
     most crowded are dropped. Recommends the front's best fitness, or the least violation while none is feasible.
 
@@ -113,7 +113,7 @@ def nsga2(
 
     def ask(key, state):
         keys = jax.random.split(key, 6)
-        # While nobody is alive, the places hold the random genomes of `init`, whose children are as random.
+        # While none is alive, the places hold the random genomes of `init`, whose children are as random.
         alive = (state.id >= 0).sum(dtype=jnp.int32)
         drawn = jax.random.randint(keys[0], (2, P, 2), 0, jnp.where(alive > 0, alive, N), jnp.int32)
         a, b = drawn[..., 0], drawn[..., 1]
@@ -173,7 +173,7 @@ def nsga2(
 
     def recommend(state):
         value = jnp.where(state.front, state.fitness, -jnp.inf)
-        # Without a front, the first: who violates least, or a random genome before anybody was told.
+        # Without a front, the first: the one that violates least, or a random genome before the first feedback.
         return take(state.genomes, jnp.argmax(value))
 
     gives = frozenset({"budget"} if budget else ())

@@ -73,7 +73,7 @@ def regularized_evolution(
         )
 
     def ask(key, state):
-        # While nobody was born, the ring still holds the random genomes of `init`, whose mutants are as random.
+        # While none was born, the ring still holds the random genomes of `init`, whose mutants are as random.
         alive = jnp.where(state.born > 0, jnp.minimum(state.born, N), N)
         if N <= rng.MOST:
             drawn = rng.below(rng.uint16_pairs(key, P * S), alive).reshape(P, S)

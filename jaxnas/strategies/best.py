@@ -1,14 +1,12 @@
 """The best genome seen so far: what black-box strategies recommend."""
 
-from collections.abc import Callable
-
 import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
-from jaxnas.types import Feedback, Genome, Proposal, Space, Strategy, narrow, take, usable
+from jaxnas.types import Ask, Feedback, Genome, Init, Proposal, Space, Strategy, Tell, narrow, take, usable
 
 
 @struct.dataclass
@@ -32,8 +30,8 @@ def unknown(space: Space, key: chex.PRNGKey) -> Best:
     return Best(space.sample(key), jnp.float32(-jnp.inf))
 
 
-def black_box(name: str, init: Callable, ask: Callable, tell: Callable, *, budget: int) -> Strategy:
-    """A strategy that reads fitness alone and recommends `state.best`; a budget of 0 trains nobody.
+def black_box(name: str, init: Init, ask: Ask, tell: Tell, *, budget: int) -> Strategy:
+    """A strategy that reads fitness alone and recommends `state.best`; a budget of 0 trains none.
 
     `tell` is handed feedback of 32 bits.
     """

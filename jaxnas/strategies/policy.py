@@ -1,7 +1,7 @@
 """Policies: distributions over the genomes of a categorical space that a gradient can move."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import flax.linen as nn
@@ -11,6 +11,9 @@ import jax.numpy as jnp
 from jaxnas import check
 from jaxnas.spaces import needed
 from jaxnas.types import Space
+
+Params = Any
+"""A pytree of arrays."""
 
 
 class Policy(NamedTuple):
@@ -23,12 +26,12 @@ class Policy(NamedTuple):
         decisions; -inf where there is no option.
     """
 
-    init: Callable
-    sample: Callable
-    logits: Callable
+    init: Callable[[chex.PRNGKey], Params]
+    sample: Callable[[chex.PRNGKey, Params], chex.Array]
+    logits: Callable[[Params, chex.Array], chex.Array]
 
 
-def log_prob(policy: Policy, params, genome: chex.Array) -> chex.Array:
+def log_prob(policy: Policy, params: Params, genome: chex.Array) -> chex.Array:
     """Log-probability of a genome `[D]`, in nats."""
     return jnp.take_along_axis(policy.logits(params, genome), genome[:, None], 1).sum()
 
@@ -126,12 +129,12 @@ class _Step(nn.Module):
         return carry, y @ kernel[d]
 
 
-def _existing(space: Space, genome):
+def _existing(space: Space, genome: chex.Array) -> chex.Array:
     """`[D, C]` options that each decision has, given the earlier ones."""
     if space.allowed is None:
         return space.mask
     return jax.vmap(lambda d: space.allowed(genome, d))(jnp.arange(len(space.decisions)))
 
 
-def _normalized(logits, mask):
+def _normalized(logits: chex.Array, mask: chex.Array) -> chex.Array:
     return jax.nn.log_softmax(jnp.where(mask, logits, -jnp.inf), -1)

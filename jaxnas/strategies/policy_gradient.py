@@ -12,8 +12,8 @@ from flax import struct
 from jaxnas import check
 from jaxnas.spaces import needed
 from jaxnas.strategies.best import Best, black_box, unknown
-from jaxnas.strategies.policy import Policy, entropy, log_prob, lstm_policy
-from jaxnas.types import Space, Strategy, in_32_bits, propose, usable
+from jaxnas.strategies.policy import Params, Policy, entropy, log_prob, lstm_policy
+from jaxnas.types import Proposal, Space, Strategy, in_32_bits, propose, usable
 
 OUTLIER = 3.0
 """Spreads from the baseline beyond which fitness counts as if it were there."""
@@ -145,7 +145,7 @@ def _policy_gradient(
         near = jnp.clip(fitness, middle - OUTLIER * own, middle + OUTLIER * own)
         baseline = jnp.where(first, mean_of(near), state.baseline)
         distance = fitness - baseline
-        # Of the first batch, and of one after which nobody had differed, there is only its own scale.
+        # Of the first batch, and of one in which none had differed, there is only its own scale.
         fresh = first | (state.spread == 0)
         scale = jnp.where(fresh, jnp.where(first, own, typical(distance, ok, 0.0)[1]), state.spread)
         unit = jnp.where(scale > 0, scale, 1)
@@ -189,7 +189,15 @@ def typical(values: chex.Array, ok: chex.Array, middle: chex.Array | None = None
     return middle, jnp.where(half > 0, half, largest * jnp.sqrt(square))
 
 
-def policy_loss(params, pi: Policy, surrogate: Callable, entropy_weight: float, proposal, advantage, ok) -> chex.Array:
+def policy_loss(
+    params: Params,
+    pi: Policy,
+    surrogate: Callable,
+    entropy_weight: float,
+    proposal: Proposal,
+    advantage: chex.Array,
+    ok: chex.Array,
+) -> chex.Array:
     """What Adam descends: minus the mean over members `ok` `[P]` of the surrogate, and of the entropy bonus.
 
     Args:
@@ -206,7 +214,7 @@ def policy_loss(params, pi: Policy, surrogate: Callable, entropy_weight: float, 
     return -jnp.where(ok, gain, 0).sum() / jnp.maximum(ok.sum(), 1)
 
 
-def reinforce_surrogate(log_probs, old, advantage):
+def reinforce_surrogate(log_probs: chex.Array, old: chex.Array, advantage: chex.Array) -> chex.Array:
     """Williams (1992): its gradient is advantage * grad log pi."""
     return advantage * log_probs
 

@@ -1,4 +1,4 @@
-"""What strategies share that descend on architecture logits."""
+"""Architecture logits and their descent, shared by DARTS, GDAS and binary gates."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ import optax
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.types import Feedback, Proposal, Space, in_32_bits, usable
+from jaxnas.types import Feedback, Proposal, Space, State, in_32_bits, usable
 
 
 def initial(space: Space, key: chex.PRNGKey) -> chex.Array:
@@ -66,11 +66,11 @@ def priced(space: Space, expected_cost: Callable | None, cost_weight: float) -> 
     return jax.grad(total)
 
 
-def descend(state, adam: optax.GradientTransformation, gradient: chex.Array, learns: chex.Array):
+def descend(state: State, adam: optax.GradientTransformation, gradient: chex.Array, learns: chex.Array) -> State:
     """The state of `logits` and `optimizer` after a step of Adam along the gradient `[D, C]`, where it `learns`."""
     updates, optimizer = adam.update(gradient, state.optimizer, state.logits)
-    moved = state.replace(logits=optax.apply_updates(state.logits, updates), optimizer=optimizer)
-    return jax.tree.map(lambda new, old: jnp.where(learns, new, old), moved, state)
+    stepped = state.replace(logits=optax.apply_updates(state.logits, updates), optimizer=optimizer)
+    return jax.tree.map(lambda new, old: jnp.where(learns, new, old), stepped, state)
 
 
 def derived(space: Space) -> Callable:

@@ -40,9 +40,9 @@ def folder(
 
     Args:
       path: has `train/` and `test/`, each with a folder for each class; classes are numbered in order of their names.
-      train: use so many training images only, drawn at random; all by default.
-      test: use so many test images only.
-      **images: `validation`, `shift`, `flip`, `shrink`, `stream`, `seed`.
+      train: number of training images to use, drawn at random; all by default.
+      test: number of test images to use; all by default.
+      **images: `validation`, `crop_padding`, `flip`, `downsample`, `stream`, `seed`.
 
     Raises:
       InputError: no such folder, another class in test than in train, a class without images, an image that is in no
@@ -73,8 +73,8 @@ def folder(
     mode = _common([(picture.file, picture.mode) for picture in everything])
     shape = _shape(everything, mode)
     splits = {split: _read(found, mode, shape) for split, found in pictures.items()}
-    counts = {"train": train, "test": test}
-    options = {"where": f"path: {path}", "counts": counts, "classes": len(classes["train"]), **images}
+    num_examples = {"train": train, "test": test}
+    options = {"where": f"path: {path}", "num_examples": num_examples, "classes": len(classes["train"]), **images}
     return classification(path.name, splits["train"], splits["test"], **options)
 
 

@@ -21,9 +21,9 @@ def npz(
     Args:
       path: an `.npz` with `x_train` `[N, H, W]` or `[N, H, W, C]`, `y_train` `[N]` or `[N, 1]`, and the same of `test`.
         Labels are whole numbers from 0 on; stored as floats, each up to the largest has to occur.
-      train: use so many training images only (before the split), drawn at random; all by default.
-      test: use so many test images only.
-      **images: `validation`, `shift`, `flip`, `shrink`, `stream`, `seed`, `classes`.
+      train: number of training images to use (before the split), drawn at random; all by default.
+      test: number of test images to use; all by default.
+      **images: `validation`, `crop_padding`, `flip`, `downsample`, `stream`, `seed`, `classes`.
 
     Raises:
       InputError: no such file, or a damaged one; an array is missing, or see `images.classification`.
@@ -41,5 +41,6 @@ def npz(
     if missing:
         raise InputError(f"path: {path} has no {', '.join(missing)}; it has {', '.join(found) or 'nothing'}.")
     x, y, x_test, y_test = (held[name] for name in names)
-    counts = {"train": train, "test": test}
-    return classification(path.stem, (x, y), (x_test, y_test), where=f"path: {path}", counts=counts, **images)
+    num_examples = {"train": train, "test": test}
+    options = {"where": f"path: {path}", "num_examples": num_examples, **images}
+    return classification(path.stem, (x, y), (x_test, y_test), **options)

@@ -37,9 +37,9 @@ def tfds(
       data_dir: where datasets are prepared; by default `~/tensorflow_datasets`.
       train_split: its examples are those of training and validation.
       test_split: the others. Both may be slices, "train[:10%]" say.
-      train: use so many training images only, drawn at random; all by default.
-      test: use so many test images only.
-      **images: `validation`, `shift`, `flip`, `shrink`, `stream`, `seed`.
+      train: number of training images to use, drawn at random; all by default.
+      test: number of test images to use; all by default.
+      **images: `validation`, `crop_padding`, `flip`, `downsample`, `stream`, `seed`.
 
     Raises:
       InputError: an unknown name, with the nearest; a dataset that is not prepared, with the command that does; one
@@ -52,7 +52,8 @@ def tfds(
         check.one_of(f"{split}_split", chosen.split("[")[0], builder.info.splits)
         streams = split == "train" and images.get("stream", False)
         splits[split] = _read(dataset, builder, chosen, image, label, streams)
-    options = {"where": f"dataset: {dataset}", "classes": classes, "counts": {"train": train, "test": test}, **images}
+    num_examples = {"train": train, "test": test}
+    options = {"where": f"dataset: {dataset}", "classes": classes, "num_examples": num_examples, **images}
     return classification(builder.name, splits["train"], splits["test"], **options)
 
 
@@ -122,7 +123,7 @@ def _read(dataset: str, builder, split: str, image: str, label: str, stream: boo
         command = prepare_command(dataset, pathlib.Path(builder.data_dir).parents[1])
         raise InputError(
             f"dataset: {dataset} is prepared in {builder.data_dir} in a format that only TensorFlow reads. Delete that "
-            f"directory, and this prepares it anew:\n  {command}"
+            f"directory, and this prepares it again:\n  {command}"
         ) from None
     if len(sources[0]) == 0:
         raise InputError(f"{where} has no examples.")
@@ -174,7 +175,7 @@ class Records:
         except Exception as error:
             raise InputError(
                 f"{self._where}: record {row} in {self._directory} is damaged ({_line(error)}). Delete that directory "
-                "and prepare it anew."
+                "and prepare it again."
             ) from None
 
     def checked(self, row: int, image: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Small environments, and the fitness of who acts in them: balancing one pole or two on a cart.
+"""Small environments, and the fitness of a controller in them: balancing one pole or two on a cart.
 
 The equations of motion are Wieland's (1991), as in Stanley and Miikkulainen (2002), section 4.2 and appendix B;
 with one pole, those of Barto, Sutton and Anderson (1983).
@@ -134,7 +134,7 @@ def episode(
       apply: as of `Problem.fitness`.
       genome: of the network; its state is carried along where it is recurrent.
       key: for the start.
-      steps: at most so many.
+      steps: the most that an episode takes.
       start: a state to start in, instead of the world's.
       follow: `(trace, state, t) -> trace`, called after each step.
       trace: the first one.

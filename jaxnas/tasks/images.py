@@ -26,10 +26,10 @@ def classification(
     where: str,
     classes: int | None = None,
     validation: float = 0.2,
-    counts: Mapping[str, int | None] | None = None,
-    shift: int = 4,
+    num_examples: Mapping[str, int | None] | None = None,
+    crop_padding: int = 4,
     flip: bool = True,
-    shrink: int = 1,
+    downsample: int = 1,
     stream: bool = False,
     seed: int = 0,
 ) -> Task:
@@ -44,10 +44,12 @@ def classification(
       where: they come from, for messages.
       classes: by default as many as the labels have, which then may not have gaps as ages have.
       validation: share of the training images kept for validation.
-      counts: "train" and "test": use so many only, drawn at random; all by default.
-      shift: training images are shifted by up to so many pixels; 0 for none. CIFAR's usual crop is 4.
+      num_examples: "train" and "test": how many to use, drawn at random; all by default.
+      crop_padding: pixels that training images are padded by before a random crop of their size; 0 for none. CIFAR's
+        usual number is 4.
       flip: mirror training images at random.
-      shrink: by so many times, to the means of squares of pixels (32 x 32 images to 16 x 16 by 2).
+      downsample: factor by which height and width shrink, to the means of squares of pixels (32 x 32 images to 16 x 16
+        by 2).
       stream: keep the training images where they are, on the host or on its disk, and fetch each batch from there (see
         `tasks.stream`); those of validation and test go to the device. Images may then be anything with a shape and a
         type that an array of rows indexes.
@@ -59,10 +61,10 @@ def classification(
     """
     check.seed("seed", seed)
     check.real("validation", validation, least=0.001, most=0.999)
-    check.integer("shift", shift, least=0)
-    check.integer("shrink", shrink, least=1)
-    if stream and shrink > 1:
-        raise InputError("shrink: images that stream are not shrunk; prepare smaller ones.")
+    check.integer("crop_padding", crop_padding, least=0)
+    check.integer("downsample", downsample, least=1)
+    if stream and downsample > 1:
+        raise InputError("downsample: images that stream are not downsampled; prepare smaller ones.")
     if classes is not None:
         check.integer("classes", classes, least=1, most=2**31 - 1)
     given, rows, floats = {"train": train, "test": test}, {}, {}
@@ -70,7 +72,7 @@ def classification(
         y = np.asarray(y)
         floats[split] = y.dtype.kind == "f"
         given[split] = (x, whole(f"{where}, {split}", y))
-        rows[split] = _drawn(where, split, *given[split], (counts or {}).get(split), shrink, seed)
+        rows[split] = _drawn(where, split, *given[split], (num_examples or {}).get(split), downsample, seed)
     _alike(where, given["train"][0], given["test"][0])
     labels = {split: y for split, (_, y) in given.items()}
     if classes is None:
@@ -94,10 +96,10 @@ def classification(
     }
     labels = {part: labels[split][chosen] for part, (split, chosen) in parts.items()}
     seen = {**parts, "train": ("train", rows["train"][: min(first, SAMPLE)])} if stream else parts
-    images = {part: _loaded(given[split][0], chosen, shrink) for part, (split, chosen) in seen.items()}
+    images = {part: _loaded(given[split][0], chosen, downsample) for part, (split, chosen) in seen.items()}
     mean, std = _moments(images["train"])
     splits = {part: (images[part], labels[part][: len(images[part])]) for part in parts}
-    augments = [random_shift(shift, fill=0.0)] if shift else []
+    augments = [random_shift(crop_padding, fill=0.0)] if crop_padding else []
     augments += [random_flip()] if flip else []
     task = arrays(
         splits,
@@ -112,7 +114,7 @@ def classification(
     return task._replace(train=Stream(lambda rows: _loaded(held, chosen[rows], 1), labels["train"], task.train.example))
 
 
-def _drawn(where: str, split: str, x, y, count: int | None, shrink: int, seed: int) -> np.ndarray:
+def _drawn(where: str, split: str, x, y, count: int | None, downsample: int, seed: int) -> np.ndarray:
     """Which `count` examples, in random order."""
     shape = tuple(x.shape)
     if len(shape) not in (3, 4) or y.shape != shape[:1]:
@@ -124,8 +126,9 @@ def _drawn(where: str, split: str, x, y, count: int | None, shrink: int, seed: i
             f"{where}, {split}: expected images [N, H, W, C], got {shape}, which looks like channels first; give "
             "x.transpose(0, 2, 3, 1)."
         )
-    if x.shape[1] % shrink or x.shape[2] % shrink:
-        raise InputError(f"shrink: expected a divisor of the images' {x.shape[1]} x {x.shape[2]} pixels, got {shrink}.")
+    if x.shape[1] % downsample or x.shape[2] % downsample:
+        size = f"{x.shape[1]} x {x.shape[2]}"
+        raise InputError(f"downsample: expected a divisor of the images' {size} pixels, got {downsample}.")
     if count is not None:
         check.integer(split, count, least=2, most=len(y), because="a part of the images")
     return np.random.default_rng(seed).permutation(len(y))[:count]
@@ -169,19 +172,19 @@ def _range(where: str, x: np.ndarray) -> tuple[float, float]:
 
 
 def _blocks(x: np.ndarray):
-    """`(first, x[first : first + n])`, so many at a time that a copy of them is small."""
+    """`(first, x[first : first + n])`, n at a time, few enough for a copy of them to be small."""
     n = max(1, BLOCK * len(x) // x.size)
     return ((first, x[first : first + n]) for first in range(0, len(x), n))
 
 
-def _loaded(x, rows: np.ndarray, shrink: int) -> np.ndarray:
+def _loaded(x, rows: np.ndarray, downsample: int) -> np.ndarray:
     """Images `rows` as `[n, H, W, C]`, bytes where they are and are not shrunk, else float32."""
     x = np.asarray(x[rows])
     x = x[..., None] if x.ndim == 3 else x
-    if shrink == 1 and x.dtype == np.uint8:
+    if downsample == 1 and x.dtype == np.uint8:
         return x
     n, H, W, C = x.shape
-    return x.astype(np.float32).reshape(n, H // shrink, shrink, W // shrink, shrink, C).mean((2, 4))
+    return x.astype(np.float32).reshape(n, H // downsample, downsample, W // downsample, downsample, C).mean((2, 4))
 
 
 def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -48,7 +48,7 @@ def is_one_hot(y: np.ndarray) -> bool:
 
 
 def numbered(where: str, labels: Mapping[str, np.ndarray], option: str, every: bool = False) -> None:
-    """Raises `InputError` where labels, whose number of classes nobody has said, are no numbers of classes.
+    """Raises `InputError` where labels, whose number of classes is not given, are no numbers of classes.
 
     They are not where some up to the largest do not occur, and there are more of them than half of the training
     examples: years, ages, identities.

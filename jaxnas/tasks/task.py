@@ -1,4 +1,4 @@
-"""Data and loss."""
+"""Classification tasks: data, loss and metric, and how they are checked."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -60,12 +60,12 @@ class Task(NamedTuple):
     augment: Callable | None = None
     prepare: Callable | None = None
 
-    def inputs(self, x) -> chex.Array:
+    def inputs(self, x: chex.Array) -> chex.Array:
         """What the network is given of examples `x` `[B, ...]` as they are stored."""
         return x if self.prepare is None else single(self.prepare(x))
 
     def batch_of(self, size: int) -> jax.ShapeDtypeStruct:
-        """Shape and type of so many inputs."""
+        """Shape and type of `size` inputs."""
         example = self.train.example
         return jax.eval_shape(self.inputs, jax.ShapeDtypeStruct((size, *example.shape), example.dtype))
 
@@ -93,15 +93,15 @@ class Task(NamedTuple):
         return self._replace(train=train, validation=self.test)
 
 
-def cross_entropy(outputs, y, label_smoothing: float = 0.0):
-    """Softmax cross-entropy of logits `[B, classes]` with integer labels `[B]`, in nats."""
+def cross_entropy(outputs: chex.Array, y: chex.Array, label_smoothing: float = 0.0) -> chex.Array:
+    """`[B]` softmax cross-entropy of logits `[B, classes]` with integer labels `[B]`, in nats."""
     dtype = jnp.promote_types(outputs.dtype, jnp.float32)
     targets = optax.smooth_labels(jax.nn.one_hot(y, outputs.shape[-1], dtype=dtype), label_smoothing)
     return optax.softmax_cross_entropy(outputs.astype(dtype), targets)
 
 
-def correct(outputs, y):
-    """1 where the largest logit is the label."""
+def correct(outputs: chex.Array, y: chex.Array) -> chex.Array:
+    """`[B]` float32, 1 where the largest logit is the label."""
     return (jnp.argmax(outputs, -1) == y).astype(jnp.float32)
 
 

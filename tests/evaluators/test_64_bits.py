@@ -51,7 +51,7 @@ class Images(nn.Module):
 def task():
     random = np.random.default_rng(0)
     pair = lambda n: (random.integers(0, 256, (n, 5, 5, 1), np.uint8), np.arange(n) % 10)
-    return tasks.classification("made", pair(50), pair(20), where="here", shift=1)
+    return tasks.classification("made", pair(50), pair(20), where="here", crop_padding=1)
 
 
 def proposal(genomes=GENOMES, budget=2, **fields):

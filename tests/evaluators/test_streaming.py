@@ -21,7 +21,7 @@ def images(n, seed):
 
 
 def task(stream, **options):
-    return classification("made", images(100, 0), images(20, 1), where="here", stream=stream, shift=1, **options)
+    return classification("made", images(100, 0), images(20, 1), where="here", stream=stream, crop_padding=1, **options)
 
 
 def test_batches_are_those_of_the_examples_on_the_device():
@@ -81,5 +81,5 @@ def test_the_next_batch_is_read_before_it_is_asked_for():
 
 
 def test_images_that_stream_are_not_shrunk():
-    with pytest.raises(ValueError, match="shrink: images that stream are not shrunk"):
-        task(True, shrink=2)
+    with pytest.raises(ValueError, match="downsample: images that stream are not downsampled"):
+        task(True, downsample=2)

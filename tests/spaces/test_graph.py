@@ -91,13 +91,13 @@ def test_a_connection_that_is_split_again_gets_another_node():
         grown(f"{' '.join(f'h{i}=i0>o0' for i in range(5))}; i0>o0:1 i1>o0:1 bias>o0:1")
 
 
-def test_weights_move_by_their_step_or_are_drawn_anew(lineages):
+def test_weights_move_by_their_step_or_are_drawn_again(lineages):
     space = graph(2, 1, add_node_rate=0.0, add_connection_rate=0.0, toggle_rate=0.0, weight_step=0.5)
     old = sampled(space, 3000)
     new = jax.jit(jax.vmap(space.mutate))(keys(1, 3000), old)
     moved = np.abs(np.asarray(new.weight) - np.asarray(old.weight))[:, :3]
     assert abs((moved == 0).all(1).mean() - 0.2) < 0.03
-    far = (moved > 0.5)[(moved > 0).any(1)].mean()  # .2 anew in [-3, 3], of which .5 on average .845 are farther
+    far = (moved > 0.5)[(moved > 0).any(1)].mean()  # .2 drawn again in [-3, 3], of which .5 on average .845 are farther
     assert abs(far - 0.2 * 0.845) < 0.03
 
 

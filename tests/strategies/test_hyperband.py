@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxnas.compatibility import check_pair
 from jaxnas.evaluators import direct, table
-from jaxnas.search import check_pair, search_scan
+from jaxnas.search import search_scan
 from jaxnas.spaces import categorical
 from jaxnas.strategies import hyperband, successive_halving
 from jaxnas.strategies._hyperband import brackets, halving, within
@@ -79,7 +80,7 @@ def test_rungs_of_one_bracket():
 
 
 @pytest.mark.parametrize("proposals", [1, 4, 40])
-def test_who_is_promoted_are_the_best_of_their_rung(proposals):
+def test_promoted_members_are_the_best_of_their_rung(proposals):
     _, (proposal, feedback) = run(*halved(proposals))
     members = rungs(proposal)
     assert [len(rung) for rung in members[:4]] == [27, 9, 3, 1]
@@ -102,7 +103,7 @@ def test_one_pass_of_hyperband_trains_its_brackets_and_then_begins_again():
     assert (proposal.parent[-27:] == -1).all()
 
 
-def test_while_answers_are_outstanding_nobody_is_promoted():
+def test_while_answers_are_outstanding_none_is_promoted():
     strategy = successive_halving(SPACE, members=3, min_budget=1, max_budget=3, proposals=2)
     ask, tell = jax.jit(strategy.ask), jax.jit(strategy.tell)
     state = jax.jit(strategy.init)(jax.random.key(0))

@@ -62,7 +62,7 @@ def test_parents_are_of_the_last_generation_and_of_one_species(generations):
 
 
 def test_a_species_has_children_in_proportion_to_its_mean_fitness(generations):
-    for t in range(1, 8):  # nobody stagnates yet
+    for t in range(1, 8):  # none stagnates yet
         (_, before, feedback), (_, after, _) = generations[t - 1], generations[t]
         species = before.extra["species"]
         mean = {s: feedback.fitness[species == s].mean() for s in set(species.tolist())}
@@ -113,7 +113,7 @@ def test_the_threshold_follows_the_number_of_species():
     assert seen >= {-1, 1}
 
 
-def test_who_finds_no_place_goes_to_the_nearest_and_is_counted():
+def test_genomes_without_a_place_go_to_the_nearest_species_and_are_counted():
     proposal, state = at(1e-4)  # there are 32 places
     assert int(state.misplaced) == P - 32 and set(proposal.extra["species"].tolist()) == set(range(32))
     apart = DISTANCES(proposal.genome, proposal.genome)[:32, 32:]
@@ -141,7 +141,7 @@ def test_a_species_that_stagnates_has_no_children_unless_it_is_the_best():
     assert {of[i] for i in following.parent[:, 0].tolist()} == {0} | odd
 
 
-def test_members_that_failed_have_no_children_and_a_generation_of_failures_begins_anew():
+def test_members_that_failed_have_no_children_and_a_generation_of_failures_is_sampled_again():
     half = lambda p: jnp.where(jnp.arange(P) % 2 == 0, 1.0, jnp.nan)
     proposal, state = told(INIT(jax.random.key(0)), half)
     following, _ = ASK(jax.random.key(1), state)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from jaxnas import pareto
+from jaxnas.compatibility import check_pair
 from jaxnas.evaluators import table
-from jaxnas.search import check_pair, search_many, search_scan
+from jaxnas.search import search_many, search_scan
 from jaxnas.spaces import categorical
 from jaxnas.strategies import nsga2
 from jaxnas.types import propose, scored
@@ -47,7 +48,7 @@ def test_best_ranks_survive_and_the_most_crowded_of_the_last_front_do_not():
     assert alive(state) == {1, 2, 4, 5} and state.front.all()
 
 
-def test_nobody_better_is_ever_lost(searches):
+def test_no_better_member_is_ever_lost(searches):
     state, tell, front = NSGA2.init(jax.random.key(1)), jax.jit(NSGA2.tell), jax.jit(pareto.front)
     best, cheapest = -np.inf, np.inf
     for t in range(12):
@@ -74,7 +75,7 @@ def test_hypervolume_of_the_population_grows_and_beats_random_search(searches):
 def test_feasible_before_infeasible_and_less_violation_before_more():
     strategy = nsga2(SPACE, costs=("ms",), limits={"ms": 2.0}, population_size=3)
     state = told(strategy, jax.jit(strategy.init)(jax.random.key(0)), [(9, 8), (8, 4), (7, 6)])
-    assert strategy.recommend(state)[0] == 1 and not state.front.any()  # who violates least
+    assert strategy.recommend(state)[0] == 1 and not state.front.any()  # the one that violates least
     state = told(strategy, state, [(1, 2.0), (5, 3)], first_id=3)
     assert state.id.tolist() == [3, 4, 1]
     assert strategy.recommend(state)[0] == 3 and state.front.tolist() == [True, False, False]
@@ -96,7 +97,7 @@ def test_tournaments_prefer_rank_and_then_room():
     )
     assert (parents[..., 1] == -1).all()
     share = np.bincount(np.asarray(parents[..., 0]).ravel(), minlength=3) / parents[..., 0].size
-    # It wins against itself alone, 1/9; the ends are equal, and whoever is drawn first wins.
+    # It wins against itself alone, 1/9; the ends are equal, and the one drawn first wins.
     np.testing.assert_allclose(share, [4 / 9, 1 / 9, 4 / 9], atol=0.015)
 
 

@@ -94,11 +94,11 @@ def test_gdas_chains_through_the_soft_sample_of_the_same_noise():
 
 def test_gdas_cools_linearly_and_stays_cool():
     strategy = gdas(SPACE, rounds=4, temperature=5.0, final_temperature=1.0)
-    state, ask, heat = jax.jit(strategy.init)(KEY), jax.jit(strategy.ask), []
+    state, ask, tau = jax.jit(strategy.init)(KEY), jax.jit(strategy.ask), []
     for _ in range(6):
         proposal, state = ask(KEY, state)
-        heat.append(float(proposal.extra["temperature"][0]))
-    assert heat == [5, 4, 3, 2, 1, 1]
+        tau.append(float(proposal.extra["temperature"][0]))
+    assert tau == [5, 4, 3, 2, 1, 1]
 
 
 def test_binary_gates_alternate_between_a_path_and_a_pair():

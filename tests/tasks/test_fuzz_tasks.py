@@ -108,7 +108,7 @@ def of_arrays(case):
             for at in random.integers(0, len(written), 1 + seed % 3):
                 written[at] ^= 1 << int(random.integers(0, 8))
         path.write_bytes(written[: int(random.integers(0, len(written)))] if damage == "cut" else written)
-        task = told(lambda: npz(path, shift=seed % 2, validation=0.3, seed=seed))
+        task = told(lambda: npz(path, crop_padding=seed % 2, validation=0.3, seed=seed))
     if task is None:
         # What nothing was done to, and is as it is said that it should be, is not refused.
         assert damage or not plain(held)
@@ -270,7 +270,7 @@ def of_folders(case):
         warnings.simplefilter("ignore")
         root = pathlib.Path(directory)
         _made(root, case)
-        task = told(lambda: folder(root, shift=0, validation=0.3))
+        task = told(lambda: folder(root, crop_padding=0, validation=0.3))
         if task is None:
             modes = {mode for splits in tree.values() for found in splits.values() for _, mode, _ in found}
             deep = modes & {"I;16", "I", "F"}

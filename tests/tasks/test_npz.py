@@ -67,7 +67,7 @@ def test_a_part_of_the_images(file):
 
 
 def test_shrunk_images_are_means_of_squares_of_pixels(file):
-    tasks = [npz(file(), shrink=shrink) for shrink in (1, 2)]
+    tasks = [npz(file(), downsample=factor) for factor in (1, 2)]
     whole, half = (np.asarray(task.inputs(task.test.x)) for task in tasks)
     means = whole.reshape(20, 2, 2, 2, 2, 3).mean((2, 4))
     # Each is standardized by its own mean and deviation, so they differ by a factor and a shift.
@@ -129,8 +129,8 @@ def test_same_seed_same_split(file):
         ({}, {"classes": 0}, "classes: expected at least 1"),
         ({}, {"train": 51}, "train: expected at most 50 .*a part of the images.*, got 51"),
         ({}, {"validation": 1.5}, r"validation: expected a number in \[0.001, 0.999\], got 1.5"),
-        ({}, {"shrink": 3}, "shrink: expected a divisor of the images' 4 x 4 pixels, got 3"),
-        ({}, {"shift": -1}, "shift: expected at least 0, got -1"),
+        ({}, {"downsample": 3}, "downsample: expected a divisor of the images' 4 x 4 pixels, got 3"),
+        ({}, {"crop_padding": -1}, "crop_padding: expected at least 0, got -1"),
     ],
 )
 def test_files_and_numbers_that_make_no_task_are_refused(file, replace, options, message):

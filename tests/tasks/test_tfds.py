@@ -88,7 +88,7 @@ def test_a_damaged_record_is_named(data_dir, tmp_path):
     at = damaged.index(b"IHDR")  # of the first image in the file
     damaged[at : at + 4] = b"XXXX"
     file.write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"train: record \d+ in .* is damaged .* prepare it anew"):
+    with pytest.raises(ValueError, match=r"train: record \d+ in .* is damaged .* prepare it again"):
         tfds("mine", data_dir=tmp_path / "data")
 
 
@@ -107,7 +107,7 @@ def test_local_images_of_another_kind_are_refused(replace, message, tmp_path):
 
 @pytest.mark.slow
 def test_a_search_and_a_retraining_on_it(data_dir, tmp_path):
-    task = f"{{'name': 'tfds', 'dataset': 'cifar10', 'data_dir': '{data_dir}', 'shift': 1}}"
+    task = f"{{'name': 'tfds', 'dataset': 'cifar10', 'data_dir': '{data_dir}', 'crop_padding': 1}}"
     small = ("strategy.budget=2", "strategy.population_size=2", "strategy.tournament_size=1", "strategy.proposals=2")
     options = [f"--config.{o}" for o in (f"task={task}", "rounds=2", *small, "retrain.steps=2", "retrain.seeds=1")]
     options += ["--config.evaluator.batch_size=8", "--config.network.channels=4", "--config.random_search=False"]
