@@ -3,6 +3,7 @@
 | name | what it does | gives |
 |---|---|---|
 | `profile` | times a space's operations and whole networks, checks predictions | `Profile`: table, `HeldOut` errors |
+| `table_from_networks` | fits whole networks that it times | `LatencyTable` |
 | `latency_model` | predicts by a `LatencyTable`, in pure JAX | `LatencyModel`: `latency`, `expected_latency` |
 | `load_latency_table` | reads a table; refuses one of another device, version or batch | `LatencyTable` |
 | `fastest` | descends to a genome of least latency | genome, ms |
@@ -14,6 +15,7 @@
 | `noise_floor` | the error that noise alone makes | a fraction |
 | `record_trace`, `read_trace` | profile a program | `Kernel` |
 | `attribute` | says which operation a program's time belongs to | `Attribution` |
+| `Cost` | what a config's `cost` names: its function, what measures it again | |
 | `weighted_product`, `penalty`, `constraint` | for `evaluators.scalarized` | `Objective` |
 """
 
