@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnas import check, processes
 from jaxnas.analysis import fronts, outcome, pictures, recommendation, retraining, yardsticks
-from jaxnas.analysis.baselines import phases, random_phases, searched
+from jaxnas.analysis.baselines import phases, random_phases, scored_reference, searched
 from jaxnas.analysis.text import listed, relative, size
 from jaxnas.compatibility import check_pair
 from jaxnas.config.files import get_config
@@ -111,7 +111,14 @@ class _Experiment:
         self.result = outcome.described(self.parts, self.config, self.found, self.front, self.best, self.say)
         self.keep()
         try:
-            for step in (self.measure, self.search_at_random, self.retrain, self.conclude, self.draw):
+            for step in (
+                self.measure,
+                self.search_at_random,
+                self.score_reference,
+                self.retrain,
+                self.conclude,
+                self.draw,
+            ):
                 self.keep(**step())
             self.keep(complete=True)
         except Exception:
@@ -164,6 +171,13 @@ class _Experiment:
             self.say(f"  {fronts.comparison_in_words(compared)}")
         return {"baseline": {**outcome.plain_best(best), "evaluations": self.baseline.evaluations, **compared}}
 
+    def score_reference(self) -> dict[str, Any]:
+        """Evaluates the reference as the search evaluated its candidates, to stand beside the front."""
+        if self.front is None or self.shared or not self.config.get("reference"):
+            return {}
+        line = scored_reference(self.parts, self.config)
+        return {"reference": {name: line[name] for name in ("architecture", "fitness", "cost", "valid")}}
+
     def retrain(self) -> dict[str, Any]:
         """Retrains it beside what random search found and the reference."""
         seeds = (self.config.get("retrain") or {}).get("seeds")
@@ -198,4 +212,8 @@ class _Experiment:
             cells = tuple(self.result.get("skip_connections", ()))
             seen = (self.found, self.best, self.front, self.baseline, cells)
             self.files += pictures.draw(self.parts, self.config, self.folder, *seen)
+            if self.front is not None and self.baseline_front is not None and len(self.parts.evaluator.cost_names) == 1:
+                both = (self.front.evaluated, self.baseline_front.evaluated)
+                names = self.parts.evaluator.cost_names
+                self.files += pictures.recommend(self.config, self.folder, self.best, both, names[0], self.result)
         return {}

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxnas.config.keys import identity
 from jaxnas.config.wiring import Parts
 from jaxnas.result import Result
 from jaxnas.search import Phase, search
 from jaxnas.strategies import random_search
+from jaxnas.types import Genome, Strategy, propose
 
 
 def phases(parts: Parts, config: Mapping[str, Any]) -> list[Phase]:
@@ -22,13 +24,38 @@ def phases(parts: Parts, config: Mapping[str, Any]) -> list[Phase]:
 def random_phases(parts: Parts, config: Mapping[str, Any]) -> list[Phase]:
     """Random search of the same cost: as many candidates, or as many weight steps where weights are shared."""
     if "shared" not in parts.evaluator.gives:
-        ask = lambda key: parts.strategy.ask(key, parts.strategy.init(key))[0]
-        P = jax.eval_shape(ask, jax.random.key(0)).id.shape[0]
         budget = (config.get("strategy") or {}).get("budget", 0)
-        return [Phase(random_search(parts.space, proposals=P, budget=budget), config["rounds"])]
+        return [
+            Phase(random_search(parts.space, proposals=_proposals(parts.strategy), budget=budget), config["rounds"])
+        ]
     P = 10
     paths = Phase(random_search(parts.space, proposals=P, budget=1), -(-config["evaluator"]["steps"] // P))
     return [paths, Phase(random_search(parts.space, proposals=P), 10)]
+
+
+def given(genomes: Genome, like: Strategy, budget: int) -> Strategy:
+    """Asks once for `genomes` `[n, …]`, in proposals as large as those of another strategy, so that no program is new."""
+    P = _proposals(like)
+    padded = jax.tree.map(lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[:1], P - len(leaf), 0)]), genomes)
+    active = jnp.arange(P) < len(jax.tree.leaves(genomes)[0])
+    ask = lambda key, state: (propose(padded, jnp.int32(0), budget=budget, active=active), state)
+    tell = lambda key, state, proposal, feedback: state
+    recommend = lambda state: jax.tree.map(lambda leaf: leaf[0], padded)
+    return Strategy("given", lambda key: (), ask, tell, recommend, gives=frozenset({"budget"} if budget else ()))
+
+
+def scored_reference(parts: Parts, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`config.reference` evaluated as the search evaluates its candidates: a line of a history."""
+    genome = jnp.asarray(parts.space.from_string(config["reference"]))[None]
+    budget = (config.get("strategy") or {}).get("budget", 0)
+    phase = Phase(given(genome, parts.strategy, budget), 1)
+    return searched(parts, [phase], config, None, progress=False).history[0]
+
+
+def _proposals(strategy: Strategy) -> int:
+    """P of its proposals."""
+    ask = lambda key: strategy.ask(key, strategy.init(key))[0]
+    return jax.eval_shape(ask, jax.random.key(0)).id.shape[0]
 
 
 def searched(

@@ -77,6 +77,8 @@ def described(
 ) -> dict[str, Any]:
     """The result of the search alone, which it also tells in words."""
     say(f"found {best['architecture']}\n  {_summary(found, best)}")
+    if found.out_of_time:
+        say("  its time is over; the same command with more config.seconds goes on")
     note = only_random(config.get("strategy") or {}, found.evaluations)
     if note:
         say(f"  {note}")
@@ -101,6 +103,7 @@ def described(
         "invalid": found.invalid,
         **growth,
         "rounds": config["rounds"],
+        "out_of_time": found.out_of_time,
         **known,
         **collapse,
         **({} if front is None else front.result),

@@ -46,6 +46,29 @@ def draw(
     return names
 
 
+def recommend(
+    config: Mapping[str, Any],
+    folder: pathlib.Path,
+    best: Mapping[str, Any],
+    both: tuple[fronts.Points, fronts.Points],
+    cost: str,
+    result: Mapping[str, Any],
+) -> list[str]:
+    """Draws the search's and random search's points with one cost, the reference and what is recommended."""
+    reference = result.get("reference")
+    at = lambda line: (line["fitness"], line["cost"][cost])
+    plots.recommendation(
+        *((points.fitness, points.cost[:, 0]) for points in both),
+        folder / "recommendation.png",
+        recommended=at(best),
+        reference=at(reference) if reference and reference["valid"] else None,
+        names=("search", "random search", "residual cell"),
+        ylabel=fitness_name(config).replace("_", " "),
+        xlabel="latency (ms)" if cost == "latency_ms" else cost.replace("_", " "),
+    )
+    return ["recommendation.png"]
+
+
 def fitness_name(config: Mapping[str, Any]) -> str:
     """What the search's fitness is, in words."""
     given = (config.get("evaluator") or {}).get("fitness", "fitness")

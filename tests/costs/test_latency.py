@@ -146,9 +146,7 @@ def test_a_table_of_another_environment_is_refused(path, field, value):
     content = json.loads(path.read_text())
     content["environment"][field] = value
     path.write_text(json.dumps(content))
-    with pytest.raises(
-        ValueError, match=f"measured elsewhere: {field} .*jaxnas profile`, or say allow_device"
-    ):
+    with pytest.raises(ValueError, match=f"measured elsewhere: {field} .*jaxnas profile`, or say allow_device"):
         costs.load_latency_table(path)
     assert costs.load_latency_table(path, allow_device_mismatch=True).environment[field] == value
 
