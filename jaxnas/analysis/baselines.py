@@ -34,7 +34,7 @@ def random_phases(parts: Parts, config: Mapping[str, Any]) -> list[Phase]:
 
 
 def given(genomes: Genome, like: Strategy, budget: int) -> Strategy:
-    """Asks once for `genomes` `[n, …]`, in proposals as large as those of another strategy, so that no program is new."""
+    """Asks for `genomes` `[n, …]`, in proposals as large as those of another strategy, so that no program is new."""
     P = _proposals(like)
     padded = jax.tree.map(lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[:1], P - len(leaf), 0)]), genomes)
     active = jnp.arange(P) < len(jax.tree.leaves(genomes)[0])

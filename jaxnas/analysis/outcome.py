@@ -21,6 +21,7 @@ from jaxnas.result import Result
 from jaxnas.rows import plain
 from jaxnas.strategies import relaxed
 from jaxnas.tasks import Task
+from jaxnas.tasks.task import cross_entropy
 
 REFERENCE = "residual cell"
 """What tables call `config.reference`."""
@@ -96,7 +97,7 @@ def described(
         say(f"  {fronts.in_words(front)}")
     return {
         **plain_best(best),
-        "metric": search_metric(config, best),
+        "metric": search_metric(parts, config, best),
         "test_accuracy": None,
         "front": [plain_best(best)],
         "evaluations": found.evaluations,
@@ -168,13 +169,15 @@ def _solved(history: Sequence[Mapping[str, Any]]) -> dict[str, int] | None:
     return None
 
 
-def search_metric(config: Mapping[str, Any], best: Mapping[str, Any]) -> dict[str, Any]:
+def search_metric(parts: Parts, config: Mapping[str, Any], best: Mapping[str, Any]) -> dict[str, Any]:
     """What the search's fitness is: `name`, `unit`, `higher_is_better`, and the `value` found, None if never scored."""
     given, fitness = config.get("evaluator") or {}, best.get(RAW, best["fitness"])
     name, unit, higher = "fitness", "", True
     if given.get("name") in ("training", "supernet"):
-        loss = given.get("fitness", "loss") == "loss"
-        name, unit, higher = ("validation loss", "nats", False) if loss else ("validation accuracy", "fraction", True)
+        if given.get("fitness", "loss") == "loss":
+            name, unit, higher = "validation loss", "nats" if parts.task.loss is cross_entropy else "", False
+        else:
+            name, unit = f"validation {metric_field(parts.task).removeprefix('test_')}", _unit(metric_field(parts.task))
     elif given.get("name") == "table":
         name = given["fitness"]
         higher = load_table(given["path"]).column(name).higher_is_better
@@ -188,9 +191,12 @@ def test_metric(task: Task, row: Mapping[str, Any]) -> dict[str, Any]:
     """`metric`, of what was retrained: the mean over seeds on the test split; `test_accuracy` where it is that."""
     field = metric_field(task)
     value = float(np.mean(row[field]))
-    accuracy = field == "test_accuracy"
-    metric = {"name": field.replace("_", " "), "unit": "fraction" if accuracy else "", "higher_is_better": True}
-    return {"metric": {**metric, "value": value}, **({"test_accuracy": value} if accuracy else {})}
+    metric = {"name": field.replace("_", " "), "unit": _unit(field), "higher_is_better": True, "value": value}
+    return {"metric": metric, **({"test_accuracy": value} if field == "test_accuracy" else {})}
+
+
+def _unit(field: str) -> str:
+    return "fraction" if field == "test_accuracy" else ""
 
 
 def expected_cost(parts: Parts, found: Result) -> dict[str, float]:
