@@ -151,6 +151,15 @@ def test_without_a_workdir_nothing_is_written(tmp_path, monkeypatch):
     assert jaxnas.run(on_a_table("first_decision"), say=lambda text: None)["complete"] and not list(tmp_path.iterdir())
 
 
+def test_a_part_made_in_python_takes_the_place_of_the_configs(tmp_path):
+    config = {key: value for key, value in on_a_table("").items() if key != "evaluator"}
+    with pytest.raises(InputError, match="config.evaluator: expected a value, the config has none"):
+        jaxnas.run(config, tmp_path)
+    result = jaxnas.run(config, tmp_path, parts={"evaluator": first_decision()})
+    assert result["complete"] and result["metric"]["name"] == "fitness"
+    assert json.loads((tmp_path / "config.json").read_text())["parts"] == {"evaluator": "direct"}
+
+
 def test_a_search_in_which_nothing_succeeds_fails(tmp_path):
     with pytest.raises(InputError, match=r"none of the 3 evaluations succeeded, .* They are in .*history.jsonl"):
         jaxnas.run(on_a_table("failing"), tmp_path)

@@ -195,8 +195,9 @@ def _handed(kind: str, name: str, each: Entry, given: Mapping[str, Any], offered
     required = [n for n, p in parameters(each.factory).items() if p.default is inspect.Parameter.empty]
     offers = {parameter: offer for offer, parameter in each.takes.items()}
     missing = [n for n in required if n not in handed and n not in given]
-    if missing and missing[0] in offers:
-        raise InputError(f"config.{offers[missing[0]]}: {kind} {name!r} needs one.")
+    parts = [offers[n] for n in missing if offers.get(n) in OFFERS]
+    if parts:
+        raise InputError(f"config.{parts[0]}: {kind} {name!r} needs one.")
     if missing:
         raise InputError(f"{'config' if kind == 'program' else f'config.{kind}'}: {name!r} needs {', '.join(missing)}.")
     return handed
