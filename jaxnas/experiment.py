@@ -148,11 +148,15 @@ class _Experiment:
         genomes = [self.best["genome"], *members]
         if self.config.get("reference"):
             genomes.append(self.parts.space.from_string(self.config["reference"]))
-        measured = cost.measure([np.array(genome) for genome in genomes])
+        distinct = list({np.asarray(genome).tobytes(): np.array(genome) for genome in genomes}.values())
+        measured = cost.measure(distinct)
         own = measured[0]
         self.say(
             f"  predicted {own['predicted_ms']:.4g} ms, measured {own['measured_ms']:.4g} (noise {own['noise']:.1%})"
         )
+        if self.front is not None:
+            ms = {line["architecture"]: line["measured_ms"] for line in measured}
+            self.say(fronts.table(self.front.result["front"], self.parts.evaluator.cost_names, ms))
         return {"latency": measured, **outcome.expected_cost(self.parts, self.found)}
 
     def search_at_random(self) -> dict[str, Any]:

@@ -116,6 +116,26 @@ def found(evaluator: Evaluator, history: Sequence[Mapping[str, Any]], config: Ma
     return Found(points, front, volumes, reference, true, result)
 
 
+SHOWN = 12
+"""Members of a front that are printed."""
+
+
+def table(
+    members: Sequence[Mapping[str, Any]], names: Sequence[str], measured: Mapping[str, float] | None = None
+) -> str:
+    """The front as text: fitness, costs, what was measured of each architecture (ms), and its string."""
+    columns = [*names, *(["measured"] if measured else [])]
+    lines = [f"  {'fitness':>10}" + "".join(f"{name:>14}" for name in columns) + "  architecture"]
+    for member in members[:SHOWN]:
+        values = [member["cost"][name] for name in names]
+        values += [measured[member["architecture"]]] if measured else []
+        figures = "".join(f"{value:>14.4g}" for value in values)
+        lines.append(f"  {member['fitness']:>10.4f}{figures}  {member['architecture']}")
+    if len(members) > SHOWN:
+        lines.append(f"  … {len(members) - SHOWN} more in result.json")
+    return "\n".join(lines)
+
+
 def compared(own: Found, other: Found) -> dict[str, Any]:
     """Hypervolume of two searches' fronts from one reference, the worse of theirs, and what the first one saves.
 
