@@ -1,4 +1,4 @@
-"""Latency of NAS-Bench-201's networks, or of MobileNetV2 chains (`:mobilenet`), on the device in hand.
+"""Latency of NAS-Bench-201's networks, or of MobileNetV2 chains (`:mobilenet`), on this device.
 
     jaxnas profile
     jaxnas profile --config=profile:mobilenet --config.batch=1

@@ -124,7 +124,7 @@ class Scores:
                     group.paid.update(note["groups"][key])
                 self.setup_seconds, self._earlier = note["setup_seconds"], note["wall_seconds"]
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"workdir: {self._path} is damaged ({error}). Remove it to score anew.") from None
+            raise InputError(f"workdir: {self._path} is damaged ({error}). Remove it to score again.") from None
 
 
 class Program(NamedTuple):
