@@ -146,7 +146,7 @@ def test_a_table_of_another_environment_is_refused(path, field, value):
     content = json.loads(path.read_text())
     content["environment"][field] = value
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=f"measured elsewhere: {field} .*jaxnas profile, or say anywhere=True"):
+    with pytest.raises(ValueError, match=f"measured elsewhere: {field} .*`jaxnas profile`, or say anywhere=True"):
         costs.load_latency_table(path)
     assert costs.load_latency_table(path, anywhere=True).environment[field] == value
 
@@ -159,7 +159,7 @@ def test_a_table_of_another_batch_is_refused(path):
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "jaxnas latency table 1"}'])
 def test_what_is_no_table_is_refused_by_its_path(tmp_path, content):
     (tmp_path / "t.json").write_text(content)
-    with pytest.raises(ValueError, match=r"latency table: .*t\.json .*jaxnas profile makes one"):
+    with pytest.raises(ValueError, match=r"latency table: .*t\.json .*`jaxnas profile` makes one"):
         costs.load_latency_table(tmp_path / "t.json")
     with pytest.raises(ValueError, match="none.json cannot be read"):
         costs.load_latency_table(tmp_path / "none.json")
