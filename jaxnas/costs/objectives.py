@@ -62,7 +62,8 @@ def penalty(cost: str, *, target: float, weight: float) -> Objective:
     """`fitness - weight * max(cost / target - 1, 0)`: each whole target above the target takes `weight` of fitness.
 
     Args:
-      cost: see `weighted_product`, as `target`.
+      cost: its name.
+      target: T, in the cost's unit.
       weight: in the fitness's unit.
 
     Raises:
@@ -84,7 +85,8 @@ def constraint(cost: str, *, target: float, floor: float) -> Objective:
     `floor`, every feasible member is above every other.
 
     Args:
-      cost: see `weighted_product`, as `target`.
+      cost: its name.
+      target: T, in the cost's unit.
       floor: what no fitness is below: 0 for an accuracy.
 
     Raises:

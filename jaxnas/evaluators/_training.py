@@ -41,7 +41,9 @@ def training(
       task: data, loss and metric.
       fitness: "loss" (negative validation loss) or "accuracy" (validation metric).
       test: whether to score on `task.test` as well, for the record; no strategy sees it.
-      plan: see `population.over_population`, as `devices` and `chunk`.
+      plan: "map", "vmap", "bucket", or "auto" to pick by platform, see `population.over_population`.
+      devices: to split the population over; all of them by default.
+      chunk: with "vmap", members side by side on a device; all by default.
       **recipe: fields of `Recipe`: batch_size, learning_rate, cutout, …
 
     Raises:

@@ -57,7 +57,9 @@ def zero_cost(
       proxies: names ("synflow,nwot", or "all"), or weights by name.
       batch_size: B, examples drawn once by the seed, not augmented.
       reference: R, architectures that ranks are taken among.
-      plan: "auto", "map" or "vmap", see `population.over_population`, as `devices` and `chunk`.
+      plan: "auto", "map" or "vmap", see `population.over_population`.
+      devices: to split the population over; all of them by default.
+      chunk: with "vmap", members side by side on a device; all by default.
 
     Raises:
       InputError: an unknown proxy or option, a network that does not fit the space or the task, or a proxy that does

@@ -49,8 +49,10 @@ def graph(
       connections: room for connections beside the initial ones. A mutation that finds no room is counted in `overflow`.
       recurrent: whether connections may go backwards, or from a node to itself.
       weight_rate: probability that a child's weights are mutated.
-      replace_rate: of those, the fraction of weights drawn again, in `[-weight_range, weight_range]`; the others are
-        changed by up to `weight_step`. None leaves `[-weight_limit, weight_limit]`.
+      replace_rate: of those, the fraction of weights drawn again; the others are changed.
+      weight_range: new weights are in `[-weight_range, weight_range]`.
+      weight_step: by how much a weight is changed at most.
+      weight_limit: no weight leaves `[-weight_limit, weight_limit]`.
       add_node_rate: probability that a connection is split by a new node.
       add_connection_rate: probability that two nodes are connected.
       toggle_rate: probability that a connection is enabled or disabled.

@@ -137,10 +137,12 @@ def hyperband(
     `brackets` says what one pass trains; after it, the next begins. Recommends the best of the largest budget told.
 
     Args:
-      space: see `successive_halving`, as `budgets` and `proposals`.
+      space: of the genomes.
       max_budget: R, training steps of each bracket's last rung.
       min_budget: training steps that are worth asking for.
       reduction: eta.
+      budgets: see `successive_halving`.
+      proposals: P, members in each ask; the end of a rung is padded with inactive ones.
 
     Raises:
       InputError: a size out of its range, budgets that do not increase.

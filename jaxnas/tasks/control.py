@@ -164,6 +164,12 @@ def cart_pole(poles: int = 2, *, velocities: bool = True, random: bool = False, 
     that of Gruau, Whitley and Pyeatt (1996), which the NEAT paper uses too (section 4.2): over 1,000 steps, .1 of the
     fraction held and .9 of how calm the last 100 were; `solved` then only says that all 1,000 were held.
 
+    Args:
+      poles: on the cart, one or two.
+      velocities: whether the network is told them.
+      random: whether an episode begins anywhere near the middle; else where the paper's does.
+      steps: that have to be held.
+
     Raises:
       InputError: a number out of its range.
     """
