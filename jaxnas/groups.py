@@ -70,7 +70,7 @@ def in_groups(
         if not turns:
             return evaluate(key, state, proposal)
         while turns or waiting:
-            if turns and len(waiting) < ahead:
+            if turns and len(waiting) < ahead and not (waiting and _is_there(waiting[0][0])):
                 count = pace.count(len(turns))
                 members = np.concatenate(turns[:count])
                 del turns[:count]
@@ -87,6 +87,10 @@ def in_groups(
         return merged, state
 
     return run
+
+
+def _is_there(feedback: Feedback) -> bool:
+    return all(not isinstance(leaf, jax.Array) or leaf.is_ready() for leaf in jax.tree.leaves(feedback))
 
 
 def _merged(merged: Feedback, feedback: Feedback, members: np.ndarray) -> Feedback:
