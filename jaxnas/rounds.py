@@ -20,6 +20,8 @@ from jaxnas.types import Evaluator, Strategy
 PARTS = ("ask", "evaluate", "tell")
 ROUNDS_PER_CALL = 64
 """By default, where all answers are known beforehand."""
+SECONDS = 0.5
+"""How long a call of several rounds should take."""
 
 
 def at_most(evaluator: Evaluator, given: int | None) -> int:
@@ -43,9 +45,9 @@ def prepare(
     """
     if most > 1:
         clock = Clock(meter, ("call", "checkpoint"))
-        return clock, Pace(most), many_at_a_time(_program(step, strategy, evaluator, most), clock)
+        return clock, Pace(most, SECONDS), many_at_a_time(_program(step, strategy, evaluator, most), clock)
     clock = Clock(meter, (*PARTS, "checkpoint"))
-    return clock, Pace(1), one_at_a_time(step(*part_by_part(strategy, evaluator, clock, progress, meter)))
+    return clock, Pace(1, SECONDS), one_at_a_time(step(*part_by_part(strategy, evaluator, clock, progress, meter)))
 
 
 @lru_cache(maxsize=4)
