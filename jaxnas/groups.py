@@ -17,6 +17,8 @@ from jaxnas.types import Feedback, Proposal
 
 SECONDS = 5.0
 """How long a call of some groups should take: shorter ones are put together."""
+AHEAD = 2
+"""Calls that devices have at a time, so that none idles until the others are through."""
 GROWTH = 8
 """How many times as much a call may do than the last one."""
 
@@ -51,7 +53,7 @@ def turns_of(active: np.ndarray, group: int) -> list[np.ndarray]:
 
 
 def in_groups(
-    evaluate: Callable, group: int, *, timer: Callable[[], float], answered: Callable[[int], None], ahead: int
+    evaluate: Callable, group: int, *, timer: Callable[[], float], answered: Callable[[int], None]
 ) -> Callable:
     """`evaluate`, called several times a round where that takes long, with the state handed on.
 
@@ -60,7 +62,6 @@ def in_groups(
       group: members in a turn.
       timer: seconds, of which compiles are none.
       answered: is told how many more members have their answer.
-      ahead: calls that are handed to the devices before the first of them is waited for, so that none of them idles.
     """
     pace = Pace(2**31 - 1, SECONDS)
 
@@ -70,7 +71,7 @@ def in_groups(
         if not turns:
             return evaluate(key, state, proposal)
         while turns or waiting:
-            if turns and len(waiting) < ahead and not (waiting and _is_there(waiting[0][0])):
+            if turns and len(waiting) < AHEAD and not (waiting and _is_there(waiting[0][0])):
                 count = pace.count(len(turns))
                 members = np.concatenate(turns[:count])
                 del turns[:count]

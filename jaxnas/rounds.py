@@ -62,11 +62,10 @@ def part_by_part(
     """Both with their functions jitted where they can be, timed as `PARTS`, and their members told to `progress`."""
     whole = processes.replicated_sharding()  # every process sees all of the feedback
     evaluate = jax.jit(evaluator.evaluate, out_shardings=whole) if evaluator.jittable else evaluator.evaluate
-    if evaluator.group:
-        ahead = 2 if jax.process_count() == 1 else 1  # of several, each call waits for what they agree on
+    if evaluator.group and jax.process_count() == 1:  # several would wait for each other after each call
         # On the host each member has its own compile, which takes its part of the round.
         timer = lambda: time.perf_counter() - meter.seconds * evaluator.jittable
-        evaluate = in_groups(evaluate, evaluator.group, timer=timer, answered=progress.answered, ahead=ahead)
+        evaluate = in_groups(evaluate, evaluator.group, timer=timer, answered=progress.answered)
     evaluate = clock.timed("evaluate", evaluate)
     ask, tell = (clock.timed(name, jax.jit(getattr(strategy, name))) for name in ("ask", "tell"))
 
