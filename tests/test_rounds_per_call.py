@@ -101,9 +101,7 @@ def test_a_round_in_groups_is_the_same_round_by_the_same_program():
 
     active = np.arange(20) % 7 != 3
     proposal = propose(jnp.arange(40).reshape(20, 2), jnp.int32(0), active=active)
-    split = in_groups(
-        evaluate, population.group, timer=iter(range(0, 1000, 10)).__next__, answered=told.append, ahead=2
-    )
+    split = in_groups(evaluate, population.group, timer=iter(range(0, 1000, 10)).__next__, answered=told.append)
     whole, _ = evaluate(None, 0, proposal)
     feedback, state = split(None, 0, proposal)
     jax.tree.map(np.testing.assert_array_equal, feedback, whole)
