@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from jaxnas import processes
+from jaxnas.clock import all_there
 from jaxnas.types import Feedback, Proposal
 
 SECONDS = 5.0
@@ -71,7 +72,7 @@ def in_groups(
         if not turns:
             return evaluate(key, state, proposal)
         while turns or waiting:
-            if turns and len(waiting) < AHEAD and not (waiting and _is_there(waiting[0][0])):
+            if turns and len(waiting) < AHEAD and not (waiting and all_there(waiting[0][0])):
                 count = pace.count(len(turns))
                 members = np.concatenate(turns[:count])
                 del turns[:count]
@@ -88,10 +89,6 @@ def in_groups(
         return merged, state
 
     return run
-
-
-def _is_there(feedback: Feedback) -> bool:
-    return all(not isinstance(leaf, jax.Array) or leaf.is_ready() for leaf in jax.tree.leaves(feedback))
 
 
 def _merged(merged: Feedback, feedback: Feedback, members: np.ndarray) -> Feedback:

@@ -37,16 +37,24 @@ def at_most(evaluator: Evaluator, given: int | None) -> int:
 
 
 def prepare(
-    step: Callable, strategy: Strategy, evaluator: Evaluator, most: int, meter: CompileMeter, progress: Progress
+    step: Callable,
+    strategy: Strategy,
+    evaluator: Evaluator,
+    most: int,
+    *,
+    meter: CompileMeter,
+    progress: Progress,
+    meanwhile: Callable[[], bool],
 ) -> tuple[Clock, Pace, Callable]:
     """How rounds of one phase run: at most so many a call, `(key, state, first, count) -> (state, records)`.
 
-    Records are NumPy arrays `[count, ...]`; a round has the key `fold_in(key, number)`.
+    Records are NumPy arrays `[count, ...]`; a round has the key `fold_in(key, number)`. While they are computed,
+    `meanwhile` is done.
     """
     if most > 1:
-        clock = Clock(meter, ("call", "checkpoint"))
+        clock = Clock(meter, ("call", "checkpoint"), meanwhile)
         return clock, Pace(most, SECONDS), many_at_a_time(_program(step, strategy, evaluator, most), clock)
-    clock = Clock(meter, (*PARTS, "checkpoint"))
+    clock = Clock(meter, (*PARTS, "checkpoint"), meanwhile)
     return clock, Pace(1, SECONDS), one_at_a_time(step(*part_by_part(strategy, evaluator, clock, progress, meter)))
 
 
