@@ -13,19 +13,22 @@ import jax
 import numpy as np
 
 from jaxnas import processes
+from jaxnas.clock import all_there
 from jaxnas.types import Feedback, Proposal
 
-TARGET = 0.5
-"""Seconds that a call should take at least: shorter ones are put together."""
+SECONDS = 5.0
+"""How long a call of some groups should take: shorter ones are put together."""
+AHEAD = 2
+"""Calls that devices have at a time, so that none idles until the others are through."""
 GROWTH = 8
 """How many times as much a call may do than the last one."""
 
 
 class Pace:
-    """How much a call should do, by what the last ones took; the same in all processes."""
+    """How much a call should do to take so many seconds, by what the last ones took; the same in all processes."""
 
-    def __init__(self, most: int):
-        self._most, self._count = most, 1
+    def __init__(self, most: int, seconds: float):
+        self._most, self._seconds, self._count = most, seconds, 1
 
     def count(self, left: int) -> int:
         """How much the next call does, of what is left."""
@@ -35,7 +38,7 @@ class Pace:
 
     def took(self, seconds: float, count: int) -> None:
         """A call that did so much took so long."""
-        fits = int(count * TARGET / max(seconds, 1e-9))
+        fits = int(count * self._seconds / max(seconds, 1e-9))
         self._count = max(1, min(fits, GROWTH * count, self._most))
 
 
@@ -51,7 +54,7 @@ def turns_of(active: np.ndarray, group: int) -> list[np.ndarray]:
 
 
 def in_groups(
-    evaluate: Callable, group: int, *, timer: Callable[[], float], answered: Callable[[int], None], ahead: int
+    evaluate: Callable, group: int, *, timer: Callable[[], float], answered: Callable[[int], None]
 ) -> Callable:
     """`evaluate`, called several times a round where that takes long, with the state handed on.
 
@@ -60,9 +63,8 @@ def in_groups(
       group: members in a turn.
       timer: seconds, of which compiles are none.
       answered: is told how many more members have their answer.
-      ahead: calls that are handed to the devices before the first of them is waited for, so that none of them idles.
     """
-    pace = Pace(2**31 - 1)
+    pace = Pace(2**31 - 1, SECONDS)
 
     def run(key: jax.Array, state: Any, proposal: Proposal) -> tuple[Feedback, Any]:
         active = np.asarray(proposal.active)
@@ -70,7 +72,7 @@ def in_groups(
         if not turns:
             return evaluate(key, state, proposal)
         while turns or waiting:
-            if turns and len(waiting) < ahead:
+            if turns and len(waiting) < AHEAD and not (waiting and all_there(waiting[0][0])):
                 count = pace.count(len(turns))
                 members = np.concatenate(turns[:count])
                 del turns[:count]

@@ -71,8 +71,9 @@ class History(Sequence):
         equal = np.ones(len(self), bool)
         leaves = genome_leaves(self.column("genome")) if self else []
         for column, leaf in zip(leaves, jax.tree.leaves(genome), strict=bool(self)):
-            bits = np.ascontiguousarray(column).reshape(len(self), -1).view(np.uint8)
-            equal &= (bits == np.asarray(leaf, column.dtype).reshape(-1).view(np.uint8)).all(1)
+            if column.size:
+                bits = np.ascontiguousarray(column).reshape(len(self), -1).view(np.uint8)
+                equal &= (bits == np.asarray(leaf, column.dtype).reshape(-1).view(np.uint8)).all(1)
         return equal
 
     def lines_of(self, rows: np.ndarray) -> list[dict]:

@@ -2,8 +2,8 @@
 
 `history.bin` holds structured arrays in NumPy's format `.npy`, one after another, each with the evaluations between two
 checkpoints; of a run that was killed, those behind the last checkpoint are dropped. `history.jsonl` has a line for each
-evaluation (see `History`). As making lines takes longer than many a round, they follow: they may take a small share of
-the run's time while it searches, and are complete once it ends.
+evaluation (see `History`). As making lines takes longer than many a round, they follow: they are written while devices
+are waited for and in a small share of the run's time beside, and are complete once it ends.
 """
 
 import contextlib
@@ -26,7 +26,9 @@ from jaxnas.types import Space
 
 ARRAYS, LINES = "history.bin", "history.jsonl"
 SHARE = 0.01
-"""Of the run's time, what lines may take while it searches."""
+"""Of the run's time, what lines may take of it while it searches."""
+FEW = 128
+"""How many are written at a time while devices are waited for."""
 FAREWELL = 2.0
 """Seconds that they may take when it is interrupted."""
 HEADER = 2**20
@@ -98,33 +100,38 @@ class HistoryFile:
 
     def follow(self) -> None:
         """Writes some lines, where there is time for them."""
-        if self._spent < SHARE * (time.perf_counter() - self._opened):
-            self._write_some()
+        begin = time.perf_counter()
+        if self._spent < SHARE * (begin - self._opened):
+            self._write_some(BATCH)
+            self._spent += time.perf_counter() - begin
+
+    def catch_up(self) -> bool:
+        """Writes a few lines, in time that costs nothing; whether more are left."""
+        self._write_some(FEW)
+        return bool(self._behind[0])
 
     def finish(self, seconds: float = float("inf")) -> None:
         """Writes all lines, or as many as take so many seconds."""
         end = time.perf_counter() + seconds
         while self._behind[0] and time.perf_counter() < end:
-            self._write_some()
+            self._write_some(BATCH)
 
     def close(self) -> None:
         for file in (self._arrays, self._lines):
             with contextlib.suppress(OSError):
                 file.close()
 
-    def _write_some(self) -> None:
-        begin = time.perf_counter()
+    def _write_some(self, most: int) -> None:
         with self._one_at_a_time:
             rows, end = merged(self._behind[0]), self._behind[1]
             if rows:
-                lines = self._history.lines_of(rows[0][:BATCH])
+                lines = self._history.lines_of(rows[0][:most])
                 text = "".join(json.dumps(line) + "\n" for line in lines).encode()
                 self._lines.truncate(end)  # of what an interrupt left behind
                 self._lines.write(text)
                 self._lines.flush()
-                rest = rows[0][BATCH:]
+                rest = rows[0][most:]
                 self._behind = ([*([rest] if len(rest) else []), *rows[1:]], end + len(text))
-        self._spent += time.perf_counter() - begin
 
 
 def packed(blocks: list[np.ndarray]) -> bytes:

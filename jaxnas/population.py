@@ -238,7 +238,8 @@ class CompileMeter:
       compiles: programs compiled or read from the compilation cache.
       seconds: what that took.
       cached: how many of them were read from the cache.
-      compiling: name of the program that XLA works on just now, or None.
+      compiling: name of the program that is traced, lowered or compiled just now, or None.
+      building: seconds that all three took.
     """
 
     def __init__(self):
@@ -259,7 +260,11 @@ class CompileMeter:
 
     @property
     def compiling(self) -> str | None:
-        return _totals["compiling"]
+        return _building[0] if _building else None
+
+    @property
+    def building(self) -> float:
+        return _totals["building"] - self._before["building"]
 
     def resume(self, compiles: int, seconds: float) -> None:
         """Adds what an earlier process had paid."""
@@ -267,8 +272,10 @@ class CompileMeter:
         self._before["seconds"] -= seconds
 
 
-_totals: dict[str, Any] = {"compiles": 0, "seconds": 0.0, "cached": 0, "compiling": None}
+_totals = {"compiles": 0, "seconds": 0.0, "cached": 0, "building": 0.0}
 _COMPILE = "/jax/core/compile/backend_compile_duration"
+_BUILD = ("/jax/core/compile/jaxpr_trace_duration", "/jax/core/compile/jaxpr_to_mlir_module_duration", _COMPILE)
+_building: list[str] = []  # names of what is under way, the outermost first
 _listening = []
 
 
@@ -277,14 +284,16 @@ def _listen() -> None:
         return
 
     def on_begin(event: str, _: float, *, fun_name: str = "", **__) -> None:
-        if event == _COMPILE:
-            _totals["compiling"] = fun_name.removeprefix("jit(").removesuffix(")")
+        if event in _BUILD:
+            _building.append(fun_name.removeprefix("jit(").removesuffix(")"))
 
     def on_duration(event: str, seconds: float, **_) -> None:
         if event == _COMPILE:
             _totals["compiles"] += 1
             _totals["seconds"] += seconds
-            _totals["compiling"] = None
+        if event in _BUILD and _building:
+            _building.pop()
+            _totals["building"] += 0.0 if _building else seconds
 
     def on_event(event: str, **_) -> None:
         _totals["cached"] += event == "/jax/compilation_cache/cache_hits"

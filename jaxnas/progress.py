@@ -31,7 +31,7 @@ class Progress:
     def __init__(self, totals: Totals, rounds: int, meter: CompileMeter, *, seconds: float, enabled: bool):
         self._totals, self._rounds, self._meter, self._limit = totals, rounds, meter, seconds
         self._members = self._answered = 0  # of the round that is evaluated just now
-        self._first, self._began, self._compiled = totals.evaluations, time.perf_counter(), meter.seconds
+        self._first, self._began, self._built = totals.evaluations, time.perf_counter(), meter.building
         self._shown, self._stream, self._closed = 0, sys.stderr, threading.Event()
         self._on_terminal = enabled and self._stream.isatty()
         self._thread = threading.Thread(target=self._watch, daemon=True) if enabled else None
@@ -63,7 +63,7 @@ class Progress:
         total = self._totals.evaluations + self._rounds * self._members
         known = self._members or not self._rounds
         elapsed = time.perf_counter() - self._began
-        here, working = done - self._first, elapsed - (self._meter.seconds - self._compiled)
+        here, working = done - self._first, elapsed - (self._meter.building - self._built)
         each = working / here if here else math.nan
         left = min((total - done) * each if known else math.nan, max(self._limit - elapsed, 0))
         filled = int(20 * done / total) if known and total else 0

@@ -20,6 +20,8 @@ from jaxnas.types import Evaluator, Strategy
 PARTS = ("ask", "evaluate", "tell")
 ROUNDS_PER_CALL = 64
 """By default, where all answers are known beforehand."""
+SECONDS = 0.5
+"""How long a call of several rounds should take."""
 
 
 def at_most(evaluator: Evaluator, given: int | None) -> int:
@@ -35,17 +37,25 @@ def at_most(evaluator: Evaluator, given: int | None) -> int:
 
 
 def prepare(
-    step: Callable, strategy: Strategy, evaluator: Evaluator, most: int, meter: CompileMeter, progress: Progress
+    step: Callable,
+    strategy: Strategy,
+    evaluator: Evaluator,
+    most: int,
+    *,
+    meter: CompileMeter,
+    progress: Progress,
+    meanwhile: Callable[[], bool],
 ) -> tuple[Clock, Pace, Callable]:
     """How rounds of one phase run: at most so many a call, `(key, state, first, count) -> (state, records)`.
 
-    Records are NumPy arrays `[count, ...]`; a round has the key `fold_in(key, number)`.
+    Records are NumPy arrays `[count, ...]`; a round has the key `fold_in(key, number)`. While they are computed,
+    `meanwhile` is done.
     """
     if most > 1:
-        clock = Clock(meter, ("call", "checkpoint"))
-        return clock, Pace(most), many_at_a_time(_program(step, strategy, evaluator, most), clock)
-    clock = Clock(meter, (*PARTS, "checkpoint"))
-    return clock, Pace(1), one_at_a_time(step(*part_by_part(strategy, evaluator, clock, progress, meter)))
+        clock = Clock(meter, ("call", "checkpoint"), meanwhile)
+        return clock, Pace(most, SECONDS), many_at_a_time(_program(step, strategy, evaluator, most), clock)
+    clock = Clock(meter, (*PARTS, "checkpoint"), meanwhile)
+    return clock, Pace(1, SECONDS), one_at_a_time(step(*part_by_part(strategy, evaluator, clock, progress, meter)))
 
 
 @lru_cache(maxsize=4)
@@ -60,11 +70,10 @@ def part_by_part(
     """Both with their functions jitted where they can be, timed as `PARTS`, and their members told to `progress`."""
     whole = processes.replicated_sharding()  # every process sees all of the feedback
     evaluate = jax.jit(evaluator.evaluate, out_shardings=whole) if evaluator.jittable else evaluator.evaluate
-    if evaluator.group:
-        ahead = 2 if jax.process_count() == 1 else 1  # of several, each call waits for what they agree on
+    if evaluator.group and jax.process_count() == 1:  # several would wait for each other after each call
         # On the host each member has its own compile, which takes its part of the round.
         timer = lambda: time.perf_counter() - meter.seconds * evaluator.jittable
-        evaluate = in_groups(evaluate, evaluator.group, timer=timer, answered=progress.answered, ahead=ahead)
+        evaluate = in_groups(evaluate, evaluator.group, timer=timer, answered=progress.answered)
     evaluate = clock.timed("evaluate", evaluate)
     ask, tell = (clock.timed(name, jax.jit(getattr(strategy, name))) for name in ("ask", "tell"))
 

@@ -79,7 +79,8 @@ def lines_of(space: Space, structure: Any, rows: np.ndarray, strings: dict[bytes
     for name in rows.dtype.names:
         if rows.dtype[name].kind == "U":  # an empty text is no message of that member
             for line in lines:
-                line[name] or line.pop(name)
+                if not line[name]:
+                    del line[name]
     return lines
 
 

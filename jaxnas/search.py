@@ -227,6 +227,7 @@ def search(
 
     left = np.inf if seconds is None else seconds - watch.seconds
     bar = Progress(totals, ends[-1] - t, meter, seconds=left, enabled=progress and processes.is_first())
+    beside = {"meter": meter, "progress": bar, "meanwhile": run.catch_up}
     call, ended, saved = None, over(), time.perf_counter()
     try:
         with preemption.saving(leave) if run.path else contextlib.nullcontext():
@@ -236,7 +237,7 @@ def search(
                     state = state.replace(strategy=_init_strategy(init_key, phases[phase].strategy, phase))
                 if call is None:
                     strategy = phases[phase].strategy
-                    clock, pace, call = prepare(step, strategy, evaluator, most, meter, bar)
+                    clock, pace, call = prepare(step, strategy, evaluator, most, **beside)
                 clock.start()
                 count = pace.count(ends[phase] - t)
                 state, (proposal, feedback) = call(rounds_key, state, t, count)
@@ -269,9 +270,8 @@ def search(
         bar.close()
         run.close()
 
-    last = phases[phase].strategy
     measured = {"out_of_time": t < ends[-1], "watch": watch, "meter": meter}
-    return result_of(space, last, state, run.history, totals, **measured)
+    return result_of(space, phases[phase].strategy, state, run.history, totals, **measured)
 
 
 def _phases(strategy: Strategy | Sequence[Phase], rounds: int | None, evaluator: Evaluator) -> list[Phase]:

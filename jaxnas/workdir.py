@@ -69,6 +69,13 @@ class Workdir:
                 self._metrics.flush()
                 self._file.follow()
 
+    def catch_up(self) -> bool:
+        """Writes some lines of the history that are behind; whether more are."""
+        if not self._has_files:
+            return False
+        with writing(self.path):
+            return self._file.catch_up()
+
     def save(self, step: int, state: Any, history: int, **note) -> None:
         """Saves a checkpoint after `step` rounds, of which the history has `history` evaluations.
 

@@ -13,7 +13,7 @@ from jaxnas.history import History
 from jaxnas.history_file import HistoryFile
 from jaxnas.rows import rows_of
 from jaxnas.search import search
-from jaxnas.spaces import categorical
+from jaxnas.spaces import categorical, graph
 from jaxnas.strategies import random_search
 from jaxnas.types import propose, scored
 
@@ -94,3 +94,13 @@ def test_a_metric_of_any_kind_is_kept(tmp_path):
     read = history_file.read(tmp_path, SPACE)
     assert list(read) == list(found.history) and read.column("even").dtype == np.float32
     assert [line["vector size"] for line in read] == [line["genome"][1] for line in read]
+
+
+def test_genomes_of_several_leaves_some_of_them_empty_are_found_again(tmp_path):
+    space = graph(2, 1, hidden=0, connections=0)
+    evaluator = direct(lambda key, genome: genome.weight.sum())
+    found = search(space, random_search(space, proposals=3), evaluator, rounds=2, progress=False, workdir=tmp_path)
+    read = history_file.read(tmp_path, space)
+    assert found.fitness == read.column("fitness").max() and list(read) == list(found.history)
+    assert read.genomes.weight.shape == (6, 3) and read.genomes.node.shape == (6, 0)
+    assert read[0]["genome"] is None and space.from_string(read[0]["architecture"]).inputs == 3

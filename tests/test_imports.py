@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "totals": set(),
     "clock": {"population"},
     "progress": {"population", "totals"},
-    "groups": {"types", "processes"},
+    "groups": {"types", "processes", "clock"},
     "compatibility": {"types", "check", "rows"},
     "result": {"types", "population", "clock", "history", "totals"},
     "rounds": {"types", "check", "population", "processes", "clock", "groups", "progress"},

@@ -4,16 +4,18 @@ import io
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
 from jaxnas import progress
+from jaxnas.population import CompileMeter
 from jaxnas.progress import Progress
 from jaxnas.totals import Totals
 
 
 class Meter:
-    seconds, compiling = 0.0, None
+    building, compiling = 0.0, None
 
 
 class Terminal(io.StringIO):
@@ -53,7 +55,7 @@ def test_compiles_are_named_and_count_for_no_member(clock):
     bar.asked(4)
     meter.compiling = "evaluate"
     assert str(bar).endswith("compiling evaluate")
-    meter.compiling, meter.seconds, clock[0] = None, 10.0, 12.0
+    meter.compiling, meter.building, clock[0] = None, 10.0, 12.0
     bar.answered(2)
     assert "0:12 elapsed, 0:02 left" in str(bar)
 
@@ -92,3 +94,17 @@ def test_a_thread_draws_on_a_terminal_and_rarely_in_a_file(monkeypatch):
         drawn.append(stream.getvalue())
     assert drawn[0].count("\r") > 3 and drawn[0].count("\n") == 1
     assert drawn[1].count("\n") == 1 and "\r" not in drawn[1]
+
+
+def test_the_meter_knows_what_is_being_compiled_and_how_long_that_took():
+    meter, seen = CompileMeter(), []
+
+    @jax.jit
+    def outermost(x):
+        seen.append(meter.compiling)
+        return jax.jit(lambda x: x + 1)(x)
+
+    begin = time.perf_counter()
+    outermost(np.ones(3, np.float32)).block_until_ready()
+    assert seen == ["outermost"] and meter.compiling is None
+    assert meter.seconds < meter.building < time.perf_counter() - begin

@@ -101,7 +101,7 @@ def test_a_round_in_groups_is_the_same_round_by_the_same_program():
 
     active = np.arange(20) % 7 != 3
     proposal = propose(jnp.arange(40).reshape(20, 2), jnp.int32(0), active=active)
-    split = in_groups(evaluate, population.group, timer=iter(range(1000)).__next__, answered=told.append, ahead=2)
+    split = in_groups(evaluate, population.group, timer=iter(range(0, 1000, 10)).__next__, answered=told.append)
     whole, _ = evaluate(None, 0, proposal)
     feedback, state = split(None, 0, proposal)
     jax.tree.map(np.testing.assert_array_equal, feedback, whole)
@@ -116,7 +116,7 @@ def test_what_a_host_evaluator_says_of_some_members_is_kept():
         return float(genome[1]), ({"twos": 2.0} if genome[0] == 2 else {})
 
     evaluator, told = direct(judged, jittable=False), []
-    split = in_groups(evaluator.evaluate, 1, timer=iter(range(1000)).__next__, answered=told.append, ahead=1)
+    split = in_groups(evaluator.evaluate, 1, timer=iter(range(0, 1000, 10)).__next__, answered=told.append)
     proposal = propose(np.array([[2, 1], [0, 1], [1, 3], [0, 4]]), np.int32(0))
     one, two = evaluator.evaluate(jax.random.key(0), np.int32(0), proposal), split(jax.random.key(0), 0, proposal)
     assert one[1] == two[1] == 1 and told == [1, 1, 1, 1]
