@@ -23,7 +23,7 @@ TASKS = {
 PAPER = {
     "seed": 0,
     "rounds": 60,
-    "rounds_per_call": 10,
+    "rounds_per_call": 64,
     "space": {"name": "graph", "hidden": 16, "connections": 64},
     "network": {"name": "graph", "activation": "sigmoid", "output": "sigmoid"},
     "strategy": {"name": "neat", "proposals": 150, "threshold": 3.0, "target_species": 10},

@@ -24,8 +24,8 @@ from jaxnas.analysis import retrain
 from jaxnas.check import InputError
 from jaxnas.config import Parts, build, get_config, options, register
 from jaxnas.experiment import run
+from jaxnas.loop import Result, read_history
 from jaxnas.machine import configure
-from jaxnas.result import Result
 from jaxnas.search import Phase, Record, State, search, search_many, search_scan, step
 from jaxnas.version import __version__
 
@@ -50,6 +50,7 @@ __all__ = [
     "options",
     "pareto",
     "population",
+    "read_history",
     "register",
     "retrain",
     "run",

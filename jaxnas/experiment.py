@@ -12,13 +12,13 @@ from jaxnas import check, processes
 from jaxnas.analysis import fronts, outcome, pictures, recommendation, retraining, yardsticks
 from jaxnas.analysis.baselines import phases, random_phases, scored_reference, searched
 from jaxnas.analysis.text import listed, relative, size
-from jaxnas.compatibility import check_pair
 from jaxnas.config.files import get_config
 from jaxnas.config.keys import LATER, PARTS, SEARCH, check_keys, identity
 from jaxnas.config.lookup import table_metrics
 from jaxnas.config.wiring import Parts, build
 from jaxnas.execution import current
-from jaxnas.result import Result
+from jaxnas.loop.compatibility import check_pair
+from jaxnas.loop.result import Result
 from jaxnas.workdir import claim, write, writing
 
 

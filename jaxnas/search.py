@@ -19,14 +19,14 @@ from flax import struct
 
 from jaxnas import check, preemption, processes
 from jaxnas.check import InputError
-from jaxnas.clock import Stopwatch
-from jaxnas.compatibility import check_feedback, check_pair
+from jaxnas.loop.clock import Stopwatch
+from jaxnas.loop.compatibility import check_feedback, check_pair
+from jaxnas.loop.progress import Progress
+from jaxnas.loop.result import Result, result_of
+from jaxnas.loop.rounds import at_most, prepare
+from jaxnas.loop.rows import rows_of
+from jaxnas.loop.totals import Totals
 from jaxnas.population import CompileMeter, over_population
-from jaxnas.progress import Progress
-from jaxnas.result import Result, result_of
-from jaxnas.rounds import at_most, prepare
-from jaxnas.rows import rows_of
-from jaxnas.totals import Totals
 from jaxnas.types import Evaluator, Feedback, Proposal, Space, Strategy, usable
 from jaxnas.workdir import Workdir
 

@@ -13,8 +13,8 @@ import numpy as np
 from jaxnas import check, processes
 from jaxnas.check import InputError
 from jaxnas.checkpoint import checkpoints
-from jaxnas.history import History
-from jaxnas.history_file import FAREWELL, HistoryFile, packed, unpacked
+from jaxnas.loop.history import History
+from jaxnas.loop.history_file import FAREWELL, HistoryFile, packed, unpacked
 from jaxnas.types import Space
 
 

@@ -17,8 +17,8 @@ import pytest
 
 from jaxnas import costs, evaluators, tasks
 from jaxnas.check import InputError
-from jaxnas.compatibility import check_pair
 from jaxnas.config.registry import known, make
+from jaxnas.loop.compatibility import check_pair
 from jaxnas.networks import Choice
 from jaxnas.search import search, search_many, search_scan
 from jaxnas.spaces import categorical

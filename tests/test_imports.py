@@ -17,7 +17,7 @@ PARTS = {
     *NETWORKS,
     *("costs", "evaluators", "population", "processes", "references", "statistics", "strategies", "tables", "tasks"),
 }
-LOOP = {"compatibility", "execution", "machine", "pareto", "proxies", "result", "rows", "search", "workdir"}
+LOOP = {"execution", "loop", "machine", "pareto", "proxies", "search", "workdir"}
 MAY_IMPORT = {
     "types": set(),
     "check": set(),
@@ -41,21 +41,9 @@ MAY_IMPORT = {
     "evaluators": {*NETWORKS, "tasks", "costs", "population", "predictors", "proxies", "evaluators"},
     "strategies": {"types", "check", "rng", "spaces", "pareto", "predictors", "strategies"},
     "checkpoint": {"types", "check"},
-    "rows": {"types"},
-    "history": {"types", "rows"},
-    "history_file": {"types", "check", "checkpoint", "history"},
-    "workdir": {"types", "check", "checkpoint", "processes", "history", "history_file"},
-    "totals": set(),
-    "clock": {"population"},
-    "progress": {"population", "totals"},
-    "groups": {"types", "processes", "clock"},
-    "compatibility": {"types", "check", "rows"},
-    "result": {"types", "population", "clock", "history", "totals"},
-    "rounds": {"types", "check", "population", "processes", "clock", "groups", "progress"},
-    "search": {
-        *("types", "check", "population", "processes", "preemption", "compatibility", "workdir", "rows", "totals"),
-        *("clock", "progress", "rounds", "result"),
-    },
+    "loop": {"types", "check", "checkpoint", "population", "processes", "loop"},
+    "workdir": {"types", "check", "checkpoint", "processes", "loop"},
+    "search": {"types", "check", "population", "processes", "preemption", "workdir", "loop"},
     "plots": {"types", "check", "spaces", "costs", "plots"},
     "references": {"check"},
     "config": {*PARTS, "config"},

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxnas.config.keys import identity
 from jaxnas.config.wiring import Parts
-from jaxnas.result import Result
+from jaxnas.loop.result import Result
 from jaxnas.search import Phase, search
 from jaxnas.strategies import random_search
 from jaxnas.types import Genome, Strategy, propose

@@ -16,11 +16,11 @@ from jaxnas import check, plots, statistics, tables
 from jaxnas.analysis.measures import measured
 from jaxnas.analysis.text import relative
 from jaxnas.check import InputError
-from jaxnas.compatibility import check_pair
 from jaxnas.config import registry
 from jaxnas.config.lookup import load_table, space_from_table
 from jaxnas.config.start import only_random
 from jaxnas.config.wiring import make_strategy
+from jaxnas.loop.compatibility import check_pair
 from jaxnas.machine import environment
 from jaxnas.search import search_many, search_scan
 from jaxnas.types import Evaluator, Space, Strategy

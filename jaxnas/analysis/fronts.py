@@ -10,7 +10,7 @@ import numpy as np
 from jaxnas import check, pareto, plots, statistics
 from jaxnas.check import InputError
 from jaxnas.evaluators._scalarized import RAW
-from jaxnas.result import Result
+from jaxnas.loop.result import Result
 from jaxnas.types import Evaluator
 
 

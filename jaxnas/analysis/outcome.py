@@ -16,9 +16,9 @@ from jaxnas.config.lookup import load_table, table_metrics
 from jaxnas.config.start import only_random
 from jaxnas.config.wiring import Parts
 from jaxnas.evaluators._scalarized import RAW
+from jaxnas.loop.result import Result
+from jaxnas.loop.rows import plain
 from jaxnas.machine import environment
-from jaxnas.result import Result
-from jaxnas.rows import plain
 from jaxnas.strategies import relaxed
 from jaxnas.tasks import Task
 from jaxnas.tasks.task import cross_entropy

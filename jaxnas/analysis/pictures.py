@@ -7,7 +7,7 @@ from typing import Any
 from jaxnas import plots
 from jaxnas.analysis import fronts
 from jaxnas.config.wiring import Parts
-from jaxnas.result import Result
+from jaxnas.loop.result import Result
 
 
 def draw(

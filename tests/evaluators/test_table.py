@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from jaxnas.check import InputError
-from jaxnas.compatibility import check_pair
 from jaxnas.evaluators import table
+from jaxnas.loop.compatibility import check_pair
 from jaxnas.spaces import categorical
 from jaxnas.strategies import random_search
 from jaxnas.types import propose

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.compatibility import check_pair
 from jaxnas.evaluators import direct, table
+from jaxnas.loop.compatibility import check_pair
 from jaxnas.search import search_scan
 from jaxnas.spaces import categorical
 from jaxnas.strategies import hyperband, successive_halving

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from jaxnas import pareto
-from jaxnas.compatibility import check_pair
 from jaxnas.evaluators import table
+from jaxnas.loop.compatibility import check_pair
 from jaxnas.search import search_many, search_scan
 from jaxnas.spaces import categorical
 from jaxnas.strategies import nsga2

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnas.rows import genome_leaves, lines_of
+from jaxnas.loop.rows import genome_leaves, lines_of
 from jaxnas.types import Genome, Space
 
 BATCH = 1024

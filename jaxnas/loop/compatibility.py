@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxnas.check import InputError
-from jaxnas.rows import RESERVED
+from jaxnas.loop.rows import RESERVED
 from jaxnas.types import Evaluator, Feedback, Proposal, Strategy, population_of
 
 

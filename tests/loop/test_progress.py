@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxnas import progress
+from jaxnas.loop import progress
+from jaxnas.loop.progress import Progress
+from jaxnas.loop.totals import Totals
 from jaxnas.population import CompileMeter
-from jaxnas.progress import Progress
-from jaxnas.totals import Totals
 
 
 class Meter:

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxnas.clock import Stopwatch
-from jaxnas.history import History
+from jaxnas.loop.clock import Stopwatch
+from jaxnas.loop.history import History
+from jaxnas.loop.totals import Totals
 from jaxnas.population import CompileMeter
-from jaxnas.totals import Totals
 from jaxnas.types import Genome, Space, Strategy
 
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from jaxnas import check, processes
 from jaxnas.check import InputError
-from jaxnas.clock import Clock
-from jaxnas.groups import Pace, in_groups
+from jaxnas.loop.clock import Clock
+from jaxnas.loop.groups import Pace, in_groups
+from jaxnas.loop.progress import Progress
 from jaxnas.population import CompileMeter
-from jaxnas.progress import Progress
 from jaxnas.types import Evaluator, Strategy
 
 PARTS = ("ask", "evaluate", "tell")

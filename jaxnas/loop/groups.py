@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from jaxnas import processes
-from jaxnas.clock import all_there
+from jaxnas.loop.clock import all_there
 from jaxnas.types import Feedback, Proposal
 
 SECONDS = 5.0

@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 
+from jaxnas.loop.totals import Totals
 from jaxnas.population import CompileMeter
-from jaxnas.totals import Totals
 
 TERMINAL, LOG = 0.5, 10.0
 """Seconds between two looks, on a terminal and in a file."""

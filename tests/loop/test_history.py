@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxnas import history_file
 from jaxnas.check import InputError
 from jaxnas.evaluators import direct, table
-from jaxnas.history import History
-from jaxnas.history_file import HistoryFile
-from jaxnas.rows import rows_of
+from jaxnas.loop import history_file
+from jaxnas.loop.history import History
+from jaxnas.loop.history_file import HistoryFile
+from jaxnas.loop.rows import rows_of
 from jaxnas.search import search
 from jaxnas.spaces import categorical, graph
 from jaxnas.strategies import random_search

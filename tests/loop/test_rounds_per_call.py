@@ -8,7 +8,7 @@ import pytest
 from jaxnas import tasks
 from jaxnas.check import InputError
 from jaxnas.evaluators import direct, table
-from jaxnas.groups import in_groups, turns_of
+from jaxnas.loop.groups import in_groups, turns_of
 from jaxnas.networks import GraphNetwork
 from jaxnas.population import over_population
 from jaxnas.search import Phase, search
@@ -125,7 +125,7 @@ def test_what_a_host_evaluator_says_of_some_members_is_kept():
 
 
 def test_a_search_in_groups_tells_of_members_within_a_round(monkeypatch):
-    from jaxnas.progress import Progress
+    from jaxnas.loop.progress import Progress
 
     told = []
     monkeypatch.setattr(Progress, "answered", lambda self, members: told.append(members))

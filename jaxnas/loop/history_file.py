@@ -21,7 +21,7 @@ import numpy as np
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.checkpoint import CheckpointError
-from jaxnas.history import BATCH, History, merged
+from jaxnas.loop.history import BATCH, History, merged
 from jaxnas.types import Space
 
 ARRAYS, LINES = "history.bin", "history.jsonl"
