@@ -15,7 +15,7 @@ from jaxnas.analysis.text import listed, relative, size
 from jaxnas.config.files import get_config
 from jaxnas.config.keys import LATER, PARTS, SEARCH, check_keys, identity
 from jaxnas.config.lookup import table_metrics
-from jaxnas.config.wiring import Parts, build
+from jaxnas.config.wiring import Parts, build, prepare_cost
 from jaxnas.execution import current
 from jaxnas.loop.compatibility import check_pair
 from jaxnas.loop.result import Result
@@ -72,13 +72,15 @@ def _prepared(config, given, folder, devices, say) -> "_Experiment":
     check.integer("config.rounds", config["rounds"], least=1)
     for key in ("retrain", "recommend", "table", "reference_point"):
         check.mapping(f"config.{key}", config.get(key) or {})
-    parts = build(config, given, workdir=folder, devices=devices)
+    parts = build(config, given, workdir=folder, devices=devices, prepare=False)
     check_pair(parts.strategy, parts.evaluator)
     table_metrics(parts.space, config, parts.space.sample(jax.random.key(0)))  # refuses a table that does not fit
     fronts.given_reference(config, parts.evaluator.cost_names)
     retraining.check_retraining(parts, config)
+    recommendation.check_limits(config.get("recommend"), parts.evaluator.cost_names, config.get("reference"))
+    prepare_cost(parts, config)
     costs = outcome.reference_costs(parts, config)
-    limits = recommendation.limits_of(config.get("recommend"), parts.evaluator.cost_names, costs)
+    limits = recommendation.limits_of(config.get("recommend"), costs)
     if given:
         config = {**config, "parts": {kind: getattr(part, "name", type(part).__name__) for kind, part in given.items()}}
     if parts.cost is not None and parts.cost.save is not None and folder is not None and processes.is_first():

@@ -12,7 +12,7 @@ collapse.png.
 
 from absl import flags
 
-from jaxnas import analysis
+from jaxnas import analysis, check
 from jaxnas.check import InputError
 
 from . import command
@@ -21,7 +21,9 @@ TAKES = {"correlate": ("architectures", "table", "metric"), "collapse": ("seeds"
 
 
 def main() -> None:
-    what, workdir = WHAT.value, WORKDIR()
+    what = WHAT.value
+    check.one_of("what", what, TAKES)
+    workdir = WORKDIR()
     given = {name: flag.value for name, flag in OPTIONS.items() if flag.value is not None}
     for name in given:
         if name not in TAKES[what]:
@@ -35,7 +37,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    WHAT = flags.DEFINE_enum("what", None, list(TAKES), "Which question.", required=True)
+    WHAT = flags.DEFINE_string("what", None, f"Which question: {', '.join(TAKES)}.", required=True)
     CONFIG = command.define_config(None)
     WORKDIR = command.define_workdir(lambda: WHAT.value, "correlate: the finished search; else where results go.")
     OPTIONS = {

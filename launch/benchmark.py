@@ -37,6 +37,7 @@ DEFINE = {int: flags.DEFINE_integer, int | None: flags.DEFINE_integer, Sequence[
 
 def main() -> None:
     what = WHAT.value
+    check.one_of("what", what, MEASURES)
     takes = {name: parameter.default for name, parameter in inspect.signature(MEASURES[what]).parameters.items()}
     given = {name: flag.value for name, flag in OPTIONS.items() if flag.value is not None}
     for name in given:
@@ -80,7 +81,7 @@ def define_options() -> dict[str, flags.FlagHolder]:
 
 
 if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
-    WHAT = flags.DEFINE_enum("what", None, list(MEASURES), "Which benchmark.", required=True)
+    WHAT = flags.DEFINE_string("what", None, f"Which benchmark: {', '.join(MEASURES)}.", required=True)
     OUTPUT = flags.DEFINE_string("output", None, "File of the figures; by default benchmarks/WHAT.json.")
     OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace figures of other options.")
     OPTIONS = define_options()

@@ -9,30 +9,23 @@ from jaxnas import check
 from jaxnas.check import InputError
 
 
-def limits_of(
-    given: Mapping[str, Any] | None, names: Sequence[str], reference: Mapping[str, float]
-) -> dict[str, float]:
-    """Limits on costs: numbers, or shares of the reference's ("50%").
-
-    Args:
-      given: `config.recommend`, cost -> limit.
-      names: of the costs.
-      reference: cost -> the reference's; empty where there is none.
-
-    Raises:
-      InputError: an unknown cost, no number, a share without a reference.
-    """
-    limits = {}
+def check_limits(given: Mapping[str, Any] | None, names: Sequence[str], reference: str | None) -> None:
+    """Raises `InputError` for an unknown cost, what is no number, or a share without `config.reference`."""
     for name, value in (given or {}).items():
         check.one_of("config.recommend", name, names)
-        if isinstance(value, str) and value.endswith("%"):
-            share = _number(name, value[:-1])
-            if name not in reference:
-                raise InputError(f"config.recommend.{name}: {value!r} is a share of config.reference, which has none.")
-            limits[name] = share / 100 * reference[name]
-        else:
-            limits[name] = _number(name, value)
-    return limits
+        share = isinstance(value, str) and value.endswith("%")
+        _number(name, value[:-1] if share else value)
+        if share and not reference:
+            raise InputError(f"config.recommend.{name}: {value!r} is a share of config.reference, which has none.")
+
+
+def limits_of(given: Mapping[str, Any] | None, reference: Mapping[str, float]) -> dict[str, float]:
+    """Cost -> the most it may be: a number of `config.recommend`, or a share ("50%") of the reference's."""
+    share = lambda value: isinstance(value, str) and value.endswith("%")
+    return {
+        name: _number(name, value[:-1]) / 100 * reference[name] if share(value) else _number(name, value)
+        for name, value in (given or {}).items()
+    }
 
 
 def _number(name: str, value: Any) -> float:

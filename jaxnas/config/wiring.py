@@ -40,6 +40,7 @@ def build(
     *,
     workdir: str | pathlib.Path | None = None,
     devices: Sequence[Any] | None = None,
+    prepare: bool = True,
 ) -> Parts:
     """Builds the parts that a config names.
 
@@ -50,6 +51,7 @@ def build(
       parts: kind -> a part that is there already, in place of what the config says: an own `Task`, say.
       workdir: folder of a run, whose latency table is taken where it has one.
       devices: that share the batches of a supernet; one by default.
+      prepare: whether to measure what a cost needs (see `prepare_cost`), once all the rest is there.
 
     Raises:
       InputError: an unknown name or argument, with the nearest; a part that is missing or of another type; limits or a
@@ -84,7 +86,6 @@ def build(
         )
     cost = part("cost", **offered, workdir=None if workdir is None else pathlib.Path(workdir))
     if cost is not None:
-        _attainable(config, space, cost)
         evaluator = evaluators.with_cost(evaluator, cost.cost, cost.names)
     objective = part("objective")
     evaluator = evaluator if objective is None else evaluators.scalarized(evaluator, objective)
@@ -94,7 +95,22 @@ def build(
         strategy = make("early_stopping", given_there, {"strategy": strategy})
     first = config.get("warm_up")
     warm_up = make_strategy({k: v for k, v in first.items() if k != "rounds"}, space, evaluator) if first else None
-    return Parts(space, network, task, strategy, evaluator, warm_up, cost)
+    parts = Parts(space, network, task, strategy, evaluator, warm_up, cost)
+    if prepare:
+        prepare_cost(parts, config)
+    return parts
+
+
+def prepare_cost(parts: Parts, config: Mapping[str, Any]) -> None:
+    """Measures what the cost of the parts needs, a latency table say.
+
+    Raises:
+      InputError: limits or a target that no architecture meets, as far as a sample tells.
+    """
+    if parts.cost is not None:
+        if parts.cost.prepare is not None:
+            parts.cost.prepare()
+        _attainable(config, parts.space, parts.cost)
 
 
 def _given(parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,25 +58,38 @@ def latency(
         raise InputError("config.cost: latency is that of a network on a task's inputs; give both, or no cost.")
     x = task.batch_of(batch)
     kept = None if workdir is None else pathlib.Path(workdir) / FILE
+    measured: dict[str, LatencyTable | LatencyModel] = {}
+
+    def use(table: LatencyTable) -> None:
+        measured.update(table=table, model=latency_model(space, network, table))
+
+    def prepare() -> None:
+        if not measured:
+            use(_table(space, network, x, by, networks))
+
     if path or (kept is not None and kept.is_file()):
-        table = load_latency_table(path or kept, batch=x, allow_device_mismatch=allow_device_mismatch)
-    else:
-        print(f"measuring latencies on {jax.devices()[0].device_kind}, {batch} inputs a batch ...")
-        say = lambda text: print(f"  {text}")
-        if by == "operations":
-            table = profile(space, network, x, calibration=networks, say=say).table
-        else:
-            table = table_from_networks(space, network, x, networks=networks, say=say)
-        floor, error = (f"{table.calibration[name]:.1%}" for name in ("noise_floor", "mape"))
-        print(f"  measured twice, networks differ by {floor}; predictions are off by {error}")
-    model = latency_model(space, network, table)
+        use(load_latency_table(path or kept, batch=x, allow_device_mismatch=allow_device_mismatch))
     return Cost(
         (LATENCY,),
-        model.latency,
-        model.expected_latency,
-        measure=lambda genomes: _measured(space, network, table, model, genomes),
-        save=lambda folder: table.save(folder / FILE),
+        lambda genome: measured["model"].latency(genome),
+        lambda probabilities: measured["model"].expected_latency(probabilities),
+        prepare=prepare,
+        measure=lambda genomes: _measured(space, network, **measured, genomes=genomes),
+        save=lambda folder: measured["table"].save(folder / FILE),
     )
+
+
+def _table(space: Space, network: nn.Module, x: jax.ShapeDtypeStruct, by: str, networks: int) -> LatencyTable:
+    """A new table, made now."""
+    print(f"measuring latencies on {jax.devices()[0].device_kind}, {x.shape[0]} inputs a batch ...")
+    say = lambda text: print(f"  {text}")
+    if by == "operations":
+        table = profile(space, network, x, calibration=networks, say=say).table
+    else:
+        table = table_from_networks(space, network, x, networks=networks, say=say)
+    floor, error = (f"{table.calibration[name]:.1%}" for name in ("noise_floor", "mape"))
+    print(f"  measured twice, networks differ by {floor}; predictions are off by {error}")
+    return table
 
 
 def _measured(

@@ -204,7 +204,7 @@ def test_workdir_of_another_config_and_a_damaged_file_are_refused(done, config, 
     whole = (done[1] / "scores.npz").read_bytes()
     (tmp_path / "config.json").write_bytes((done[1] / "config.json").read_bytes())
     (tmp_path / "scores.npz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"scores.npz is damaged .*Remove it to score anew"):
+    with pytest.raises(ValueError, match=r"scores.npz is damaged .*Remove it to score again"):
         score(config, tmp_path)
     assert (tmp_path / "scores.npz").read_bytes() == whole[: len(whole) // 2]
 

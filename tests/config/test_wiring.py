@@ -1,11 +1,12 @@
 import jax
 import pytest
 
-from jaxnas import build, get_config
+from jaxnas import build, get_config, run
 from jaxnas.check import InputError
 from jaxnas.config.keys import LATER, PARTS, SEARCH, check_keys
 from jaxnas.config.registry import make
 from jaxnas.config.start import only_random
+from jaxnas.costs import on_device
 from jaxnas.spaces import categorical
 from jaxnas.spaces import nasbench201 as nb201
 
@@ -16,8 +17,19 @@ def config():
 
 
 def test_quickstart_builds(config):
-    parts = build(config)
-    assert parts.space.name == "nasbench201" and parts.evaluator.name == "training" and parts.task.name == "digits"
+    parts = build(config, prepare=False)
+    assert parts.space.name == "nasbench201" and parts.task.name == "digits"
+    assert parts.evaluator.name == "with_cost(training)" and parts.evaluator.cost_names == ("latency_ms",)
+
+
+def test_what_is_wrong_is_refused_before_a_latency_is_measured(config, monkeypatch):
+    config["strategy"]["proposals"] = -1
+    monkeypatch.setattr(on_device, "table_from_networks", None)  # would be called
+    with pytest.raises(InputError, match="proposals: expected at least 1"):
+        run(config, say=lambda text: None)
+    config["strategy"]["proposals"], config["recommend"] = 16, {"latency": 1.0}
+    with pytest.raises(InputError, match="config.recommend: unknown 'latency'. Did you mean 'latency_ms'"):
+        run(config, say=lambda text: None)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +49,7 @@ def test_unknown_names_list_the_known_ones(config, kind, name, message):
 
 def test_unknown_argument_names_the_nearest(config):
     config["strategy"]["populaton_size"] = 3
-    with pytest.raises(ValueError, match="argument of 'regularized_evolution': unknown 'populaton_size'. Did you mean"):
+    with pytest.raises(ValueError, match="argument of 'nsga2': unknown 'populaton_size'. Did you mean"):
         build(config)
 
 
