@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     return ConfigDict(
         {
             "seed": 0,
-            "rounds": 8,
+            "rounds": 6,
             "space": {"name": "nasbench201"},
             "task": {"name": "digits"},
             "network": {"name": "nasbench201", "channels": 8, "cells": 1},
