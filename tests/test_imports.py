@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "networks": NETWORKS,
     "tasks": {"types", "check", "tasks"},
     "costs": {*NETWORKS, "statistics", "tasks", "version", "costs"},
-    "proxies": {*NETWORKS, "tasks", "proxies"},
+    "proxies": {*NETWORKS, "tasks", "references", "proxies"},
     "execution": {"check"},
     "population": {"types", "check", "execution"},
     "version": set(),

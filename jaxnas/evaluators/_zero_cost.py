@@ -65,9 +65,9 @@ def zero_cost(
       InputError: an unknown proxy or option, a network that does not fit the space or the task, or a proxy that does
         not fit the network, the batch or its labels.
     """
-    weights = {n: float(w) for n, w in proxies.items()} if isinstance(proxies, Mapping) else proxies
-    names = named(list(weights) if isinstance(weights, Mapping) else weights)
-    weights = weights if isinstance(weights, Mapping) else dict.fromkeys(names, 1.0)
+    names = named(list(proxies) if isinstance(proxies, Mapping) else proxies)
+    given = map(float, proxies.values()) if isinstance(proxies, Mapping) else [1.0] * len(names)
+    weights = dict(zip(names, given, strict=True))
     check.integer("batch_size", batch_size, least=1, most=task.train.size, because="training examples")
     check.integer("reference", reference, least=2)
     check.one_of("plan", plan, PLANS)

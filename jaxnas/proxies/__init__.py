@@ -22,6 +22,7 @@ from jaxnas.proxies._proxy import Passes, Proxy, proxy
 from jaxnas.proxies.activations import epsinas, flops, l2_norm, nwot, params, zen
 from jaxnas.proxies.gradients import fisher, grad_norm, grasp, plain, snip, synflow
 from jaxnas.proxies.jacobians import epe_nas, jacov
+from jaxnas.references import imported, is_reference
 from jaxnas.tasks.task import cross_entropy
 
 __all__ = [
@@ -51,13 +52,18 @@ _ALL = (synflow, snip, grasp, fisher, grad_norm, l2_norm, plain, jacov, nwot, ep
 PROXIES: dict[str, Proxy] = {each.name: each for each in _ALL}
 
 
-def named(names: str | Sequence[str]) -> list[str]:
-    """The proxies that a text ("synflow,nwot"; "all") or a sequence names.
+def named(names: str | Proxy | Sequence[str | Proxy]) -> list[str]:
+    """Names of the proxies that a text ("synflow,nwot"; "all") or a sequence gives.
+
+    Own ones, `package.module:proxy` or made by `proxy`, are known by their names from then on.
 
     Raises:
-      InputError: an unknown name, or none at all.
+      InputError: an unknown name, or none at all; an own proxy with the name of another.
     """
+    if callable(names):  # a proxy, or what is to be refused as none
+        names = [names]
     names = [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else list(names)
+    names = [_own(name) if callable(name) or is_reference(name) else name for name in names]
     if names == ["all"]:
         return list(PROXIES)
     if not names:
@@ -65,6 +71,16 @@ def named(names: str | Sequence[str]) -> list[str]:
     for name in names:
         check.one_of("proxies", name, PROXIES)
     return list(dict.fromkeys(names))
+
+
+def _own(given: str | Proxy) -> str:
+    """The name of an own proxy, which is known from now on."""
+    found = imported("proxies", given) if isinstance(given, str) else given
+    if not isinstance(found, Proxy):
+        raise InputError(f"proxies: {given!r} is no proxy; `jaxnas.proxies.proxy` makes one of a function.")
+    if PROXIES.setdefault(found.name, found) is not found:
+        raise InputError(f"proxies: there is another one called {found.name!r}.")
+    return found.name
 
 
 def together(names: Sequence[str]) -> Callable:

@@ -10,6 +10,7 @@ import jaxnas
 from jaxnas import build, costs, evaluators, strategies, tasks
 from jaxnas.check import InputError
 from jaxnas.config import register, registry
+from jaxnas.proxies import proxy
 from jaxnas.types import Evaluator, Space, Strategy
 
 
@@ -29,6 +30,11 @@ def waves() -> tasks.Task:
 
 def choices(space: Space, network=None) -> costs.Cost:
     return costs.Cost(("choices",), lambda genome: genome.sum().astype(jnp.float32))
+
+
+@proxy("forward")
+def loudness(passes):
+    return jnp.square(passes.outputs_of(passes.params, passes.x)).mean()
 
 
 def cheapest(weight: float = 1.0) -> costs.Objective:
@@ -151,3 +157,17 @@ def test_a_part_that_is_there_already_takes_the_place_of_the_configs():
 def test_a_part_of_another_type_is_refused_by_name(given, message):
     with pytest.raises(InputError, match=message):
         build(CONFIG, given)
+
+
+@pytest.mark.parametrize("given", [f"{__name__}:loudness", f"nwot,{__name__}:loudness", [loudness]])
+def test_a_users_own_proxy_scores(given):
+    config = {
+        "space": {"name": "tests.support.parts:mine"},
+        "network": {"name": "tests.support.parts:Mine"},
+        "task": {"name": f"{__name__}:waves"},
+        "strategy": {"name": "random_search"},
+        "evaluator": {"name": "zero_cost", "proxies": given, "batch_size": 4},
+    }
+    assert build(config).evaluator.gives == {"fitness"}
+    with pytest.raises(InputError, match="is no proxy; `jaxnas.proxies.proxy` makes one"):
+        build({**config, "evaluator": {**config["evaluator"], "proxies": f"{__name__}:waves"}})
