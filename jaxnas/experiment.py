@@ -191,8 +191,7 @@ class _Experiment:
             return {}
         architectures = {"found": self.best["architecture"]}
         if self.baseline is not None:
-            best = outcome.best(self.baseline, self.baseline_front, self.limits)
-            architectures["random search"] = best["architecture"]
+            architectures["random search"] = self.result["baseline"]["architecture"]
         if self.config.get("reference"):
             architectures[outcome.REFERENCE] = self.config["reference"]
         self.say(f"retraining on train + validation, {seeds} seeds each ...")
@@ -204,7 +203,7 @@ class _Experiment:
 
     def conclude(self) -> dict[str, Any]:
         """Says in words what was won."""
-        words = outcome.conclusion(self.result, self.parts)
+        words = outcome.conclusion(self.result)
         if not words:
             return {}
         self.say(f"found: {words}")

@@ -208,7 +208,7 @@ def expected_cost(parts: Parts, found: Result) -> dict[str, float]:
     return {f"expected_{name}": float(value) for name, value in zip(parts.cost.names, values, strict=True)}
 
 
-def conclusion(result: Mapping[str, Any], parts: Parts) -> str:
+def conclusion(result: Mapping[str, Any]) -> str:
     """What was won beside the reference, where both were retrained and measured; else empty."""
     rows, measured = result.get("retrained", {}), result.get("latency")
     if not measured or not {"found", REFERENCE} <= set(rows) or "test_accuracy" not in rows["found"]:
