@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "loop": {"types", "check", "checkpoint", "population", "processes", "loop"},
     "workdir": {"types", "check", "checkpoint", "processes", "loop"},
     "search": {"types", "check", "population", "processes", "preemption", "workdir", "loop"},
-    "plots": {"types", "check", "spaces", "costs", "plots"},
+    "plots": {"types", "check", "spaces", "costs", "loop", "plots"},
     "references": {"check"},
     "config": {*PARTS, "config"},
     "observers": {"check", "processes"},

@@ -10,6 +10,7 @@ import numpy as np
 from jaxnas import check, pareto, plots, statistics
 from jaxnas.check import InputError
 from jaxnas.evaluators._scalarized import RAW
+from jaxnas.loop.history import History
 from jaxnas.loop.result import Result
 from jaxnas.types import Evaluator
 
@@ -77,29 +78,30 @@ def front_of(points: Points) -> np.ndarray:
     return np.asarray(jax.jit(pareto.front)(*points)) & first
 
 
-def found(evaluator: Evaluator, history: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> Found | None:
+def found(evaluator: Evaluator, history: History, config: Mapping[str, Any]) -> Found | None:
     """The front of a search's valid evaluations of one kind (see `strategies.best`); None where there is none.
 
     Of the last phase, those with the largest budget; where weights are shared, those that were only scored.
     """
     names = evaluator.cost_names
-    lines = [line for line in history if line["valid"] and not line["relaxed"]]
-    lines = [line for line in lines if line["phase"] == history[-1]["phase"]]
-    budget = 0 if "shared" in evaluator.gives else max((line["budget"] for line in lines), default=0)
-    lines = [line for line in lines if line["budget"] == budget]
-    if not lines or not names:
+    phase, budgets = history.column("phase"), history.column("budget")
+    kept = history.column("valid") & ~history.column("relaxed") & (phase == phase[-1])
+    kept &= budgets == (0 if "shared" in evaluator.gives else max(budgets[kept], default=0))
+    if not kept.any() or not names:
         return None
-    cost = np.array([[line["cost"][name] for name in names] for line in lines], np.float32)
-    points = Points(np.array([line.get(RAW, line["fitness"]) for line in lines], np.float32), cost)
+    costs = history.column("cost")[kept]
+    fitness = history.column(RAW if RAW in history.names else "fitness")[kept]
+    points = Points(fitness.astype(np.float32), np.stack([costs[name] for name in names], 1).astype(np.float32))
     known = known_points(evaluator)
     reference = reference_point(points if known is None else known, names, given_reference(config, names))
 
     front = front_of(points)
     volumes = statistics.hypervolumes(points.fitness[None], points.cost[None], reference)[0]
+    order = np.flatnonzero(front)[np.lexsort(points.cost[front].T[::-1])]
+    lines = [history[i] for i in np.flatnonzero(kept)[order]]
     members = [
-        {"architecture": lines[i]["architecture"], "genome": lines[i]["genome"]}
-        | {"fitness": float(points.fitness[i]), "cost": lines[i]["cost"]}
-        for i in np.flatnonzero(front)[np.lexsort(points.cost[front].T[::-1])]
+        {name: line[name] for name in ("architecture", "genome", "cost")} | {"fitness": float(value)}
+        for line, value in zip(lines, points.fitness[order], strict=True)
     ]
     result = {
         "front": members,
@@ -164,8 +166,11 @@ def comparison_in_words(compared: Mapping[str, Any]) -> str:
 
 def before_objective(found: Result) -> dict[str, float]:
     """`{"raw_fitness": …}` of the architecture found, where an objective made its fitness; else empty."""
-    lines = (line for line in found.history if line["architecture"] == found.architecture and line["valid"])
-    return next(({RAW: line[RAW]} for line in lines if RAW in line and line["fitness"] == found.fitness), {})
+    if RAW not in found.history.names or found.fitness is None:
+        return {}
+    alike = found.history.column("valid") & (found.history.column("fitness") == np.float32(found.fitness))
+    lines = (found.history[i] for i in np.flatnonzero(alike))
+    return next(({RAW: line[RAW]} for line in lines if line["architecture"] == found.architecture), {})
 
 
 def volume_of(points: Points, reference: np.ndarray) -> float:

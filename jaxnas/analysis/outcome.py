@@ -16,6 +16,7 @@ from jaxnas.config.lookup import load_table, table_metrics
 from jaxnas.config.start import only_random
 from jaxnas.config.wiring import Parts
 from jaxnas.evaluators._scalarized import RAW
+from jaxnas.loop.history import History
 from jaxnas.loop.result import Result
 from jaxnas.loop.rows import plain
 from jaxnas.machine import environment
@@ -29,9 +30,10 @@ REFERENCE = "residual cell"
 
 def refuse_failure(found: Result, workdir: pathlib.Path | None) -> None:
     """Raises `InputError` where no evaluation succeeded: what was recommended is a random architecture then."""
-    if any(line["valid"] for line in found.history):
+    history = found.history
+    if history.column("valid").any():
         return
-    errors = [line["error"] for line in found.history if line.get("error")]
+    errors = [error for error in history.column("error").tolist() if error] if "error" in history.names else []
     why = f"; the first says: {errors[0]}" if errors else ", they failed or gave what is no finite number"
     where = "" if workdir is None else f" They are in {relative(workdir / 'history.jsonl')}."
     raise InputError(f"none of the {found.evaluations} evaluations succeeded{why}.{where}")
@@ -142,7 +144,7 @@ def _collapse(parts: Parts, found: Result, best: Mapping[str, Any], say: Callabl
 def _growth(parts: Parts, found: Result, say: Callable[[str], None]) -> dict[str, Any]:
     """Of networks that grow: when the task was solved, and what found no room."""
     growth: dict[str, Any] = {}
-    if any("solved" in line for line in found.history):
+    if "solved" in found.history.names:
         growth["solved"] = solved = _solved(found.history)
         say(f"  solved in round {solved['round']}, evaluation {solved['evaluations']:,}" if solved else "  not solved")
     if parts.space.overflow is not None:
@@ -161,12 +163,12 @@ def _growth(parts: Parts, found: Result, say: Callable[[str], None]) -> dict[str
     return growth
 
 
-def _solved(history: Sequence[Mapping[str, Any]]) -> dict[str, int] | None:
+def _solved(history: History) -> dict[str, int] | None:
     """Where the first member was that did what the task asks for."""
-    for number, line in enumerate(history, 1):
-        if line.get("solved"):
-            return {"round": line["round"], "evaluations": number}
-    return None
+    solved = np.flatnonzero(history.column("solved") == 1)
+    if not len(solved):
+        return None
+    return {"round": int(history.column("round")[solved[0]]), "evaluations": int(solved[0]) + 1}
 
 
 def search_metric(parts: Parts, config: Mapping[str, Any], best: Mapping[str, Any]) -> dict[str, Any]:

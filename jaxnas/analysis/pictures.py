@@ -31,9 +31,9 @@ def draw(
         plots.shared_weights(found.history, folder / curve, cells=cells)
     else:
         curve = "anytime.png"
-        curves = {parts.strategy.name: [line["fitness"] for line in found.history]}
+        curves = {parts.strategy.name: found.history.column("fitness")}
         if baseline is not None:
-            curves["random search"] = [line["fitness"] for line in baseline.history]
+            curves["random search"] = baseline.history.column("fitness")
         plots.anytime(
             curves, folder / curve, ylabel=((config.get("objective") or {}).get("name") or label).replace("_", " ")
         )

@@ -144,12 +144,12 @@ def _of_each(fn, genomes: Genome, n: int) -> np.ndarray:
 
 
 def _architectures(space: Space, structure: Any, column: np.ndarray, strings: dict[bytes, str]) -> list[str]:
-    made, row_bytes = [], column.nbytes // max(len(column), 1)
+    made, row_bytes, leaves = [], column.nbytes // max(len(column), 1), genome_leaves(column)
     for i, genome in enumerate(column):
         key = genome.tobytes()
         string = strings.get(key)
         if string is None:
-            string = space.to_string(structure.unflatten(genome_leaves(column[i])))
+            string = space.to_string(structure.unflatten([leaf[i] for leaf in leaves]))
             if len(strings) * row_bytes < MEMORY:
                 strings[key] = string
         made.append(string)

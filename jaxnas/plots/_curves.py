@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from jaxnas.loop.history import History
 from jaxnas.plots._figure import COLORS, legend_above, new_figure, plain_axes, save
 
 LOSSES = {"train_loss": "training loss", "loss": "validation loss"}
@@ -23,7 +24,8 @@ def anytime(
     figure, axes = new_figure(7, 4.2)
     tops = []
     for color, (name, values) in zip(COLORS, curves.items(), strict=False):
-        values = np.array([np.nan if v is None else v for v in values], float)
+        values = np.array(values, float)  # None is NaN then
+        values[~np.isfinite(values)] = np.nan
         best = np.fmax.accumulate(values)
         number = np.arange(1, len(values) + 1)
         axes.plot(number, values, ".", color=color, alpha=0.25, markersize=4)
@@ -41,7 +43,7 @@ def anytime(
     save(figure, path)
 
 
-def shared_weights(history: Sequence[Mapping], path: str | os.PathLike, *, cells: Sequence[str] = ()) -> None:
+def shared_weights(history: History, path: str | os.PathLike, *, cells: Sequence[str] = ()) -> None:
     """A search on shared weights against its evaluations: losses; skip connections and curvature where recorded.
 
     Args:
@@ -49,15 +51,15 @@ def shared_weights(history: Sequence[Mapping], path: str | os.PathLike, *, cells
       path: of the PNG.
       cells: names for the columns of `skip_connections`.
     """
-    curvature = [(n, line["curvature"]) for n, line in enumerate(history) if line.get("curvature") is not None]
-    panels = 1 + bool(cells) + bool(curvature)
+    curvature = _known(history, "curvature")
+    panels = 1 + bool(cells) + bool(len(curvature[0]))
     figure, axes = new_figure(7, 2.6 * panels + 0.6, rows=panels)
     axes = list(np.atleast_1d(axes))
     _losses(axes[0], history)
     if cells:
         _skip_connections(axes[1], history, cells)
-    if curvature:
-        axes[-1].plot(*zip(*curvature, strict=True), ".-", color=COLORS[4])
+    if len(curvature[0]):
+        axes[-1].plot(*curvature, ".-", color=COLORS[4])
         axes[-1].set_ylabel("largest eigenvalue")
     axes[-1].set_xlabel("evaluations")
     for panel in axes:
@@ -67,17 +69,24 @@ def shared_weights(history: Sequence[Mapping], path: str | os.PathLike, *, cells
     save(figure, path)
 
 
-def _losses(axes, history: Sequence[Mapping]) -> None:
+def _known(history: History, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the evaluations that have a finite value, and the values."""
+    if name not in history.names:
+        return np.zeros(0, int), np.zeros(0)
+    values = history.column(name)
+    where = np.flatnonzero(np.isfinite(values))
+    return where, values[where]
+
+
+def _losses(axes, history: History) -> None:
     for color, (name, label) in zip(COLORS, LOSSES.items(), strict=False):
-        known = [(n, line[name]) for n, line in enumerate(history) if line.get(name) is not None]
-        axes.plot(*np.array(known).reshape(-1, 2).T, ".", color=color, alpha=0.35, markersize=3, label=label)
+        axes.plot(*_known(history, name), ".", color=color, alpha=0.35, markersize=3, label=label)
     axes.set_ylabel("loss")
     legend_above(axes, markerscale=3)
 
 
-def _skip_connections(axes, history: Sequence[Mapping], cells: Sequence[str]) -> None:
-    counts = np.array([line.get("skip_connections", [np.nan] * len(cells)) for line in history], float)
-    for color, cell, column in zip(COLORS, cells, counts.T, strict=False):
+def _skip_connections(axes, history: History, cells: Sequence[str]) -> None:
+    for color, cell, column in zip(COLORS, cells, history.column("skip_connections").T, strict=False):
         axes.plot(column, ".", color=color, label=f"{cell} cell", markersize=3)
     axes.set_ylabel("skip connections")
     axes.yaxis.get_major_locator().set_params(integer=True)

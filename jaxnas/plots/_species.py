@@ -1,27 +1,27 @@
 """Species of a search over its generations."""
 
 import os
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from jaxnas.loop.history import History
 from jaxnas.plots._figure import COLORS, MUTED, legend_above, new_figure, plain_axes, save
 
 
-def species(history: Sequence[Mapping], path: str | os.PathLike) -> None:
+def species(history: History, path: str | os.PathLike) -> None:
     """Members of each species over the generations, in order of birth, below the best and mean fitness.
 
     Args:
-      history: lines of a search whose strategy records `species`; others are left out.
+      history: of a search whose strategy records `species`; evaluations without are left out.
       path: of the PNG.
     """
-    history = [line for line in history if "species" in line]
-    rounds = np.array([line["round"] for line in history])
+    recorded = np.isfinite(history.column("species"))
+    rounds = history.column("round")[recorded]
     rounds -= rounds.min()  # of its phase
-    numbers, place = np.unique([line["species"] for line in history], return_inverse=True)
+    numbers, place = np.unique(history.column("species")[recorded], return_inverse=True)
     sizes = np.zeros((len(numbers), rounds.max() + 1))
     np.add.at(sizes, (place, rounds), 1)
-    fitness = np.array([line["fitness"] if line["valid"] else np.nan for line in history], float)
+    fitness = np.where(history.column("valid"), history.column("fitness"), np.nan)[recorded]
     known = [fitness[(rounds == t) & np.isfinite(fitness)] for t in range(rounds.max() + 1)]
     figure, (top, bottom) = new_figure(7, 5.4, rows=2)
     for name, of, color in (("best", np.max, COLORS[0]), ("mean", np.mean, MUTED)):

@@ -5,8 +5,8 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
-import jax
 import numpy as np
 
 from jaxnas.check import InputError
@@ -26,15 +26,19 @@ Refusal = Callable[[str], InputError]
 
 def to_string(genome: Graph) -> str:
     """The graph as text."""
-    host = jax.tree.map(np.asarray, genome)
-    count = genome.inputs + genome.outputs + len(host.node)
-    labels = [_label(number, genome.inputs, genome.outputs) for number in range(count)]
-    nodes = [f"h{h}={labels[u]}>{labels[v]}" for h, (u, v) in enumerate(host.split[: host.hidden].tolist())]
-    exist = host.innovation != 0
-    source, target, enabled = (leaf[exist].tolist() for leaf in (host.source, host.target, host.enabled))
-    genes = zip(source, target, host.weight[exist], enabled, strict=True)
-    edges = [f"{labels[u]}>{labels[v]}:{w!s}{'' if on else '!'}" for u, v, w, on in genes]
+    labels = _labels(genome.inputs, genome.outputs, len(genome.node))
+    hidden, connections = np.count_nonzero(genome.node), np.count_nonzero(genome.innovation)
+    nodes = [f"h{h}={labels[u]}>{labels[v]}" for h, (u, v) in enumerate(np.asarray(genome.split)[:hidden].tolist())]
+    listed = lambda leaf: np.asarray(leaf)[:connections].tolist()
+    weights = map(str, np.asarray(genome.weight)[:connections])
+    genes = zip(listed(genome.source), listed(genome.target), weights, listed(genome.enabled), strict=True)
+    edges = [f"{labels[u]}>{labels[v]}:{w}{'' if on else '!'}" for u, v, w, on in genes]
     return f"{' '.join(nodes)}; {' '.join(edges)}"
+
+
+@lru_cache(maxsize=16)
+def _labels(inputs: int, outputs: int, hidden: int) -> list[str]:
+    return [_label(number, inputs, outputs) for number in range(inputs + outputs + hidden)]
 
 
 def _label(number: int, inputs: int, outputs: int) -> str:
