@@ -9,7 +9,7 @@ The one found: 99.31 ± 0.14 % of test images.
 
 from ml_collections import ConfigDict
 
-from jaxnas import check
+from jaxnas.config import at_scale
 
 from . import nasnet
 
@@ -36,5 +36,4 @@ SMALL = {
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    check.one_of("scale (after the colon)", scale, ("paper", "small"))
-    return ConfigDict(SMALL if scale == "small" else PAPER)
+    return at_scale(scale, PAPER, SMALL)

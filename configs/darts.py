@@ -21,7 +21,7 @@ order; the third of second order. `--config.early_stopping.window=5` ends a sear
 
 from ml_collections import ConfigDict
 
-from jaxnas import check
+from jaxnas.config import at_scale
 
 PAPER = {
     "seed": 0,
@@ -80,5 +80,4 @@ SMALL = {
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    check.one_of("scale (after the colon)", scale, ("paper", "small"))
-    return ConfigDict(SMALL if scale == "small" else PAPER)
+    return at_scale(scale, PAPER, SMALL)

@@ -14,7 +14,7 @@ images, loss 0.0947:
 
 from ml_collections import ConfigDict
 
-from jaxnas import check
+from jaxnas.config import at_scale
 
 from . import darts
 
@@ -48,5 +48,4 @@ SMALL = {
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    check.one_of("scale (after the colon)", scale, ("paper", "small"))
-    return ConfigDict(SMALL if scale == "small" else PAPER)
+    return at_scale(scale, PAPER, SMALL)

@@ -14,7 +14,7 @@ test images, loss 0.1132:
 
 from ml_collections import ConfigDict
 
-from jaxnas import check
+from jaxnas.config import at_scale
 
 from . import darts
 
@@ -24,7 +24,6 @@ SMALL = {**darts.SMALL, "strategy": {**ANNEALED, "learning_rate": 0.01}}
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    check.one_of("scale (after the colon)", scale, ("paper", "small"))
-    config = ConfigDict(SMALL if scale == "small" else PAPER)
+    config = at_scale(scale, PAPER, SMALL)
     config.strategy.rounds = config.get_ref("rounds")  # the temperature falls over the whole search
     return config

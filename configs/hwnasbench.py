@@ -20,7 +20,7 @@ the worst in the table.
 
 from ml_collections import ConfigDict
 
-from jaxnas import check
+from jaxnas.config import at_scale
 
 PAPER = {
     "seed": 0,
@@ -39,5 +39,4 @@ SMALL = {**PAPER, "evaluator": TABLE}
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    check.one_of("scale (after the colon)", scale, ("paper", "small"))
-    return ConfigDict(SMALL if scale == "small" else PAPER)
+    return at_scale(scale, PAPER, SMALL)

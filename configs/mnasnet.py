@@ -17,7 +17,7 @@ measured again, beside what was predicted.
 
 from ml_collections import ConfigDict
 
-from jaxnas import check
+from jaxnas.config import at_scale
 
 PAPER = {
     "seed": 0,
@@ -69,5 +69,4 @@ SMALL = {
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    check.one_of("scale (after the colon)", scale, ("paper", "small"))
-    return ConfigDict(SMALL if scale == "small" else PAPER)
+    return at_scale(scale, PAPER, SMALL)

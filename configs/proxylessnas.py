@@ -16,7 +16,7 @@ search measures a table first. What is found is measured again, beside what was 
 
 from ml_collections import ConfigDict
 
-from jaxnas import check
+from jaxnas.config import at_scale
 
 from . import mnasnet
 
@@ -42,5 +42,4 @@ SMALL = _of(mnasnet.SMALL, 600, rate=0.02, cost_weight=0.1, weights_rate=0.1)
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    check.one_of("scale (after the colon)", scale, ("paper", "small"))
-    return ConfigDict(SMALL if scale == "small" else PAPER)
+    return at_scale(scale, PAPER, SMALL)

@@ -14,7 +14,7 @@ equally often (Chu et al., 2021); `--config.warm_up.name=random_search` draws pa
 
 from ml_collections import ConfigDict
 
-from jaxnas import check
+from jaxnas.config import at_scale
 
 # Phase 1: rounds of three paths, a weight step each. Phase 2: `rounds` of evolution, which only scores.
 PAPER = {
@@ -73,5 +73,4 @@ SMALL = {
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    check.one_of("scale (after the colon)", scale, ("paper", "small"))
-    return ConfigDict(SMALL if scale == "small" else PAPER)
+    return at_scale(scale, PAPER, SMALL)

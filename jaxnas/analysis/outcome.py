@@ -1,7 +1,7 @@
 """What there is to say of a finished search, as entries of `result.json` and as text."""
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp

@@ -35,6 +35,12 @@ def get_config(name: str, changes: Mapping[str, Any] | None = None) -> dict[str,
     return config.to_dict()
 
 
+def at_scale(scale: str, paper: Mapping[str, Any], small: Mapping[str, Any]) -> ConfigDict:
+    """A config with the paper's settings ("paper"), or with those that finish on two CPU cores ("small")."""
+    check.one_of("scale (after the colon)", scale, ("paper", "small"))
+    return ConfigDict(small if scale == "small" else paper)
+
+
 def folder() -> pathlib.Path:
     """Where the shipped configs are: in the installed package, or beside it in a checkout."""
     package = pathlib.Path(__file__).parents[1]
