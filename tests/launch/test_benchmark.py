@@ -36,6 +36,7 @@ def cached(one_device, monkeypatch):
     monkeypatch.setattr(side_by_side, "compiled_anew", contextlib.nullcontext)
 
 
+@pytest.mark.slow  # its program takes half a minute to trace and compile; `test_proxies` asks a peer too
 def test_training(cached, peer):
     found = benchmarks.training.measure(**NETWORK, steps=2, architectures=2, single=0, peer=peer)
     steady = found["ms_per_step"]["median"]
@@ -76,6 +77,7 @@ def zeros(stream):
     return tasks.classification("zeros", (x, y), (x, y), where="zeros", stream=stream)
 
 
+@pytest.mark.slow  # two trainings' programs
 def test_data(one_device):
     found = benchmarks.data.measure(task=zeros, batch=4, channels=2, steps=1, rounds=1)
     rates = found["images_per_second"]["training"]
