@@ -13,13 +13,13 @@ from ml_collections import ConfigDict
 
 from jaxnas import check
 
-TASKS = {
+PROBLEMS = {
     "xor": {"name": "xor"},
     "single_pole": {"name": "cart_pole", "poles": 1, "random": True, "steps": 1000},
     "double_pole": {"name": "cart_pole", "poles": 2},
     "double_pole_without_velocities": {"name": "cart_pole", "poles": 2, "velocities": False},
-    "digits": {"name": "digits", "augment": False},
 }
+TASKS = {"digits": {"name": "digits", "augment": False}}
 PAPER = {
     "seed": 0,
     "rounds": 60,
@@ -32,8 +32,9 @@ PAPER = {
 
 
 def get_config(task: str = "xor") -> ConfigDict:
-    check.one_of("task (after the colon)", task, TASKS)
-    config = ConfigDict({**PAPER, "task": TASKS[task]})
+    check.one_of("task or problem (after the colon)", task, (*PROBLEMS, *TASKS))
+    given = {"task": TASKS[task]} if task in TASKS else {"problem": PROBLEMS[task]}
+    config = ConfigDict({**PAPER, **given})
     if task == "single_pole":
         config.rounds = 20
     if task == "double_pole_without_velocities":

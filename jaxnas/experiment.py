@@ -198,7 +198,7 @@ class _Experiment:
         rows = retraining.retrained(self.parts, self.config, architectures)
         self.keep(retrained=rows)
         rows |= yardsticks.classical(self.parts.task)
-        self.say(retraining.table(rows))
+        self.say(retraining.table(rows, self.parts.task.metric))
         return {**outcome.test_metric(self.parts.task, rows["found"]), "retrained": rows}
 
     def conclude(self) -> dict[str, Any]:

@@ -194,9 +194,10 @@ class Evaluator(NamedTuple):
       jittable: False where `evaluate` runs on the host (plain Python, one compile for each architecture).
       cost_names: names of the K columns of `Feedback.cost`.
       report: `() -> dict` (host), how evaluation was executed, for result files.
-      loss: `(state, weights [D, C], Split) -> scalar`, the mixture's loss on a batch, differentiable; None where
+      loss: `(state, weights [D, C], Batch) -> scalar`, the mixture's loss on a batch, differentiable; None where
         weights are not shared.
       inherit: `(state, genome) -> variables` (host), what the stand-alone network inherits; None likewise.
+      variables: `state -> variables` of the whole network; None likewise.
       known: `() -> Feedback` (host) of every genome of the space, in the order of its index; None where it takes an
         evaluation to know.
       budgets: the only ones whose fitness it knows, increasing; () where any can be trained.
@@ -215,6 +216,7 @@ class Evaluator(NamedTuple):
     report: Callable[[], dict[str, Any]] = dict
     loss: Loss | None = None
     inherit: Inherit | None = None
+    variables: Callable[[State], dict[str, Any]] | None = None
     known: Callable[[], Feedback] | None = None
     budgets: tuple[int, ...] = ()
     group: int = 0

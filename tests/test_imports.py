@@ -15,7 +15,8 @@ MODULES = {
 NETWORKS = {"types", "check", "batching", "execution", "spaces", "networks"}
 PARTS = {
     *NETWORKS,
-    *("costs", "evaluators", "population", "processes", "references", "statistics", "strategies", "tables", "tasks"),
+    *("costs", "evaluators", "population", "problems", "processes", "references", "statistics", "strategies", "tables"),
+    *("tasks", "training"),
 }
 LOOP = {"execution", "loop", "machine", "pareto", "proxies", "search", "workdir"}
 MAY_IMPORT = {
@@ -30,6 +31,8 @@ MAY_IMPORT = {
     "predictors": {"types", "check", "spaces", "pareto", "predictors"},
     "networks": NETWORKS,
     "tasks": {"types", "check", "tasks"},
+    "problems": {"types", "check", "tasks", "problems"},
+    "training": {*NETWORKS, "references", "tasks", "training"},
     "costs": {*NETWORKS, "statistics", "tasks", "version", "costs"},
     "proxies": {*NETWORKS, "tasks", "references", "proxies"},
     "execution": {"check"},
@@ -38,7 +41,7 @@ MAY_IMPORT = {
     "machine": {"execution", "version"},
     "processes": {"check"},
     "preemption": {"processes"},
-    "evaluators": {*NETWORKS, "tasks", "costs", "population", "predictors", "proxies", "evaluators"},
+    "evaluators": {*NETWORKS, "tasks", "training", "costs", "population", "predictors", "proxies", "evaluators"},
     "strategies": {"types", "check", "rng", "spaces", "pareto", "predictors", "strategies"},
     "checkpoint": {"types", "check"},
     "loop": {"types", "check", "checkpoint", "population", "processes", "loop"},
@@ -46,7 +49,7 @@ MAY_IMPORT = {
     "search": {"types", "check", "population", "processes", "preemption", "workdir", "loop"},
     "plots": {"types", "check", "spaces", "costs", "loop", "plots"},
     "references": {"check"},
-    "config": {*PARTS, "config"},
+    "config": {*PARTS, "checkpoint", "search", "workdir", "config"},
     "observers": {"check", "processes"},
     "analysis": {*PARTS, *LOOP, "plots", "config", "analysis"},
     "experiment": {*PARTS, *LOOP, "plots", "config", "analysis"},

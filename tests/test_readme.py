@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("one_device")
 def test_python_of_the_readme_runs(capsys):
     text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 12
+    assert len(blocks) == 14
     names: dict = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)

@@ -72,7 +72,7 @@ def correlate(
     else:
         config = {**config, "residual": 0}
         retraining.check_retraining(parts, config, needed=True)
-        name, higher = retraining.test_metric(parts.task), True
+        name, higher = f"test_{parts.task.metric.name}", parts.task.metric.higher_is_better
         label = f"{name.replace('_', ' ')}, retrained"
         fitness = _scores(workdir, genomes)
         rows = retraining.retrained(parts, config, dict(zip(names, names, strict=True)))

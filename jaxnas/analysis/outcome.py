@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.analysis import fronts, recommendation
-from jaxnas.analysis.retraining import test_metric as metric_field
 from jaxnas.analysis.skips import skips
 from jaxnas.analysis.text import relative
 from jaxnas.check import InputError
@@ -22,7 +21,7 @@ from jaxnas.loop.rows import plain
 from jaxnas.machine import environment
 from jaxnas.strategies import relaxed
 from jaxnas.tasks import Task
-from jaxnas.tasks.task import cross_entropy
+from jaxnas.tasks.losses import UNITS
 
 REFERENCE = "residual cell"
 """What tables call `config.reference`."""
@@ -177,9 +176,10 @@ def search_metric(parts: Parts, config: Mapping[str, Any], best: Mapping[str, An
     name, unit, higher = "fitness", "", True
     if given.get("name") in ("training", "supernet"):
         if given.get("fitness", "loss") == "loss":
-            name, unit, higher = "validation loss", "nats" if parts.task.loss is cross_entropy else "", False
+            name, unit, higher = "validation loss", UNITS.get(parts.task.loss, ""), False
         else:
-            name, unit = f"validation {metric_field(parts.task).removeprefix('test_')}", _unit(metric_field(parts.task))
+            metric = parts.task.metric
+            name, unit, higher = f"validation {metric.name.replace('_', ' ')}", metric.unit, metric.higher_is_better
     elif given.get("name") == "table":
         name = given["fitness"]
         higher = load_table(given["path"]).column(name).higher_is_better
@@ -191,14 +191,15 @@ def search_metric(parts: Parts, config: Mapping[str, Any], best: Mapping[str, An
 
 def test_metric(task: Task, row: Mapping[str, Any]) -> dict[str, Any]:
     """`metric`, of what was retrained: the mean over seeds on the test split; `test_accuracy` where it is that."""
-    field = metric_field(task)
+    metric, field = task.metric, f"test_{task.metric.name}"
     value = float(np.mean(row[field]))
-    metric = {"name": field.replace("_", " "), "unit": _unit(field), "higher_is_better": True, "value": value}
+    metric = {
+        "name": field.replace("_", " "),
+        "unit": metric.unit,
+        "higher_is_better": metric.higher_is_better,
+        "value": value,
+    }
     return {"metric": metric, **({"test_accuracy": value} if field == "test_accuracy" else {})}
-
-
-def _unit(field: str) -> str:
-    return "fraction" if field == "test_accuracy" else ""
 
 
 def expected_cost(parts: Parts, found: Result) -> dict[str, float]:

@@ -9,21 +9,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnas import check, evaluators
+from jaxnas import check, evaluators, training
 from jaxnas.analysis import yardsticks
 from jaxnas.analysis.text import relative, spread
 from jaxnas.check import InputError
 from jaxnas.config import registry
 from jaxnas.config.files import get_config
+from jaxnas.config.variables import loaded
 from jaxnas.config.wiring import Parts, build
-from jaxnas.evaluators._training import fits
 from jaxnas.machine import environment
 from jaxnas.population import PLANS
-from jaxnas.tasks import Task
-from jaxnas.tasks.task import correct
+from jaxnas.tasks import Metric
 from jaxnas.workdir import read_config, write, writing
 
-OPTIONS = ("steps", "seeds", "plan")
+OPTIONS = ("steps", "seeds", "plan", "initialize")
 """Arguments of `evaluators.retrain` that `config.retrain` may have, beside fields of the recipe."""
 
 
@@ -73,7 +72,8 @@ def retrain(
     drawn = {f"random {i}": made.space.to_string(made.space.sample(k)) for i, k in enumerate(keys)}
     rows = retrained(made, config, {"found": architecture, **drawn})
     result = {"retrained": rows, "config": config, **environment()}
-    say(table(rows if random <= 5 else {k: v for k, v in rows.items() if not k.startswith("random ")}))
+    shown = rows if random <= 5 else {k: v for k, v in rows.items() if not k.startswith("random ")}
+    say(table(shown, made.task.metric))
     if random:
         result["random"] = _compared(rows, random)
         say("\n".join(f"{name}: {value}" for name, value in result["random"].items()))
@@ -110,7 +110,7 @@ def check_retraining(parts: Parts, config: Mapping[str, Any], *, needed: bool = 
     """
     given = dict(config.get("retrain") or {})
     for key in given:
-        check.one_of("config.retrain", key, ("network", *OPTIONS, *evaluators.Recipe._fields))
+        check.one_of("config.retrain", key, ("network", *OPTIONS, *training.Recipe._fields))
     if config.get("reference"):
         try:
             parts.space.from_string(config["reference"])
@@ -118,7 +118,7 @@ def check_retraining(parts: Parts, config: Mapping[str, Any], *, needed: bool = 
             raise InputError(f"config.reference: {error}") from None
     if not (needed or given.get("seeds")):
         return
-    if not isinstance(parts.task, Task) or parts.network is None:
+    if parts.task is None or parts.network is None:
         raise InputError("config.retrain: needs a network and a task with examples; without them, give seeds=0.")
     if not given:
         raise InputError("config.retrain: expected steps and seeds, the config has none.")
@@ -126,15 +126,15 @@ def check_retraining(parts: Parts, config: Mapping[str, Any], *, needed: bool = 
     check.integer("config.retrain.steps", options.get("steps"), least=1)
     check.integer("config.retrain.seeds", options.get("seeds", 1), least=1)
     check.one_of("config.retrain.plan", options.get("plan", "auto"), PLANS)
-    recipe = evaluators.Recipe.of(**{k: v for k, v in options.items() if k in evaluators.Recipe._fields})
-    evaluators.trainer(network, parts.task, recipe)  # refuses the recipe
-    fits(parts.space, network, parts.task, recipe)
+    recipe = training.Recipe.of(**{k: v for k, v in options.items() if k in training.Recipe._fields})
+    training.trainer(network, parts.task, recipe)  # refuses the recipe
+    training.fits(parts.space, network, parts.task, recipe)
 
 
 def _retraining(parts: Parts, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The network of `config.retrain`, and the options of `evaluators.retrain`."""
-    recipe = {k: v for k, v in (config.get("evaluator") or {}).items() if k in evaluators.Recipe._fields}
-    options = {**recipe, **config["retrain"], "seed": config["seed"]}
+    recipe = {k: v for k, v in (config.get("evaluator") or {}).items() if k in training.Recipe._fields}
+    options = loaded({**recipe, **config["retrain"], "seed": config["seed"]})
     changed = options.pop("network", None)
     if not changed and not config.get("network"):
         return parts.network, options  # given as a part
@@ -162,18 +162,9 @@ def retrained(parts: Parts, config: Mapping[str, Any], architectures: Mapping[st
     return rows
 
 
-def test_metric(task: Task) -> str:
-    """The field of the task's metric on the test split: "test_accuracy", or with the name of the user's function."""
-    if task.metric is correct:
-        return "test_accuracy"
-    name = getattr(task.metric, "__name__", "")
-    return f"test_{name if name.isidentifier() else 'metric'}"
-
-
 def _timed(space, network, task, genomes, options) -> dict[str, Any]:
     begin = time.perf_counter()
     scores = evaluators.retrain(space, network, task, genomes, **options)
-    scores[test_metric(task)] = scores.pop("test_accuracy")
     return {**scores, "seconds": (time.perf_counter() - begin) / len(genomes)}
 
 
@@ -185,18 +176,19 @@ def _row(scores: Mapping[str, Any], i: int) -> dict[str, Any]:
     }
 
 
-def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Test figures as text, mean and standard deviation over seeds; other metrics than accuracy as they are."""
-    metric = next(key for row in rows.values() for key in row if key.startswith("test_") and key != "test_loss")
-    lines = [f"{'':22}{metric.replace('_', ' '):>18}{'test loss':>20}{'parameters':>13}{'seconds':>10}"]
+def table(rows: Mapping[str, Mapping[str, Any]], metric: Metric) -> str:
+    """Test figures as text, mean and standard deviation over seeds; fractions in percent."""
+    field = f"test_{metric.name}"
+    unit = "" if metric.unit in ("", "fraction") else f", {metric.unit}"
+    lines = [f"{'':22}{field.replace('_', ' ') + unit:>18}{'test loss':>20}{'parameters':>13}{'seconds':>10}"]
     for name, row in rows.items():
-        accuracy = spread(row[metric], 4)
-        if metric == "test_accuracy":
-            accuracy = spread([100 * a for a in row[metric]], 2, " %")
+        value = spread(row[field], 4)
+        if metric.unit == "fraction":
+            value = spread([100 * v for v in row[field]], 2, " %")
         loss = spread(row["test_loss"], 4) if "test_loss" in row else "-"
         size = f"{row['parameters']:,}" if "parameters" in row else "-"
         seconds = f"{row['seconds']:.0f}" if "seconds" in row else "-"
-        lines.append(f"{name:22}{accuracy:>18}{loss:>20}{size:>13}{seconds:>10}")
+        lines.append(f"{name:22}{value:>18}{loss:>20}{size:>13}{seconds:>10}")
     return "\n".join(lines)
 
 

@@ -19,7 +19,7 @@ from jaxnas.check import InputError
 from jaxnas.evaluators._zero_cost import scorer
 from jaxnas.networks.initializers import initialize
 from jaxnas.population import CompileMeter, device_memory, over_population, within_memory
-from jaxnas.tasks.task import Split, Task
+from jaxnas.tasks.task import Task
 from jaxnas.types import Space
 from jaxnas.workdir import writing
 
@@ -167,7 +167,7 @@ def programs(
     variables = init(keys[0], space.sample(keys[0]))
     batch = task.train.take(jax.random.permutation(keys[1], task.train.size)[:batch_size])
     # Arguments of the programs, as XLA would fold what it can compute of constants.
-    arguments = (variables, Split(task.inputs(batch.x), batch.y), keys[2])
+    arguments = (variables, batch._replace(inputs=task.inputs(batch.inputs)), keys[2])
     scores.setup_seconds += time.perf_counter() - begin
 
     def lowered(group: Group, size: int, chunk: int | None):

@@ -15,11 +15,10 @@ from jaxnas.analysis.text import relative
 from jaxnas.check import InputError
 from jaxnas.config import registry
 from jaxnas.config.lookup import load_table, lookup_metric
-from jaxnas.evaluators import Recipe
-from jaxnas.evaluators._training import fits
 from jaxnas.machine import environment
 from jaxnas.population import over_population
 from jaxnas.proxies import named as proxies_named
+from jaxnas.training import Recipe, fits
 from jaxnas.types import Space
 from jaxnas.workdir import claim, write
 

@@ -14,20 +14,24 @@ from scipy import stats
 from jaxnas import check, tables
 from jaxnas.analysis.text import relative
 from jaxnas.config import registry
+from jaxnas.loop.history import History
 from jaxnas.machine import environment
 from jaxnas.search import Phase, search
 from jaxnas.strategies import exhaustive
 from jaxnas.strategies._exhaustive import distinct_genomes
+from jaxnas.tasks import Metric
 from jaxnas.types import Space
 from jaxnas.workdir import write
 
-# Column -> the metric of `evaluators.training`.
-COLUMNS = {
-    "validation_loss": "loss",
-    "validation_accuracy": "accuracy",
-    "test_loss": "test_loss",
-    "test_accuracy": "test_accuracy",
-}
+
+def _columns(metric: Metric) -> dict[str, tuple[str, str, str, bool]]:
+    """Column -> the metric of `evaluators.training`, the split, the quantity, and whether higher is better."""
+    quantities = {"loss": False, metric.name: metric.higher_is_better}
+    return {
+        f"{split}_{name}": (name if split == "validation" else f"test_{name}", split, name, higher)
+        for split in ("validation", "test")
+        for name, higher in quantities.items()
+    }
 
 
 def tabulate(
@@ -87,7 +91,7 @@ def tabulate(
     say(f"{len(genomes):,} distinct of {enumerated.size:,} genomes, {len(trainings)} trainings each, in {workdir}")
     done = search(enumerated, phases, trained, seed=config["seed"], workdir=str(workdir), config=config)
 
-    table = _table(config, enumerated, genomes, done.history, trainings)
+    table = _table(config, data.metric, enumerated, genomes, done.history, trainings)
     noise = _noise(table)
     provenance = {
         "config": config,
@@ -104,31 +108,33 @@ def tabulate(
     return table
 
 
-def _table(config: dict, space: Space, genomes: np.ndarray, history: list[dict], trainings: list) -> tables.Table:
+def _table(
+    config: dict, metric: Metric, space: Space, genomes: np.ndarray, history: History, trainings: list
+) -> tables.Table:
+    found = _columns(metric)
     place = {tuple(genome): row for row, genome in enumerate(genomes.tolist())}
     budgets, seeds = tuple(sorted(config["budgets"])), tuple(range(config["seeds"]))
     shape = (len(genomes), len(seeds), len(budgets))
-    values = {name: np.full(shape, np.nan, np.float32) for name in (*COLUMNS, "seconds")}
+    values = {name: np.full(shape, np.nan, np.float32) for name in (*found, "seconds")}
     for line in history:
         seed, budget = trainings[line["phase"]]
         at = (place[tuple(line["genome"])], seed, budgets.index(budget))
         values["seconds"][at] = line["seconds"]
         if line["valid"]:
-            for name, metric in COLUMNS.items():
-                values[name][at] = line[metric]
+            for name, (field, *_) in found.items():
+                values[name][at] = line[field]
     # One machine, other work beside it: the median over seeds is what a training of this size takes.
     seconds = np.median(values.pop("seconds"), 1, keepdims=True)
     columns = {}
-    for name in COLUMNS:
-        split, quantity = name.split("_")
+    for name, (_, split, quantity, higher) in found.items():
         columns[name] = tables.Column(
             # Half precision is finer than one image of a test set, and keeps an embedded table small.
-            values[name].astype(np.float32 if quantity == "loss" else np.float16),
+            values[name].astype(np.float16 if metric.unit == "fraction" and quantity != "loss" else np.float32),
             f"{quantity} on the {split} split, trained on the train split",
             budgets=budgets,
             seeds=seeds,
             seconds="seconds",
-            higher_is_better=quantity != "loss",
+            higher_is_better=higher,
         )
     columns["seconds"] = tables.Column(seconds, "wall seconds of a training", "seconds", budgets, ("median",))
     canonical = jax.jit(jax.vmap(lambda row: space.canonical(space.from_index(row))))(jnp.arange(space.size))
@@ -139,10 +145,12 @@ def _table(config: dict, space: Space, genomes: np.ndarray, history: list[dict],
 def _noise(table: tables.Table) -> dict[str, dict[int, float]]:
     """Mean Spearman correlation between pairs of seeds, for each column and budget."""
     noise: dict[str, dict[int, float]] = {}
-    for name in COLUMNS:
-        values = table.columns[name].values
+    for name, column in table.columns.items():
+        if name == "seconds":
+            continue
+        values = column.values
         pairs = list(itertools.combinations(range(values.shape[1]), 2))
-        for b, budget in enumerate(table.columns[name].budgets):
+        for b, budget in enumerate(column.budgets):
             rho = [stats.spearmanr(values[:, i, b], values[:, j, b], nan_policy="omit").statistic for i, j in pairs]
             noise.setdefault(name, {})[budget] = float(np.mean(rho)) if rho else None
     return noise

@@ -1,11 +1,18 @@
-"""What a search's result is compared with: a residual network, a nearest neighbour, a support vector machine."""
+"""What a search's result is compared with: a residual network, and what is known to do well without any search."""
 
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import evaluators, networks
-from jaxnas.tasks import Split, Task
-from jaxnas.tasks.task import cross_entropy
+from jaxnas.tasks import Batch, Task, cross_entropy, sigmoid_cross_entropy, squared_error
 from jaxnas.types import Genome, Space
+
+Predict = Callable[[], np.ndarray]
+MANY_PRODUCTS = {"neighbour": 2e12, "kernel": 4e10}
+"""Products of numbers that take about a minute."""
 
 
 def residual(space: Space, task: Task, blocks: int, genome: Genome, parameters: int) -> networks.ResNet:
@@ -26,21 +33,97 @@ def residual(space: Space, task: Task, blocks: int, genome: Genome, parameters: 
 
 
 def classical(task: Task) -> dict[str, dict]:
-    """Scikit-learn's nearest neighbour and support vector machine on the same splits, where a minute is enough."""
+    """Models of scikit-learn, or counts, that fit the kind of task, on the same splits, where a minute is enough.
+
+    Labels: nearest neighbour and support vector machine. Several labels or numbers: nearest neighbours and a linear
+    model. A label for each of several positions: how often each occurs, alone and (of tokens) after the one before.
+    """
+    if not isinstance(task.train, Batch):
+        return {}
+    rows, final = {}, task.with_validation()
+    for name, predict in _models(final):
+        outputs = jnp.asarray(predict())
+        value = task.metric.of(outputs, final.test.targets, final.test.weights())
+        rows[name] = {f"test_{task.metric.name}": [float(value)]}
+    return rows
+
+
+def _models(task: Task) -> Iterator[tuple[str, Predict]]:
+    """Name and `() -> outputs [N, ...]` on the test split, of those that fit."""
+    if task.loss is cross_entropy:
+        yield from (_of_labels if task.train.targets.ndim == 1 else _of_positions)(task)
+    elif task.loss in (sigmoid_cross_entropy, squared_error):
+        yield from _of_vectors(task)
+
+
+def _flat(task: Task, examples: Batch) -> np.ndarray:
+    """`[N, inputs]`."""
+    leaves = jax.tree.leaves(task.inputs(examples.inputs))
+    return np.concatenate([np.asarray(leaf, np.float32).reshape(examples.size, -1) for leaf in leaves], 1)
+
+
+def _affordable(task: Task, kind: str) -> bool:
+    n = task.train.size
+    return n * (task.test.size if kind == "neighbour" else n) * task.input_size <= MANY_PRODUCTS[kind]
+
+
+def _of_labels(task: Task) -> Iterator[tuple[str, Predict]]:
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.svm import SVC
 
-    if not isinstance(task.train, Split) or task.loss is not cross_entropy:
-        return {}
-    final = task.with_validation()
-    y, y_test = np.asarray(final.train.y), np.asarray(final.test.y)
-    inputs = int(np.prod(task.input_shape))
-    affordable = {  # name -> (model, products that it takes, at least) with so many as are about a minute's
-        "nearest neighbour": (KNeighborsClassifier(1), len(y) * len(y_test) * inputs, 2e12),
-        "SVM (RBF)": (SVC(C=10, gamma="scale"), len(y) ** 2 * inputs, 4e10),
+    y = np.asarray(task.train.targets)
+    if len(np.unique(y)) < 2:
+        return
+    models = {
+        "nearest neighbour": (KNeighborsClassifier(1), "neighbour"),
+        "SVM (RBF)": (SVC(C=10, gamma="scale"), "kernel"),
     }
-    models = {name: model for name, (model, work, most) in affordable.items() if work <= most}
-    if not models or len(np.unique(y)) < 2:
-        return {}
-    x, x_test = (np.asarray(final.inputs(s.x)).reshape(len(s.x), -1) for s in (final.train, final.test))
-    return {name: {"test_accuracy": [float(m.fit(x, y).score(x_test, y_test))]} for name, m in models.items()}
+    for name, (model, kind) in models.items():
+        if _affordable(task, kind):
+            labels = lambda model=model: model.fit(_flat(task, task.train), y).predict(_flat(task, task.test))
+            yield name, lambda labels=labels: np.eye(task.outputs, dtype=np.float32)[labels()]
+
+
+def _of_vectors(task: Task) -> Iterator[tuple[str, Predict]]:
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.multioutput import MultiOutputClassifier
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+    y = np.asarray(task.train.targets)
+    if y.ndim != 2:
+        return
+    if task.loss is squared_error:
+        models = {"ridge regression": Ridge(1.0), "5 nearest neighbours": KNeighborsRegressor(5)}
+        outputs = lambda made: made
+    else:
+        linear = MultiOutputClassifier(LogisticRegression(max_iter=1000))
+        models = {"logistic regression": linear, "nearest neighbour": KNeighborsClassifier(1)}
+        outputs = lambda made: 2.0 * made - 1.0  # logits on the right side of 0
+    for name, model in models.items():
+        if _affordable(task, "neighbour"):
+            made = lambda model=model: model.fit(_flat(task, task.train), y).predict(_flat(task, task.test))
+            yield name, lambda made=made: np.float32(outputs(made())).reshape(task.test.size, -1)
+
+
+def _of_positions(task: Task) -> Iterator[tuple[str, Predict]]:
+    train, test = (jax.tree.map(np.asarray, batch) for batch in (task.train, task.test))
+    weight = np.asarray(task.train.weights())
+    counted = np.broadcast_to(
+        weight.reshape(weight.shape + (1,) * (train.targets.ndim - weight.ndim)), train.targets.shape
+    )
+    K = task.outputs
+    single = 1 + np.bincount(train.targets.ravel(), counted.ravel(), K)  # one more of each, so that none is impossible
+    shape = (*test.targets.shape, K)
+    yield "frequencies", lambda: np.broadcast_to(np.log(single / single.sum()), shape).astype(np.float32)
+    x = train.inputs
+    if isinstance(x, np.ndarray) and x.dtype.kind in "iu" and x.shape == train.targets.shape and K <= 1024:
+
+        def after():
+            size = 1 + int(max(x.max(), test.inputs.max()))
+            pairs = np.zeros((size, K))
+            np.add.at(pairs, (x.ravel(), train.targets.ravel()), counted.ravel())
+            prior = single / single.sum()
+            pairs = (pairs + 2 * prior) / (pairs.sum(1, keepdims=True) + 2)
+            return np.log(pairs)[test.inputs].astype(np.float32)
+
+        yield "bigram frequencies", after

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from jaxnas import evaluators, networks, spaces, tasks
+from jaxnas import networks, spaces, tasks, training
 from jaxnas.benchmarks import side_by_side
 from jaxnas.benchmarks.side_by_side import timed
 
@@ -67,10 +67,10 @@ def _programs(task: tasks.Task, batch: int, channels: int) -> dict[str, Callable
     space = spaces.nasbench201()
     decisions = space.unpack(np.asarray(space.from_string(RESIDUAL)))
     network = networks.NasBench201(channels, 1, task.outputs)
-    parts = evaluators.trainer(network, task, evaluators.Recipe(batch_size=batch))
+    parts = training.trainer(network, task, training.Recipe(batch_size=batch))
 
     def batches(key, steps):
         order = parts.order(key, 0)
-        return jax.lax.fori_loop(0, steps, lambda t, total: total + parts.batch(key, order, t).x.sum(), 0.0)
+        return jax.lax.fori_loop(0, steps, lambda t, total: total + parts.batch(key, order, t).inputs.sum(), 0.0)
 
     return {"batches": jax.jit(batches), "training": jax.jit(lambda key, steps: parts.train(key, decisions, steps)[1])}

@@ -4,7 +4,7 @@ import tempfile
 
 import jax
 
-from jaxnas import check, evaluators, spaces, strategies, tables, tasks
+from jaxnas import check, evaluators, problems, spaces, strategies, tables
 from jaxnas.benchmarks import neat, side_by_side
 from jaxnas.benchmarks.side_by_side import timed
 from jaxnas.search import search, search_scan
@@ -41,7 +41,7 @@ def measure(
     check.integer("population", population, least=2)
     options = {} if rounds_per_call is None else {"rounds_per_call": rounds_per_call}
     table = _seconds(*_table_search(), evaluations, rounds, options)
-    grown = _seconds(*neat.parts(tasks.xor(), population), generations, rounds, options)
+    grown = _seconds(*neat.parts(problems.xor(), population), generations, rounds, options)
     rates = {how: [evaluations / s for s in seconds] for how, seconds in table.items()}
     ms = {how: [1e3 * s / generations / population for s in seconds] for how, seconds in grown.items()}
     return {

@@ -7,14 +7,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from jaxnas import check, evaluators, networks, spaces, strategies, tasks
+from jaxnas import check, evaluators, networks, problems, spaces, strategies
 from jaxnas.benchmarks import side_by_side
 from jaxnas.benchmarks.neat_peers import CONNECTIONS, HIDDEN, PEERS, STEPS
 from jaxnas.benchmarks.side_by_side import timed
 from jaxnas.search import State, step
 from jaxnas.types import Evaluator, Space, Strategy
 
-PROBLEMS = {"xor": tasks.xor, "pole": partial(tasks.cart_pole, 1, random=True, steps=STEPS)}
+PROBLEMS = {"xor": problems.xor, "pole": partial(problems.cart_pole, 1, random=True, steps=STEPS)}
 
 
 def measure(
@@ -83,14 +83,14 @@ def _in_turns(runs: dict[str, Callable[[int], float]], per_block: int, blocks: i
     }
 
 
-def parts(problem: tasks.Problem, population: int) -> tuple[Space, Strategy, Evaluator]:
+def parts(problem: problems.Problem, population: int) -> tuple[Space, Strategy, Evaluator]:
     """What a search by NEAT is made of."""
     space = spaces.graph(problem.inputs, problem.outputs, hidden=HIDDEN, connections=CONNECTIONS)
     evaluator = evaluators.direct(problem.fitness, network=networks.GraphNetwork())
     return space, strategies.neat(space, proposals=population), evaluator
 
 
-def _ours(problem: tasks.Problem, population: int, seed: int) -> Callable[[int], float]:
+def _ours(problem: problems.Problem, population: int, seed: int) -> Callable[[int], float]:
     _, strategy, evaluator = parts(problem, population)
     one, key = step(strategy, evaluator), jax.random.key(seed)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from jaxnas import tasks
+from jaxnas import problems
 
 STEPS = 500
 """How long a pole is to be balanced."""
@@ -22,7 +22,7 @@ HIDDEN, CONNECTIONS = 16, 64
 """Room for what grows, where it is limited."""
 
 
-def neat_python(problem: tasks.Problem, population: int, seed: int) -> Callable[[int], float]:
+def neat_python(problem: problems.Problem, population: int, seed: int) -> Callable[[int], float]:
     import neat
 
     with tempfile.NamedTemporaryFile("w", suffix=".ini") as file:
@@ -53,7 +53,7 @@ def _xor(activate) -> float:
 
 
 def _balanced(activate) -> float:
-    """As `tasks.balancing(1, random=True)`, in plain Python."""
+    """As `problems.balancing(1, random=True)`, in plain Python."""
     x, v, angle, turn = (random.uniform(-0.05, 0.05) for _ in range(4))
     for t in range(STEPS):
         force = 20 * min(max(activate((x / 4.8, v / 2, angle / 0.52, turn / 2))[0], 0.0), 1.0) - 10
@@ -67,7 +67,7 @@ def _balanced(activate) -> float:
     return float(STEPS)
 
 
-def _neat_python_config(problem: tasks.Problem, population: int) -> str:
+def _neat_python_config(problem: problems.Problem, population: int) -> str:
     """The rates of its own example of exclusive or; sizes are the problem's."""
     node = {"activation": "sigmoid", "aggregation": "sum"}
     choices = "\n".join(f"{n}_default={v}\n{n}_mutate_rate=0\n{n}_options={v}" for n, v in node.items())
@@ -120,7 +120,7 @@ min_species_size=2
 """
 
 
-def tensorneat(problem: tasks.Problem, population: int, seed: int) -> Callable[[int], float]:
+def tensorneat(problem: problems.Problem, population: int, seed: int) -> Callable[[int], float]:
     from tensorneat.algorithm.neat import NEAT
     from tensorneat.common import ACT, AGG
     from tensorneat.genome import BiasNode, DefaultGenome
@@ -129,7 +129,7 @@ def tensorneat(problem: tasks.Problem, population: int, seed: int) -> Callable[[
     from tensorneat.problem.rl.rl_jit import RLEnv
 
     class Pole(RLEnv):
-        world = tasks.balancing(1, random=True)
+        world = problems.balancing(1, random=True)
         input_shape, output_shape = (problem.inputs,), (problem.outputs,)
 
         def env_reset(self, key):

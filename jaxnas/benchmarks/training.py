@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check, evaluators, networks, spaces, strategies
+from jaxnas import training as recipes
 from jaxnas.benchmarks import side_by_side
 from jaxnas.benchmarks.side_by_side import timed
 from jaxnas.population import CompileMeter
@@ -85,13 +86,13 @@ def measure(
         figures["seconds_before_first_step"] = {"total": first, "xla_compile": compiled}
         figures["plan"] = evaluator.report()
         if single:
-            recipe = evaluators.Recipe(batch_size=batch)
-            parts = evaluators.trainer(network, task, recipe)
+            recipe = recipes.Recipe(batch_size=batch)
+            parts = recipes.trainer(network, task, recipe)
             figures["one_at_a_time"] = _one_at_a_time(space, parts, indices.ravel()[:single], steady)
     return figures
 
 
-def _one_at_a_time(space, parts: evaluators.Trainer, indices: np.ndarray, steady: float) -> dict:
+def _one_at_a_time(space, parts: recipes.Trainer, indices: np.ndarray, steady: float) -> dict:
     """Each network static, jitted and trained by itself; `steady` is the population's ms a step."""
     compiles, steps = [], []
     for index in indices:

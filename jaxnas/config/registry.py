@@ -17,18 +17,19 @@ from jaxnas.references import imported, is_reference
 OFFERS: dict[str, tuple[str, ...]] = {
     "space": ("inputs", "outputs"),
     "task": (),
+    "problem": (),
     "network": ("classes",),
     "cost": ("space", "network", "task", "workdir"),
     "objective": (),
-    "evaluator": ("space", "network", "task", "devices", "fine_tune", "space_name"),
+    "evaluator": ("space", "network", "task", "problem", "devices", "fine_tune", "space_name"),
     "strategy": ("space", "costs", "expected_cost", "budgets"),
     "early_stopping": ("strategy",),
     "program": ("workdir", "say"),
 }
 """Kind of part -> what a factory of that kind can be handed:
 
-- inputs, outputs: sizes of a network for the task; classes: the same as outputs;
-- space, network, task: those parts, None where the config has none;
+- inputs, outputs: sizes of a network for the task or the problem; classes: the same as outputs;
+- space, network, task, problem: those parts, None where the config has none;
 - devices: that share each batch; fine_tune: gradient descent on a genome's weights; space_name: as the config has it;
 - costs: names of the evaluator's costs; expected_cost: `probabilities -> [K]`; budgets: the only ones it knows;
 - strategy: what is wrapped;

@@ -1,25 +1,31 @@
 """The factories that come with the library, and what each is handed."""
 
-from jaxnas import costs, evaluators, networks, spaces, strategies, tasks
-from jaxnas.config import lookup, problems
+from jaxnas import costs, evaluators, networks, problems, spaces, strategies, tasks, training
+from jaxnas.config import carried, lookup
 from jaxnas.config.registry import register
 from jaxnas.costs import on_device
 
 for space in (spaces.mobilenet, spaces.nasbench101, spaces.nasbench201, spaces.nasnet, spaces.darts):
     register("space", space.__name__, space)
 register("space", "categorical", spaces.categorical)
+register("space", "layers", spaces.layers)
 register("space", "graph", spaces.graph, takes=("inputs", "outputs"))
 
 register("network", "nasbench201", networks.NasBench201, takes=("classes",))
 register("network", "nasnet", networks.NasNet, takes=("classes",))
 register("network", "darts", networks.Darts, takes=("classes",))
 register("network", "mobilenet", networks.MobileNet, takes=("classes",))
+register("network", "layers", networks.Layers, takes=("classes",))
 register("network", "graph", networks.GraphNetwork)
 
 for task in (tasks.npz, tasks.folder, tasks.tfds):
     register("task", task.__name__, task, accepts=(tasks.classification,), without=("num_examples",))
-for task in (tasks.digits, tasks.xor, tasks.cart_pole):
+for task in (tasks.digits, tasks.digit_properties, tasks.digit_rows, tasks.diabetes, tasks.breast_cancer):
     register("task", task.__name__, task)
+for task in (tasks.sums, tasks.shapes):
+    register("task", task.__name__, task)
+for problem in (problems.xor, problems.cart_pole):
+    register("problem", problem.__name__, problem)
 
 for strategy in (
     strategies.bananas,
@@ -43,11 +49,11 @@ register("early_stopping", "curvature", strategies.early_stopping, takes=("strat
 register("strategy", "nsga2", strategies.nsga2, takes=("space", "costs"))
 
 NETWORK = ("space", "network", "task")
-register("evaluator", "training", evaluators.training, takes=NETWORK, accepts=(evaluators.Recipe,))
-register("evaluator", "supernet", evaluators.supernet, takes=(*NETWORK, "devices"), accepts=(evaluators.Recipe,))
+register("evaluator", "training", evaluators.training, takes=NETWORK, accepts=(training.Recipe,))
+register("evaluator", "supernet", evaluators.supernet, takes=(*NETWORK, "devices"), accepts=(training.Recipe,))
 register("evaluator", "zero_cost", evaluators.zero_cost, takes=NETWORK)
 register("evaluator", "table", lookup.from_table, takes=("space", "space_name"))
-register("evaluator", "direct", problems.by_fitness, takes=(*NETWORK, "fine_tune"))
+register("evaluator", "direct", carried.by_fitness, takes=(*NETWORK, "problem", "fine_tune"))
 
 register("cost", "latency", on_device.latency, takes=(*NETWORK, "workdir"))
 for objective in (costs.constraint, costs.penalty, costs.weighted_product):

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import numpy as np
 
-from jaxnas import check, costs, evaluators, networks, tasks
+from jaxnas import check, costs, evaluators, networks, problems, tasks
 from jaxnas.check import InputError
-from jaxnas.config import problems, registry
+from jaxnas.config import carried, registry
 from jaxnas.config.files import get_config
 from jaxnas.config.registry import OFFERS, make
 from jaxnas.costs.cost import Cost
@@ -18,7 +17,7 @@ from jaxnas.types import Evaluator, Space, Strategy
 
 
 class Parts(NamedTuple):
-    """What a search is made of; `network` and `task` are None where the evaluator needs none.
+    """What a search is made of; `network`, `task` and `problem` are None where the evaluator needs none.
 
     Attributes:
       warm_up: the strategy of a first phase, on whose evaluator's state `strategy` goes on; or None.
@@ -27,9 +26,10 @@ class Parts(NamedTuple):
 
     space: Space
     network: nn.Module | None
-    task: tasks.Task | tasks.Problem | None
+    task: tasks.Task | None
     strategy: Strategy
     evaluator: Evaluator
+    problem: problems.Problem | None = None
     warm_up: Strategy | None = None
     cost: Cost | None = None
 
@@ -45,9 +45,9 @@ def build(
     """Builds the parts that a config names.
 
     Args:
-      config: a dict, or the name of one (see `get_config`). `space`, `network`, `task`, `strategy`, `evaluator`,
-        `warm_up`, `cost` and `objective` are dicts with a `name`, of a registered factory or `package.module:factory`,
-        and its arguments; `early_stopping` and `fine_tune` are arguments alone.
+      config: a dict, or the name of one (see `get_config`). `space`, `network`, `task`, `problem`, `strategy`,
+        `evaluator`, `warm_up`, `cost` and `objective` are dicts with a `name`, of a registered factory or
+        `package.module:factory`, and its arguments; `early_stopping` and `fine_tune` are arguments alone.
       parts: kind -> a part that is there already, in place of what the config says: an own `Task`, say.
       workdir: folder of a run, whose latency table is taken where it has one.
       devices: that share the batches of a supernet; one by default.
@@ -68,16 +68,17 @@ def build(
     def part(kind: str, **offered) -> Any:
         if kind in given:
             return given[kind]
-        return make(kind, config[kind], offered) if config.get(kind) else None
+        if not config.get(kind):
+            return None
+        return make(kind, _with_variables(config[kind]) if kind == "evaluator" else config[kind], offered)
 
-    task = part("task")
-    space = part("space", **io_sizes(task))
+    task, problem = part("task"), part("problem")
+    space = part("space", **io_sizes(task, problem))
     network = part("network", classes=task.outputs if task else None)
-    _refuse_untrainable(task, config, given)
-    tune = problems.fine_tuner(config, task, network)
+    tune = carried.fine_tuner(config, task, problem, network)
     if tune is not None and config["fine_tune"].get("inherited", True):
         space, tune = networks.inherited(space, tune), None
-    offered = {"space": space, "network": network, "task": task}
+    offered = {"space": space, "network": network, "task": task, "problem": problem}
     name = (config.get("space") or {}).get("name", "")
     evaluator = part("evaluator", **offered, devices=devices, fine_tune=tune, space_name=name)
     if devices is not None and "shared" not in evaluator.gives:
@@ -95,10 +96,19 @@ def build(
         strategy = make("early_stopping", given_there, {"strategy": strategy})
     first = config.get("warm_up")
     warm_up = make_strategy({k: v for k, v in first.items() if k != "rounds"}, space, evaluator) if first else None
-    parts = Parts(space, network, task, strategy, evaluator, warm_up, cost)
+    parts = Parts(space, network, task, strategy, evaluator, problem, warm_up, cost)
     if prepare:
         prepare_cost(parts, config)
     return parts
+
+
+def _with_variables(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments, with the variables of a search in the place of its folder as `initialize`."""
+    if not isinstance(arguments.get("initialize"), str):
+        return arguments
+    from jaxnas.config.variables import loaded  # which builds that search
+
+    return loaded(arguments)
 
 
 def prepare_cost(parts: Parts, config: Mapping[str, Any]) -> None:
@@ -118,7 +128,8 @@ def _given(parts: Mapping[str, Any]) -> dict[str, Any]:
     types = {
         "space": Space,
         "network": nn.Module,
-        "task": (tasks.Task, tasks.Problem),
+        "task": tasks.Task,
+        "problem": problems.Problem,
         "strategy": Strategy,
         "evaluator": Evaluator,
         "cost": Cost,
@@ -131,19 +142,11 @@ def _given(parts: Mapping[str, Any]) -> dict[str, Any]:
     return dict(parts)
 
 
-def _refuse_untrainable(task, config: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    name = (config.get("evaluator") or {}).get("name")
-    shipped = ("training", "supernet", "zero_cost", "table")
-    if isinstance(task, tasks.Problem) and "evaluator" not in given and name in shipped:
-        raise InputError(f"config.evaluator.name: task {task.name!r} has nothing to train on; it is for 'direct'.")
-
-
-def io_sizes(task: tasks.Task | tasks.Problem | None) -> dict[str, int]:
-    """Inputs and outputs of a network for the task."""
-    if task is None:
-        return {}
-    inputs = task.inputs if isinstance(task, tasks.Problem) else int(np.prod(task.input_shape))
-    return {"inputs": inputs, "outputs": task.outputs}
+def io_sizes(task: tasks.Task | None, problem: problems.Problem | None) -> dict[str, int]:
+    """Inputs and outputs of a network for the task, or the problem."""
+    if problem is not None:
+        return {"inputs": problem.inputs, "outputs": problem.outputs}
+    return {} if task is None else {"inputs": task.input_size, "outputs": task.outputs}
 
 
 def make_strategy(

@@ -2,7 +2,8 @@
 
 An `Evaluator` (see `jaxnas.types`) is pure functions over an explicit state. A strategy is refused an evaluator that
 does not give what it needs, or that needs what its proposals do not carry. What stands after a semicolon is
-given where the factory is asked for it. Objectives are in `jaxnas.costs`.
+given where the factory is asked for it. Objectives are in `jaxnas.costs`,
+recipes of training in `jaxnas.training`.
 
 | evaluator | what it does | needs | gives |
 |---|---|---|---|
@@ -21,7 +22,6 @@ Beside them:
 |---|---|
 | `retrain` | the final training of chosen genomes on train and validation data; scores on the test data |
 | `parameters` | counts the trainable parameters of a stand-alone network |
-| `trainer`, `Trainer`, `Recipe` | trains one network: batches, loss, optimizer, learning rate |
 | `attainable` | refuses limits on costs that no genome meets, where the evaluator knows all of them |
 | `largest_eigenvalue` | of the Hessian of a loss, by Lanczos' iteration |
 """
@@ -32,15 +32,12 @@ from jaxnas.evaluators._retrain import parameters, retrain
 from jaxnas.evaluators._scalarized import attainable, scalarized
 from jaxnas.evaluators._supernet import supernet
 from jaxnas.evaluators._table import table
-from jaxnas.evaluators._trainer import Recipe, Trainer, trainer
 from jaxnas.evaluators._training import training
 from jaxnas.evaluators._with_cost import with_cost
 from jaxnas.evaluators._zero_cost import zero_cost
 from jaxnas.evaluators.curvature import largest_eigenvalue
 
 __all__ = [
-    "Recipe",
-    "Trainer",
     "attainable",
     "cached",
     "direct",
@@ -50,7 +47,6 @@ __all__ = [
     "scalarized",
     "supernet",
     "table",
-    "trainer",
     "training",
     "with_cost",
     "zero_cost",

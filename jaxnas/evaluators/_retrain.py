@@ -10,10 +10,10 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.evaluators._trainer import Recipe, trainer
-from jaxnas.evaluators._training import fits
 from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
+from jaxnas.training import Recipe, fits, trainer
+from jaxnas.training.start import Initialize
 from jaxnas.types import Genome, Space
 
 
@@ -26,6 +26,7 @@ def retrain(
     steps: int,
     seeds: int = 1,
     seed: int = 0,
+    initialize: Initialize = None,
     plan: str = "auto",
     devices: Sequence[Any] | None = None,
     **recipe,
@@ -38,12 +39,14 @@ def retrain(
       steps: training steps.
       seeds: S trainings of each genome.
       seed: of all randomness.
+      initialize: variables to begin with, `{"params": …}` by path, or a function `(key, decisions, variables) ->
+        variables`; by default the network's own.
       plan: see `population.over_population`; "bucket" compiles each genome's network alone, for long trainings.
       devices: to split the trainings over; all of them by default.
       **recipe: fields of `Recipe`.
 
     Returns:
-      "test_loss" and "test_accuracy", `[G, S]` each, and "parameters" `[G]`.
+      "test_loss" and the task's metric by its name, "test_accuracy", `[G, S]` each, and "parameters" `[G]`.
 
     Raises:
       InputError: as `training`; a number out of its range; or no genomes.
@@ -53,14 +56,14 @@ def retrain(
     check.seed("seed", seed)
     final = task.with_validation()
     recipe = Recipe.of(**recipe)
-    parts = trainer(network, final, recipe)
-    fits(space, network, final, recipe)
+    parts = trainer(network, final, recipe, initialize)
+    fits(space, network, final, recipe, initialize)
 
     def member(genome, key, steps):
         decisions = space.unpack(genome)
         variables, _ = parts.train(key, decisions, steps)
-        loss, accuracy = parts.score(variables, decisions, final.test)
-        return {"test_loss": loss, "test_accuracy": accuracy}
+        loss, value = parts.score(variables, decisions, final.test)
+        return {"test_loss": loss, f"test_{final.metric.name}": value}
 
     G, S = len(genomes), seeds
     if G == 0:

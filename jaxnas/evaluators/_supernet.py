@@ -10,8 +10,6 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.evaluators._trainer import Recipe, loss_dtype
-from jaxnas.evaluators._training import fits
 from jaxnas.evaluators.architecture_gradient import ORDERS
 from jaxnas.evaluators.curvature import largest_eigenvalue
 from jaxnas.evaluators.data_parallel import AXIS, data_parallel
@@ -21,6 +19,8 @@ from jaxnas.networks._extract import extract
 from jaxnas.networks.norm import MOMENTUM
 from jaxnas.spaces.skips import skip_connections
 from jaxnas.tasks.task import Task
+from jaxnas.training import Recipe, fits, loss_dtype
+from jaxnas.training.start import Initialize
 from jaxnas.types import Evaluator, Feedback, Space, member_keys
 
 
@@ -35,6 +35,7 @@ def supernet(
     examples: int | None = None,
     recalibrate: int = 4,
     curvature: int = 0,
+    initialize: Initialize = None,
     devices: Sequence[Any] | None = None,
     sync_batch_norm: bool = False,
     **recipe,
@@ -56,8 +57,8 @@ def supernet(
     evaluation's weight step will have (Liu, Simonyan and Yang, 2019, equation 7, with the optimizer's own step: decay,
     momentum and all).
 
-    Metrics: `train_loss`, `loss` (and `accuracy` of scored paths), and `skip_connections` `[P, cells]` of the genome
-    where the space has any: of a relaxed proposal that is what would be derived from it.
+    Metrics: `train_loss`, `loss` (and the task's metric, `accuracy`, of scored paths), and `skip_connections`
+    `[P, cells]` of the genome where the space has any: of a relaxed proposal that is what would be derived from it.
 
     Args:
       space: whose `unpack` hands the network its decisions.
@@ -65,11 +66,14 @@ def supernet(
       task: `train` for weights, `validation` for architectures; batches of both are augmented, as published.
       steps: weight steps of the whole run, along which the learning rate falls; it stays at its final value beyond.
       order: "first", "second" (exact), or "finite_difference" (of second order: equation 8, with steps of length .01).
-      fitness: of a path: "loss" (negative) or "accuracy".
+      fitness: of a path: "loss" (negative) or the name of the task's metric ("accuracy"; negative where lower is
+        better).
       examples: of `task.validation`, drawn again for each score of a path; all by default.
       recalibrate: training batches for a path's batch statistics; 0 keeps those that training left.
       curvature: after how many gradients the largest eigenvalue of the validation loss's Hessian in the architecture
         logits is measured again (Zela et al., 2020); 0 for never. It is `Feedback.curvature`, and NaN in between.
+      initialize: variables to begin with, `{"params": …}` by path, or a function `(key, decisions, variables) ->
+        variables`; by default the network's own.
       devices: to share each batch, of all processes: what they tell each other are gradients, one all-reduce for each,
         and the scores of paths, each of which is scored by one device. One device by default.
       sync_batch_norm: whether a batch is normalized by its statistics over all devices, so that their number makes no
@@ -82,14 +86,14 @@ def supernet(
     """
     check.integer("steps", steps, least=1)
     check.one_of("order", order, ORDERS)
-    check.one_of("fitness", fitness, ("loss", "accuracy"))
+    check.one_of("fitness", fitness, ("loss", task.metric.name))
     check.integer("recalibrate", recalibrate, least=0)
     check.integer("curvature", curvature, least=0)
     if examples is not None:
         N = task.validation.size
         check.integer("examples", examples, least=1, most=N, because="examples for validation")
     recipe = Recipe.of(**recipe)
-    fits(space, network, task, recipe)
+    fits(space, network, task, recipe, initialize)
     parallel = data_parallel(devices)
     for split, held in {"train": task.train, "validation": task.validation}.items():
         B, n = min(recipe.batch_size, held.size), parallel.devices
@@ -97,7 +101,7 @@ def supernet(
             raise InputError(
                 f"batch_size: {n} devices cannot share {B} examples of {split} evenly; {B // n * n or n} would do."
             )
-    shared = shared_weights(space, network, task, recipe, steps, parallel)
+    shared = shared_weights(space, network, task, recipe, steps, parallel, initialize)
     axis = AXIS if sync_batch_norm and parallel.devices > 1 else None
     init_alone, score = _alone(space, task, shared, examples, recalibrate)
     cells, count_skips = skip_connections(space)
@@ -139,7 +143,7 @@ def supernet(
         return *found, jax.lax.map(bend, (proposal.weights, due))
 
     def scored(key, state, proposal):
-        """Validation loss and accuracy of each path that has no budget."""
+        """Validation loss and metric of each path that has no budget."""
 
         def member(at):
             genome, key, due = at
@@ -158,8 +162,8 @@ def supernet(
             value = -metrics["loss"]
             state = state.replace(num_arch_grads=state.num_arch_grads + proposal.active.any())
         else:
-            metrics["loss"], metrics["accuracy"] = scored(key, state, proposal)
-            value = -metrics["loss"] if fitness == "loss" else metrics["accuracy"]
+            metrics["loss"], metrics[task.metric.name] = scored(key, state, proposal)
+            value = task.metric.fitness(metrics, fitness)
             value = jnp.where(proposal.budget > 0, -train_loss, value)
         if cells:
             metrics["skip_connections"] = jax.vmap(count_skips)(proposal.genome)[:, :, 0]
@@ -179,7 +183,8 @@ def supernet(
     def inherit(state, genome):
         return extract(shared.variables(state), init_alone(np.asarray(genome)))
 
-    parameters = jax.eval_shape(shared.init, jax.random.key(0)).params.size
+    begun = jax.eval_shape(shared.init, jax.random.key(0))
+    parameters = sum(leaf.size for leaf in jax.tree.leaves((begun.params, begun.frozen)))
     return Evaluator(
         "supernet",
         init=shared.init,
@@ -187,6 +192,7 @@ def supernet(
         gives=frozenset({"fitness", "gradient", "shared"} | ({"curvature"} if curvature else set())),
         loss=loss,
         inherit=inherit,
+        variables=shared.variables,
         report=lambda: {"parameters": parameters, "devices": parallel.devices},
     )
 
@@ -196,7 +202,7 @@ def _nan(state):
 
 
 def _alone(space, task, shared, examples, recalibrate):
-    """Paths by themselves: `(genome -> shapes of its network, (state, genome, key) -> (loss, accuracy))`."""
+    """Paths by themselves: `(genome -> shapes of its network, (state, genome, key) -> (loss, metric))`."""
 
     def shapes(genome):
         return jax.eval_shape(lambda key: shared.trainer.init(key, space.unpack(genome)), jax.random.key(0))
@@ -221,7 +227,7 @@ def _alone(space, task, shared, examples, recalibrate):
         split = task.validation
         if examples is not None:
             chosen = jax.random.permutation(key, jnp.arange(split.size, dtype=jnp.int32))[:examples]
-            split = jax.tree.map(lambda a: a[chosen], split)
+            split = split.take(chosen)
         return shared.trainer.score(variables, decisions, split)
 
     return shapes, score

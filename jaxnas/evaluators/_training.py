@@ -1,20 +1,21 @@
 """Training from scratch: every candidate is a network of its own, a whole population trains in one program."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.evaluators._trainer import Recipe, trainer
+from jaxnas.evaluators.kept_trainings import earlier, none_kept
+from jaxnas.evaluators.kept_trainings import keep as kept
 from jaxnas.population import over_population
-from jaxnas.spaces import needed
 from jaxnas.tasks.task import Task
-from jaxnas.types import Evaluator, Space, member_keys, scored
+from jaxnas.training import Recipe, fits, trainer
+from jaxnas.training.start import Initialize
+from jaxnas.types import Evaluator, Genome, Space, member_keys, scored
 
 
 def training(
@@ -24,6 +25,9 @@ def training(
     *,
     fitness: str = "loss",
     test: bool = False,
+    initialize: Initialize = None,
+    keep: int = 0,
+    hyperparameters: Callable[[Genome], dict[str, Any]] | None = None,
     plan: str = "auto",
     devices: Sequence[Any] | None = None,
     chunk: int | None = None,
@@ -32,15 +36,23 @@ def training(
     """Trains each candidate for `Proposal.budget` steps on `task.train` and scores it on `task.validation`.
 
     Each member has its own seed, `fold_in(key, id)`, for parameters, order of examples and augmentation. A member
-    that diverges is not valid. Metrics: validation `loss` and `accuracy` (the task's metric), `train_loss`; with `test`
-    also `test_loss` and `test_accuracy`.
+    that diverges is not valid. Metrics: validation `loss` and the task's metric by its name (`accuracy`), `train_loss`;
+    with `test` also `test_loss` and `test_accuracy`.
 
     Args:
       space: whose `unpack` hands the network its decisions.
       network: called with `(decisions, x, train)`.
       task: data, loss and metric.
-      fitness: "loss" (negative validation loss) or "accuracy" (validation metric).
+      fitness: "loss" (negative) or the name of the task's metric ("accuracy"; negative where lower is better), both of
+        the validation split.
       test: whether to score on `task.test` as well, for the record; no strategy sees it.
+      initialize: variables to begin with, `{"params": …}` by path, or a function `(key, decisions, variables) ->
+        variables`; by default the network's own.
+      keep: how many trainings, the last ones, are kept: a member with the genome of its parent goes on where the
+        parent's stopped, up to its own budget in steps (a promotion of Hyperband), instead of from the beginning. The
+        learning rate falls along `schedule_steps`, which then is needed.
+      hyperparameters: `genome -> {"learning_rate": …}`, numbers of the recipe that differ by genome: traced, so that a
+        population of them is one program.
       plan: "map", "vmap", "bucket", or "auto" to pick by platform, see `population.over_population`.
       devices: to split the population over; all of them by default.
       chunk: with "vmap", members side by side on a device; all by default.
@@ -49,32 +61,59 @@ def training(
     Raises:
       InputError: an unknown option, or a network that does not fit the space or the task.
     """
-    check.one_of("fitness", fitness, ("loss", "accuracy"))
+    metric = task.metric
+    check.one_of("fitness", fitness, ("loss", metric.name))
     recipe = Recipe.of(**recipe)
-    parts = trainer(network, task, recipe)
-    fits(space, network, task, recipe)
+    check.integer("keep", keep, least=0)
+    if keep and not recipe.schedule_steps:
+        raise InputError("schedule_steps: expected the steps of the longest training, since trainings go on (keep).")
+    if keep and plan == "bucket":
+        raise InputError("keep: trainings that go on are of one program, which plan 'bucket' has not; give 'map'.")
+    numbers = hyperparameters or (lambda genome: None)
+    parts = trainer(network, task, recipe, initialize)
+    fits(space, network, task, recipe, initialize)
+
+    def scored_on(variables, decisions, train_loss):
+        loss, value = parts.score(variables, decisions, task.validation)
+        metrics = {"loss": loss, metric.name: value, "train_loss": train_loss}
+        if test:
+            metrics["test_loss"], metrics[f"test_{metric.name}"] = parts.score(variables, decisions, task.test)
+        return metrics
 
     def member(genome, key, steps):
         decisions = space.unpack(genome)
-        variables, train_loss = parts.train(key, decisions, steps)
-        loss, accuracy = parts.score(variables, decisions, task.validation)
-        metrics = {"loss": loss, "accuracy": accuracy, "train_loss": train_loss}
-        if test:
-            metrics["test_loss"], metrics["test_accuracy"] = parts.score(variables, decisions, task.test)
-        return metrics
+        variables, train_loss = parts.train(key, decisions, steps, numbers(genome))
+        return scored_on(variables, decisions, train_loss)
 
-    population = over_population(member, plan=plan, devices=devices, chunk=chunk)
+    def going_on(genome, key, steps, found, training):
+        decisions = space.unpack(genome)
+        begun = parts.begin(key, decisions)
+        training = jax.tree.map(lambda old, new: jnp.where(found, old, new), training, begun)
+        training = parts.advance(key, decisions, training, steps, recipe.schedule_steps, numbers(genome))
+        return scored_on(parts.variables(decisions, training), decisions, training.loss), training
+
+    population = over_population(going_on if keep else member, plan=plan, devices=devices, chunk=chunk)
+    begin = lambda key, genome: parts.begin(key, space.unpack(genome))
 
     def evaluate(key, state, proposal):
-        metrics = population.run(proposal.genome, proposal.active, member_keys(key, proposal), proposal.budget)
-        value = -metrics["loss"] if fitness == "loss" else metrics["accuracy"]
+        keys = member_keys(key, proposal)
+        if keep:
+            found, data, trainings = earlier(state, proposal)
+            data = jnp.where(found[:, None], data, jax.random.key_data(keys))
+            given = (jax.random.wrap_key_data(data), proposal.budget, found, trainings)
+            metrics, trainings = population.run(proposal.genome, proposal.active, *given)
+            state = kept(state, proposal, data, trainings)
+            metrics["continued"] = found
+        else:
+            metrics = population.run(proposal.genome, proposal.active, keys, proposal.budget)
+        value = metric.fitness(metrics, fitness)
         trained = jnp.isfinite(metrics["train_loss"]) | (proposal.budget == 0)
         valid = jnp.isfinite(metrics["loss"]) & trained
         return scored(value, valid=valid, metrics=metrics), state
 
     return Evaluator(
         "training",
-        init=lambda key: (),
+        init=lambda key: none_kept(keep, begin, space.sample) if keep else (),
         evaluate=evaluate,
         gives=frozenset({"fitness", "budget"}),
         needs=frozenset({"budget"}),
@@ -82,41 +121,3 @@ def training(
         report=population.report,
         group=population.group,
     )
-
-
-def fits(space: Space, network: nn.Module, task: Task, recipe: Recipe) -> None:
-    """Raises `InputError` unless the network takes these decisions, inputs and recipe, and gives the task's outputs.
-
-    Of those, loss and metric have to make numbers for each example.
-    """
-    needed.functions(f"network {type(network).__name__}", space, "unpack")
-    x = task.batch_of(2)
-
-    def forward(key, x):
-        decisions = space.unpack(space.sample(key))
-        outputs, variables = network.init_with_output(key, decisions, x, bool(recipe.auxiliary))
-        if recipe.drop_path:
-            schedule = {"drop_path": jnp.float32(0)}
-            try:  # without the RNG, which a network that drops paths must miss
-                network.apply({**variables, "schedule": schedule}, decisions, x, True, mutable=list(variables))
-            except flax.errors.InvalidRngError:
-                pass
-            else:
-                raise InputError("it has no paths to drop (recipe drop_path)")
-        if recipe.auxiliary and not variables.get("auxiliary"):
-            raise InputError("it sows no logits into the collection 'auxiliary' (recipe auxiliary)")
-        return outputs
-
-    try:
-        outputs = jax.eval_shape(forward, jax.random.key(0), x)
-    except Exception as error:
-        raise InputError(
-            f"network: {type(network).__name__} does not run on inputs {x.shape} of task {task.name!r} with decisions "
-            f"{', '.join(space.decisions)}: {error}"
-        ) from error
-    if outputs.shape != (2, task.outputs):
-        raise InputError(
-            f"network: {type(network).__name__} gives outputs {outputs.shape} for 2 inputs, but task {task.name!r} "
-            f"needs {(2, task.outputs)}."
-        )
-    task.judges(outputs)

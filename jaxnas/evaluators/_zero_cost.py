@@ -10,12 +10,11 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
-from jaxnas.evaluators._trainer import Recipe
-from jaxnas.evaluators._training import fits
-from jaxnas.networks.initializers import initialize
 from jaxnas.population import over_population
 from jaxnas.proxies import named, together
-from jaxnas.tasks.task import Split, Task
+from jaxnas.tasks.task import Task
+from jaxnas.training import Recipe, fits, trainer
+from jaxnas.training.start import Initialize
 from jaxnas.types import Evaluator, Space, scored
 
 PLANS = ("auto", "map", "vmap")
@@ -39,6 +38,7 @@ def zero_cost(
     proxies: str | Sequence[str] | Mapping[str, float] = "synflow",
     batch_size: int = 64,
     reference: int = 64,
+    initialize: Initialize = None,
     plan: str = "auto",
     devices: Sequence[Any] | None = None,
     chunk: int | None = None,
@@ -57,6 +57,8 @@ def zero_cost(
       proxies: names ("synflow,nwot", or "all"), or weights by name.
       batch_size: B, examples drawn once by the seed, not augmented.
       reference: R, architectures that ranks are taken among.
+      initialize: variables to begin with, `{"params": …}` by path, or a function `(key, decisions, variables) ->
+        variables`; by default the network's own.
       plan: "auto", "map" or "vmap", see `population.over_population`.
       devices: to split the population over; all of them by default.
       chunk: with "vmap", members side by side on a device; all by default.
@@ -71,19 +73,19 @@ def zero_cost(
     check.integer("batch_size", batch_size, least=1, most=task.train.size, because="training examples")
     check.integer("reference", reference, least=2)
     check.one_of("plan", plan, PLANS)
-    fits(space, network, task, Recipe())
+    fits(space, network, task, Recipe(), initialize)
     member = scorer(space, network, names, task.loss)
 
     population = over_population(member, plan=plan, devices=devices, chunk=chunk)
 
     def score(state, genomes, active):
         batch = task.train.take(state.chosen)
-        batch = Split(task.inputs(batch.x), batch.y)
+        batch = batch._replace(inputs=task.inputs(batch.inputs))
         return population.run(genomes, active, shared=(state.variables, batch, jax.random.wrap_key_data(state.key)))
 
     def init(key):
         init_key, batch_key, draw_key, rank_key = jax.random.split(key, 4)
-        variables = initialize(network, init_key, space.unpack(space.sample(init_key)), task.blank(), False)
+        variables = trainer(network, task, Recipe(), initialize).init(init_key, space.unpack(space.sample(init_key)))
         chosen = jax.random.permutation(batch_key, jnp.arange(task.train.size, dtype=jnp.int32))[:batch_size]
         state = ZeroCostState(variables, chosen, jax.random.key_data(draw_key), {})
         if len(names) == 1:

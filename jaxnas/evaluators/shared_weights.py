@@ -7,25 +7,27 @@ import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
+import optax
 from flax import struct
-from jax.flatten_util import ravel_pytree
 
-from jaxnas.evaluators._trainer import Recipe, Trainer, trainer
 from jaxnas.evaluators.data_parallel import DataParallel
 from jaxnas.networks.choice import Gated
 from jaxnas.tasks.task import Task
+from jaxnas.training import Recipe, Trainer, trainer
+from jaxnas.training.packing import packing_of
+from jaxnas.training.start import Initialize
 from jaxnas.types import Space
 
 
 @struct.dataclass
 class SupernetState:
-    """`params` `[N]`, batch statistics and optimizer after `steps` weight steps.
+    """Parameters as `training.packing` keeps them, batch statistics and optimizer after `steps` weight steps.
 
     `num_arch_grads` counts the architecture gradients that were given, each on the next validation batch.
     """
 
-    params: chex.Array
+    params: Any
+    frozen: Any
     stats: Any
     optimizer: Any
     steps: chex.Array
@@ -39,13 +41,13 @@ class SharedWeights(NamedTuple):
     Attributes:
       init: `key -> state`.
       decisions: `(genome, weights [D, C] or None, gates [D, C] or None) -> {decision: choice}`.
-      batch: `state -> Split`, the training batch of the next weight step, this device's share of it.
-      validation_batch: `state -> Split`, the validation batch of the next gradient, likewise.
-      recalibration_batch: `(state, i) -> Split`, the i-th of the training batches that no weight step follows, whole on
+      batch: `state -> Batch`, the training batch of the next weight step, this device's share of it.
+      validation_batch: `state -> Batch`, the validation batch of the next gradient, likewise.
+      recalibration_batch: `(state, i) -> Batch`, the i-th of the training batches that no weight step follows, whole on
         every device.
       mean: of losses, statistics and gradients, over the devices that share a batch.
-      loss: `(params [N], state, decisions, Split) -> (loss, stats)` in training; the batch's own statistics normalize.
-      apply_gradients: `(state, gradient [N]) -> (params, optimizer)` after a weight step along the gradient.
+      loss: `(params, state, decisions, Batch) -> (loss, stats)` in training; the batch's own statistics normalize.
+      apply_gradients: `(state, gradient) -> (params, optimizer)` after a weight step along the gradient.
       train_step: `(state, decisions, whole) -> (state, loss)`, one weight step; unless it is of the `whole` network,
         parameters whose gradient is exactly 0 are left as they were.
       variables: `state -> variables` for `network.apply`.
@@ -66,24 +68,26 @@ class SharedWeights(NamedTuple):
 
 
 def shared_weights(
-    space: Space, network: nn.Module, task: Task, recipe: Recipe, steps: int, parallel: DataParallel
+    space: Space,
+    network: nn.Module,
+    task: Task,
+    recipe: Recipe,
+    steps: int,
+    parallel: DataParallel,
+    initialize: Initialize,
 ) -> SharedWeights:
     """Weights trained on `task.train`, the learning rate falling along `steps`, and validated on `task.validation`."""
-    training = trainer(network, task, recipe)
+    training = trainer(network, task, recipe, initialize)
     validating = trainer(network, task._replace(train=task.validation), recipe)
-    optimizer = recipe.optimizer()
-
-    def fresh(key):
-        return training.init(key, space.unpack(space.sample(key)))
-
-    shapes = jax.eval_shape(fresh, jax.random.key(0))["params"]
-    tree = ravel_pytree(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes))[1]
+    optimizer = recipe.make_optimizer(steps)
+    fresh = lambda key: training.init(key, space.unpack(space.sample(key)))
+    packing = packing_of(jax.eval_shape(fresh, jax.random.key(0))["params"], recipe)
 
     def init(key):
         variables = fresh(key)
-        params = ravel_pytree(variables.pop("params"))[0]
+        params, frozen = packing.split(variables.pop("params"))
         count = jnp.int32(0)
-        return SupernetState(params, variables, optimizer.init(params), count, count, jax.random.key_data(key))
+        return SupernetState(params, frozen, variables, optimizer.init(params), count, count, jax.random.key_data(key))
 
     def decisions(genome, weights, gates):
         if weights is None:
@@ -101,25 +105,24 @@ def shared_weights(
     def batch(state):
         return parallel.share(drawn(training, state, 0, state.steps))
 
-    def progress(state):
-        return jnp.minimum(jnp.float32(state.steps) / jnp.float32(steps), 1)
-
     def loss(params, state, choices, examples):
         drop_key = jax.random.fold_in(key_for(state, 2), state.steps)
-        return training.loss({"params": tree(params), **state.stats}, choices, examples, progress(state), drop_key)
+        variables = {"params": packing.join(params, state.frozen), **state.stats}
+        done = recipe.progress(state.steps, steps)
+        return training.loss(variables, choices, examples, done, drop_key, parallel.mean)
 
     def apply_gradients(state, gradient):
         updates, after = optimizer.update(gradient, state.optimizer, state.params)
-        return state.params - recipe.rate(progress(state)) * updates, after
+        return optax.apply_updates(state.params, updates), after
 
     def train_step(state, choices, whole: bool):
         of = jax.value_and_grad(loss, has_aux=True)
         (value, stats), gradient = parallel.mean(of(state.params, state, choices, batch(state)))
         params, after = apply_gradients(state, gradient)
         if not whole:
-            touched = gradient != 0
-            keep = lambda new, old: jnp.where(touched, new, old) if jnp.shape(new) == touched.shape else new
-            params, after = jax.tree.map(keep, (params, after), (state.params, state.optimizer))
+            keep = lambda new, old, slope: jnp.where(slope != 0, new, old)
+            params = jax.tree.map(keep, params, state.params, gradient)
+            after = _of_parameters(keep, after, state.optimizer, gradient)
         return state.replace(params=params, stats=stats, optimizer=after, steps=state.steps + 1), value
 
     return SharedWeights(
@@ -132,6 +135,14 @@ def shared_weights(
         loss=loss,
         apply_gradients=apply_gradients,
         train_step=train_step,
-        variables=lambda state: {"params": tree(state.params), **state.stats},
+        variables=lambda state: {"params": packing.join(state.params, state.frozen), **state.stats},
         trainer=training,
     )
+
+
+def _of_parameters(fn: Callable, after: Any, before: Any, gradient: Any) -> Any:
+    """`fn(after, before, gradient)` of what the optimizer keeps of each parameter; the rest as after."""
+    like = jax.tree.structure(gradient)
+    is_like = lambda node: jax.tree.structure(node) == like
+    of_one = lambda new, old: jax.tree.map(fn, new, old, gradient) if is_like(new) else new
+    return jax.tree.map(of_one, after, before, is_leaf=is_like)

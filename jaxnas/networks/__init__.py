@@ -1,13 +1,15 @@
-"""Networks map decisions to Flax modules, called with `(decisions, x, train)`; `x` is `[B, H, W, channels]`.
+"""Networks map decisions to Flax modules, called with `(decisions, x, train)`; `x` is the task's inputs.
 
 One definition serves four kinds of decision (see `networks.choice`): static, traced, mixture, gated. Decisions are what
-`space.unpack` makes of a genome or of weights.
+`space.unpack` makes of a genome or of weights. A module of Flax NNX becomes one by `flax.nnx.bridge.to_linen(Module)`,
+and takes a `Choice` in by `flax.nnx.bridge.ToNNX`.
 
 | network | of the space |
 |---|---|
 | `NasBench201` | `spaces.nasbench201` |
 | `Darts` | `spaces.darts` |
 | `NasNet` | `spaces.nasnet` |
+| `Layers` | `spaces.layers`: vectors, sequences, images or tokens |
 | `MobileNet` | `spaces.mobilenet` |
 | `GraphNetwork` | `spaces.graph`: no Flax module, as weights are part of the genome |
 | `ResNet` | none: a yardstick |
@@ -22,6 +24,8 @@ One definition serves four kinds of decision (see `networks.choice`): static, tr
 | `AvgPool`, `MaxPool`, `Skip`, `Identity`, `Zero` | the other operations of cells, likewise |
 | `BatchNorm` | batch normalization |
 | `initialize`, `lecun_normal` | initial parameters by their path, all kernels in one draw |
+| `Functions` | a network of a pure `init` and a pure `apply` |
+| `stand_alone`, `as_nnx` | one architecture without decisions, as a Linen module or with its variables as NNX |
 | `extract` | the variables of one architecture, out of the population network's or the supernet's |
 | `gradient_descent`, `inherited` | tune a graph's weights; a space whose children inherit them |
 """
@@ -32,6 +36,8 @@ from jaxnas.networks.choice import Choice, Gated, exists, width
 from jaxnas.networks.darts import Darts
 from jaxnas.networks.graph import GraphNetwork, gradient_descent, inherited
 from jaxnas.networks.initializers import initialize, lecun_normal
+from jaxnas.networks.interop import Functions, as_nnx, stand_alone
+from jaxnas.networks.layers import Layers
 from jaxnas.networks.mobilenet import MobileNet
 from jaxnas.networks.nasbench201 import NasBench201
 from jaxnas.networks.nasnet import NasNet
@@ -57,9 +63,11 @@ __all__ = [
     "Choice",
     "Darts",
     "Factorized",
+    "Functions",
     "Gated",
     "GraphNetwork",
     "Identity",
+    "Layers",
     "MaxPool",
     "MobileNet",
     "NasBench201",
@@ -69,6 +77,7 @@ __all__ = [
     "SepConv",
     "Skip",
     "Zero",
+    "as_nnx",
     "avg_pool",
     "conv",
     "conv_general_dilated",
@@ -79,5 +88,6 @@ __all__ = [
     "initialize",
     "lecun_normal",
     "max_pool",
+    "stand_alone",
     "width",
 ]

@@ -1,5 +1,8 @@
 """From a population's or supernet's variables to those of one architecture."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import jax
 from flax import traverse_util
 
@@ -21,18 +24,32 @@ def extract(variables: dict, like: dict) -> dict:
       InputError: a leaf of `like` is not in `variables`.
     """
 
-    def find(path):
-        tree, rows = variables, ()
-        for name in path:
-            stem, _, row = name.rpartition("_")
-            if name not in tree and stem in tree and row.isdigit():
-                name, rows = stem, (*rows, int(row))
-            if name not in tree:
-                raise InputError(f"variables: {'/'.join(path)} is not there; are they of another network?")
-            tree = tree[name]
-        return tree[rows]
-
     wanted = traverse_util.flatten_dict(like)
-    return traverse_util.unflatten_dict(
-        {path: find(path)[tuple(slice(n) for n in jax.numpy.shape(leaf))] for path, leaf in wanted.items()}
-    )
+    found = {path: part_of(variables, path, jax.numpy.shape(leaf)) for path, leaf in wanted.items()}
+    for path, leaf in found.items():
+        if leaf is None:
+            raise InputError(f"variables: {'/'.join(path)} is not there; are they of another network?")
+    return traverse_util.unflatten_dict(found)
+
+
+def part_of(variables: Mapping[str, Any], path: Sequence[str], shape: tuple[int, ...]) -> jax.Array | None:
+    """The leaf of that path, cut to a shape as `extract` does; None where there is none.
+
+    Raises:
+      InputError: it has fewer entries, or other axes.
+    """
+    tree, rows = variables, ()
+    for name in path:
+        stem, _, row = name.rpartition("_")
+        if isinstance(tree, Mapping) and name not in tree and stem in tree and row.isdigit():
+            name, rows = stem, (*rows, int(row))
+        if not isinstance(tree, Mapping) or name not in tree:
+            return None
+        tree = tree[name]
+    leaf = tree[rows]
+    if len(leaf.shape) != len(shape) or any(n < wanted for n, wanted in zip(leaf.shape, shape, strict=True)):
+        raise InputError(
+            f"variables: {'/'.join(path)} is {leaf.shape}, expected {shape} or more of each axis; are they of another "
+            "network?"
+        )
+    return leaf[tuple(slice(n) for n in shape)]

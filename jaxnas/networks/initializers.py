@@ -40,8 +40,11 @@ def initialize(network: nn.Module, key: jax.Array, *args: Any) -> dict:
     """`network.init(key, *args)`, with one draw for all parameters of this module's initializers.
 
     Each value depends on the key, its parameter's path and its place in it alone, so that a network has the same with
-    more or fewer parameters beside. Parameters with initializers of others are as `network.init` draws them.
+    more or fewer parameters beside. Parameters with initializers of others, and those of an NNX module, are as
+    `network.init` draws them.
     """
+    if type(network).__module__.startswith("flax.nnx"):  # the bridge has values alone
+        return network.init(key, *args)
     token = _together.set(True)
     try:
         variables = network.init(key, *args)

@@ -23,7 +23,7 @@ from jaxnas.proxies.activations import epsinas, flops, l2_norm, nwot, params, ze
 from jaxnas.proxies.gradients import fisher, grad_norm, grasp, plain, snip, synflow
 from jaxnas.proxies.jacobians import epe_nas, jacov
 from jaxnas.references import imported, is_reference
-from jaxnas.tasks.task import cross_entropy
+from jaxnas.tasks.losses import cross_entropy
 
 __all__ = [
     "PROXIES",

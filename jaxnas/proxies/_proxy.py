@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from jaxnas.check import InputError
 from jaxnas.proxies.layers import kernels, masked, weighed
-from jaxnas.tasks.task import Split, by_example, cross_entropy
+from jaxnas.tasks.batch import Batch, weighted_mean
+from jaxnas.tasks.losses import cross_entropy
 
 
 class Passes:
@@ -21,22 +22,24 @@ class Passes:
         `(outputs, updated collections)` as Flax gives them where collections are mutable.
       params: Flax's tree of parameters. The weights are those leaves that are named `kernel`: neither biases nor the
         scales of normalizations, as in the papers.
-      x, y: `[B, ...]` inputs and targets; `y` may be None for proxies that need none.
+      x, y, weight: inputs and targets, pytrees of `[B, ...]`, and what counts, see `tasks.Batch`; `y` may be None for
+        proxies that need none.
       key: for what a proxy draws.
-      loss_fn: `(outputs, y) -> [B, ...]`, see `tasks.task.by_example`.
+      loss_fn: `(outputs, y) -> [B, ...]`, see `tasks.Task`.
       masks: ones `[B, features]` for each layer, which its outputs are multiplied by (see `layers.masked`), where some
         proxy of the network needs their gradient; else nothing, for that takes half as long again.
     """
 
     def __init__(
-        self, apply_fn: Callable, params: Any, batch: Split, key: chex.PRNGKey, loss: Callable, masks: bool = False
+        self, apply_fn: Callable, params: Any, batch: Batch, key: chex.PRNGKey, loss: Callable, masks: bool = False
     ):
         self.apply_fn, self.params, self.key, self.loss_fn = apply_fn, params, key, loss
-        self.x, self.y = batch
+        self.x, self.y, self.weight = Batch(*batch)
+        self.size = jax.tree.leaves(self.x)[0].shape[0]
         self.weights = kernels(params)
         if not self.weights:
             raise InputError("params: no leaf is named 'kernel', so the network has no weights to judge.")
-        ones = lambda kernel: jnp.ones((*stack(kernel), len(self.x), kernel.shape[-1]), kernel.dtype)
+        ones = lambda kernel: jnp.ones((*stack(kernel), self.size, kernel.shape[-1]), kernel.dtype)
         self.masks = jax.tree.map(ones, self.weights) if masks else {}
 
     def outputs_of(self, params: Any, x: chex.Array) -> chex.Array:
@@ -50,18 +53,28 @@ class Passes:
     def _applied(self, params, x):
         given = self.apply_fn(params, x)
         outputs, updated = given if isinstance(given, tuple) else (given, {})
-        return outputs.astype(jnp.float32), updated
+        return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), outputs), updated
 
     def several(self, name: str) -> None:
         """Raises `InputError` unless the batch has at least two examples."""
-        if self.x.shape[0] < 2:
-            raise InputError(f"batch: {name} compares examples and needs at least 2 of them, got {self.x.shape[0]}.")
+        if self.size < 2:
+            raise InputError(f"batch: {name} compares examples and needs at least 2 of them, got {self.size}.")
+
+    def real(self, name: str) -> None:
+        """Raises `InputError` unless an input is one array of real numbers, and so are the outputs."""
+        for what, tree in {"inputs": self.x, "outputs": jax.eval_shape(self.outputs_of, self.params, self.x)}.items():
+            dtype = getattr(tree, "dtype", None)
+            if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+                raise InputError(
+                    f"proxy {name!r} follows real numbers from the inputs to the outputs, which token ids and several "
+                    f"arrays are not; the {what} are {dtype or 'several arrays'}."
+                )
 
     def loss(self, outputs: chex.Array) -> chex.Array:
         """Mean over the batch."""
         if self.y is None:
             raise InputError("batch: expected labels y, which this proxy needs, got None.")
-        return by_example("loss", self.loss_fn, outputs, self.y).mean()
+        return weighted_mean(self.loss_fn(outputs, self.y), self.weight)
 
     @cached_property
     def _forward(self):
@@ -85,7 +98,7 @@ class Passes:
         """`[B, n]`, of the sum of an example's outputs with respect to its inputs."""
         outputs, pullback = self._forward
         with masked():
-            return pullback(jnp.ones_like(outputs))[2].reshape(len(self.x), -1)
+            return pullback(jnp.ones_like(outputs))[2].reshape(self.size, -1)
 
 
 def stack(kernel: chex.Array) -> tuple[int, ...]:
@@ -111,7 +124,7 @@ class Proxy:
         self.name, self.__doc__ = of.__name__, of.__doc__
 
     def __call__(
-        self, apply_fn: Callable, params: Any, batch: Split, key: chex.PRNGKey, loss: Callable = cross_entropy
+        self, apply_fn: Callable, params: Any, batch: Batch, key: chex.PRNGKey, loss: Callable = cross_entropy
     ) -> chex.Array:
         return self.of(Passes(apply_fn, params, batch, key, loss, self.masks))
 

@@ -20,7 +20,7 @@ def nwot(passes: Passes) -> chex.Array:
     the same codes throughout.
     """
     passes.several("nwot")
-    B = len(passes.x)
+    B = passes.size
     found = []
 
     def of_operation(eqn, values):
@@ -56,6 +56,7 @@ def zen(passes: Passes) -> chex.Array:
     Raises:
       InputError: the network holds no module that gives an image `[B, H, W, C]`.
     """
+    passes.real("zen")
     # By name, so that a network draws the same alone and within a population.
     drawn = lambda name, like: jax.random.normal(
         jax.random.fold_in(passes.key, zlib.crc32(name.encode())), like.shape, like.dtype
@@ -116,5 +117,5 @@ def params(passes: Passes) -> chex.Array:
 @proxy("flops", by_function=False)
 def flops(passes: Passes) -> chex.Array:
     """Multiplications of matrix products and convolutions in a forward pass, of one example."""
-    count = lambda eqn, values: multiplications(eqn) / len(passes.x)
+    count = lambda eqn, values: multiplications(eqn) / passes.size
     return total_over(passes.outputs_of, passes.params, passes.x, jnp.float32(0), of_operation=count)

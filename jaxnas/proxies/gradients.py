@@ -50,7 +50,7 @@ def fisher(passes: Passes) -> chex.Array:
     Each channel counts for each of the weights that make it, as in the code of Abdelfattah et al. (2021), whose sums
     are over weights throughout.
     """
-    B = len(passes.x)
+    B = passes.size
     # In units of the loss's sum over the batch the squares do not underflow.
     of_layer = lambda w, g: w.size // (w.shape[-1] * math.prod(stack(w))) * ((B * g) ** 2).sum()
     return _sum(of_layer, passes.weights, passes.gradient[1]) / (2.0 * B**3)
@@ -80,6 +80,7 @@ def synflow(passes: Passes) -> chex.Array:
     back: exact for flows of 10^-8 to 10^68, and networks whose nonlinearities are ReLU and its like. -inf where
     nothing reaches the output. Biases add a constant to the output, and are left out.
     """
+    passes.real("synflow")
     flat = traverse_util.flatten_dict(passes.params)
     flat = {path: jnp.zeros_like(leaf) if path[-1] == "bias" else jnp.abs(leaf) for path, leaf in flat.items()}
     params = traverse_util.unflatten_dict(flat)

@@ -23,6 +23,7 @@ def jacov(passes: Passes) -> chex.Array:
 
     Mellor et al. (2020, version 1 of "Neural architecture search without training").
     """
+    passes.real("jacov")
     passes.several("jacov")
     shifted = jnp.maximum(jnp.linalg.eigvalsh(_correlations(passes.jacobian)), 0) + SMALL
     return jnp.where(jnp.any(passes.jacobian != 0), -(jnp.log(shifted) + 1 / shifted).sum(), -jnp.inf)
@@ -34,6 +35,7 @@ def epe_nas(passes: Passes) -> chex.Array:
 
     For integer labels of up to 100 classes, as in the authors' code.
     """
+    passes.real("epe_nas")
     passes.several("epe_nas")
     if passes.y is None or passes.y.ndim != 1 or not jnp.issubdtype(passes.y.dtype, jnp.integer):
         raise InputError("batch: epe_nas needs integer labels y [B].")

@@ -7,6 +7,7 @@
 | `nasbench201` | Dong and Yang, 2020 | operations of six edges | 15,625 |
 | `nasnet` | Zoph, Vasudevan, Shlens and Le, 2018 | a normal and a reduction cell of blocks | by the number of blocks |
 | `darts` | Liu, Simonyan and Yang, 2019 | a normal and a reduction cell of four nodes | by the operations |
+| `layers` | | an operation for each of a sequence of layers | by the options |
 | `mobilenet` | Sandler et al., 2018; Tan et al., 2019 | kernel, expansion, depth and width of stages | by the options |
 | `graph` | Stanley and Miikkulainen, 2002 (NEAT) | a `Graph`, with its weights | unbounded search space |
 
@@ -18,6 +19,7 @@ from jaxnas.spaces._categorical import categorical
 from jaxnas.spaces._darts import darts
 from jaxnas.spaces._graph import graph
 from jaxnas.spaces._graph_genome import Graph
+from jaxnas.spaces._layers import layers
 from jaxnas.spaces._mobilenet import mobilenet
 from jaxnas.spaces._nasbench101 import nasbench101
 from jaxnas.spaces._nasbench201 import nasbench201, path_encoding
@@ -29,6 +31,7 @@ __all__ = [
     "categorical",
     "darts",
     "graph",
+    "layers",
     "mobilenet",
     "nasbench101",
     "nasbench201",

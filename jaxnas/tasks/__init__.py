@@ -1,52 +1,78 @@
-"""Tasks: data with a loss and a metric to train networks on, and problems to evaluate those that carry their weights.
+"""Tasks: data with a loss and a metric to train networks on.
 
 | member | what it is | needs |
 |---|---|---|
 | `arrays` | a `Task` of the user's own arrays, loss and metric | |
 | `digits` | handwritten digits, 8 x 8 pixels, ten classes | scikit-learn, no download |
+| `digit_properties`, `digit_rows` | several labels of each digit; the digits row by row | scikit-learn |
+| `diabetes`, `breast_cancer` | regression of two numbers, classification of rows of measurements | scikit-learn |
+| `sums`, `shapes` | the next token of "37+4=41."; segmentation of disks and squares | |
 | `npz` | images in a NumPy file, `x_train`, `y_train`, `x_test`, `y_test` | a file |
 | `folder` | images in folders, `train/CLASS/*.png` | a directory |
 | `tfds` | an image classification dataset of TensorFlow Datasets | the extra `tfds`, to prepare it |
 | `classification` | a `Task` of image arrays, as the readers above make it; `Stream` where they stay on the host | |
-| `xor`, `cart_pole`, `supervised` | a `Problem`: exclusive or, balancing poles, a task's examples | `spaces.graph` |
-| `balancing`, `episode` | an `Environment`, and what a controller reaches in it | |
 
-Augmentations: `random_shift`, `random_flip`, `cutout`, one after another by `chain`. Losses and metrics:
-`cross_entropy`, `correct`. `Split` is examples and their targets.
+`Batch` is examples as arrays, `Dataset` whatever batches can be taken of. Losses: `cross_entropy`,
+`sigmoid_cross_entropy`, `squared_error`. A `Metric` is sums and their value: `accuracy`, `f1`, `r2`, `mean_iou`,
+`perplexity`, `bits_per_token`, `mean_absolute_error`; `mean_metric` makes one of a function of each example.
+Augmentations: `random_shift`, `random_flip`, `cutout`, one after another by `chain`.
 """
 
-from jaxnas.tasks._digits import digits
+from jaxnas.tasks._digits import digit_properties, digit_rows, digits
 from jaxnas.tasks._folder import folder
+from jaxnas.tasks._generated import shapes, sums
 from jaxnas.tasks._npz import npz
+from jaxnas.tasks._tabular import breast_cancer, diabetes
 from jaxnas.tasks._tfds import tfds
 from jaxnas.tasks.augment import chain, cutout, random_flip, random_shift
-from jaxnas.tasks.control import Environment, balancing, cart_pole, episode
+from jaxnas.tasks.batch import Batch, Dataset
 from jaxnas.tasks.images import classification
-from jaxnas.tasks.problem import Problem, supervised, xor
+from jaxnas.tasks.losses import cross_entropy, sigmoid_cross_entropy, squared_error
+from jaxnas.tasks.metrics import (
+    Metric,
+    accuracy,
+    bits_per_token,
+    f1,
+    mean_absolute_error,
+    mean_iou,
+    mean_metric,
+    perplexity,
+    r2,
+)
 from jaxnas.tasks.stream import Stream
-from jaxnas.tasks.task import Split, Task, arrays, correct, cross_entropy
+from jaxnas.tasks.task import Task, arrays
 
 __all__ = [
-    "Environment",
-    "Problem",
-    "Split",
+    "Batch",
+    "Dataset",
+    "Metric",
     "Stream",
     "Task",
+    "accuracy",
     "arrays",
-    "balancing",
-    "cart_pole",
+    "bits_per_token",
+    "breast_cancer",
     "chain",
     "classification",
-    "correct",
     "cross_entropy",
     "cutout",
+    "diabetes",
+    "digit_properties",
+    "digit_rows",
     "digits",
-    "episode",
+    "f1",
     "folder",
+    "mean_absolute_error",
+    "mean_iou",
+    "mean_metric",
     "npz",
+    "perplexity",
+    "r2",
     "random_flip",
     "random_shift",
-    "supervised",
+    "shapes",
+    "sigmoid_cross_entropy",
+    "squared_error",
+    "sums",
     "tfds",
-    "xor",
 ]

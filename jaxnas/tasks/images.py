@@ -111,7 +111,9 @@ def classification(
     if not stream:
         return task
     held, chosen = given["train"][0], parts["train"][1]
-    return task._replace(train=Stream(lambda rows: _loaded(held, chosen[rows], 1), labels["train"], task.train.example))
+    return task._replace(
+        train=Stream(lambda rows: _loaded(held, chosen[rows], 1), labels["train"], task.train.spec.inputs)
+    )
 
 
 def _drawn(where: str, split: str, x, y, count: int | None, downsample: int, seed: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import tasks
+from jaxnas import problems, tasks
 from jaxnas.evaluators import retrain, supernet, training, zero_cost
 from jaxnas.networks import BatchNorm, Choice, Darts, MobileNet, NasBench201, NasNet, ReLUConvBN
 from jaxnas.networks.ops import drop_path
@@ -146,8 +146,8 @@ def scored(params, stats, batch, key):
 
 
 def images():
-    batch = tasks.task.Split(np.random.default_rng(0).normal(size=(6, 5, 5, 1)).astype(np.float32), np.arange(6) % 3)
-    variables = jax.jit(Images().init)(jax.random.key(0), batch.x)
+    batch = tasks.Batch(np.random.default_rng(0).normal(size=(6, 5, 5, 1)).astype(np.float32), np.arange(6) % 3)
+    variables = jax.jit(Images().init)(jax.random.key(0), batch.inputs)
     return variables["params"], {"batch_stats": variables["batch_stats"]}, batch
 
 
@@ -184,7 +184,7 @@ def test_tasks_and_their_augmentation(build):
             x = made.inputs(x)
             return x, made.augment(key, x)
 
-        return prepared(made.train.take(np.arange(8)).x, jax.random.key(0)), made.train.y, made.blank()
+        return prepared(made.train.take(np.arange(8)).inputs, jax.random.key(0)), made.train.targets, made.blank()
 
     agree(all_of_it)
 
@@ -197,7 +197,7 @@ def test_inputs_of_ones_own_stay_float32():
 
 @pytest.mark.parametrize("velocities", [True, False])
 def test_balancing(velocities):
-    problem = tasks.cart_pole(2, velocities=velocities, random=True, steps=5)
+    problem = problems.cart_pole(2, velocities=velocities, random=True, steps=5)
     memory = (jnp.zeros(2, jnp.float32),) if not velocities else ()
     recurrent = {"recurrent": not velocities, "outputs": 1, "node": np.zeros((1, 1))}
     genome = type("Genome", (), recurrent)

@@ -7,11 +7,12 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnas import tasks
-from jaxnas.evaluators import Recipe, retrain, supernet, trainer, training, zero_cost
+from jaxnas import problems, tasks
+from jaxnas.evaluators import retrain, supernet, training, zero_cost
 from jaxnas.proxies import PROXIES
 from jaxnas.spaces import categorical
-from jaxnas.tasks.task import Split, by_example
+from jaxnas.tasks.task import judged
+from jaxnas.training import Recipe, trainer
 
 SPACE = categorical({"a": (1, 2)})
 KEY = jax.random.key(0)
@@ -33,7 +34,14 @@ def hits(outputs, y):
     return (outputs > 0) == (y > 0.5)
 
 
-def made(loss=optax.sigmoid_binary_cross_entropy, metric=hits, outputs=3, targets=(3,), n=259):
+def mean(fn):
+    return tasks.mean_metric(fn, higher_is_better=True, name="hits")
+
+
+HITS = mean(hits)
+
+
+def made(loss=optax.sigmoid_binary_cross_entropy, metric=HITS, outputs=3, targets=(3,), n=259):
     random = np.random.default_rng(0)
     pair = random.normal(size=(n, 4)), random.integers(0, 2, (n, *targets)).astype(float)
     return tasks.arrays(dict.fromkeys(("train", "validation", "test"), pair), loss=loss, metric=metric, outputs=outputs)
@@ -45,7 +53,7 @@ def initialized(parts):
 
 def outputs_of(variables, task, head="main"):
     params = variables["params"][head]
-    return np.asarray(task.validation.x, float) @ np.asarray(params["kernel"]) + np.asarray(params["bias"])
+    return np.asarray(task.validation.inputs, float) @ np.asarray(params["kernel"]) + np.asarray(params["bias"])
 
 
 def entropies(outputs, y):
@@ -56,7 +64,7 @@ def test_several_numbers_of_an_example_are_averaged_over_all_examples():
     task = made()  # of 259 examples, which chunks do not divide
     parts = trainer(Linear(), task, Recipe())
     variables = initialized(parts)
-    outputs, y = outputs_of(variables, task), task.validation.y
+    outputs, y = outputs_of(variables, task), task.validation.targets
     loss, metric = jax.jit(parts.score, static_argnums=1)(variables, None, task.validation)
     np.testing.assert_allclose(loss, entropies(outputs, y).mean(), rtol=1e-6)
     np.testing.assert_allclose(metric, ((outputs > 0) == (y > 0.5)).mean(), rtol=1e-6)
@@ -67,7 +75,7 @@ def test_training_and_its_auxiliary_heads_descend_on_the_same_mean():
     parts = trainer(Linear(), task, Recipe(auxiliary=0.5))
     variables = initialized(parts)
     loss, _ = jax.jit(lambda v: parts.loss(v, None, task.train, 0.0, KEY))(variables)
-    expected = [entropies(outputs_of(variables, task, head), task.train.y).mean() for head in ("main", "aside")]
+    expected = [entropies(outputs_of(variables, task, head), task.train.targets).mean() for head in ("main", "aside")]
     np.testing.assert_allclose(loss, expected[0] + 0.5 * expected[1], rtol=1e-6)
 
 
@@ -77,14 +85,14 @@ def test_a_supernet_scores_paths_by_the_same_mean():
     state = jax.jit(evaluator.init)(KEY)
     outputs = outputs_of(evaluator.inherit(state, np.array([0])), task)
     loss = jax.jit(evaluator.loss)(state, np.float32([[0.5, 0.5]]), task.validation)
-    np.testing.assert_allclose(loss, entropies(outputs, task.validation.y).mean(), rtol=1e-6)
+    np.testing.assert_allclose(loss, entropies(outputs, task.validation.targets).mean(), rtol=1e-6)
 
 
 def test_proxies_take_the_gradient_of_the_same_mean():
     task = made(n=8)
-    params = jax.jit(lambda key: Linear().init(key, None, task.train.x, False)["params"])(KEY)
+    params = jax.jit(lambda key: Linear().init(key, None, task.train.inputs, False)["params"])(KEY)
     apply_fn = lambda params, x: Linear().apply({"params": params}, None, x, False)
-    mean = lambda p: task.loss(apply_fn(p, task.train.x), task.train.y).mean()
+    mean = lambda p: task.loss(apply_fn(p, task.train.inputs), task.train.targets).mean()
     found, slope = jax.jit(lambda p: (PROXIES["plain"](apply_fn, p, task.train, KEY, task.loss), jax.grad(mean)(p)))(
         params
     )
@@ -94,13 +102,13 @@ def test_proxies_take_the_gradient_of_the_same_mean():
 
 def test_a_problem_has_the_same_mean():
     task = made(n=20)
-    problem = tasks.supervised(task)
+    problem = problems.supervised(task)
     apply = lambda genome, x: x[:, :3]
     genome = type("Genome", (), {"recurrent": False})
     fitness, metrics = problem.fitness(apply, genome, KEY)
-    x, y = np.asarray(task.train.x)[:, :3], np.asarray(task.train.y)
+    x, y = np.asarray(task.train.inputs)[:, :3], np.asarray(task.train.targets)
     np.testing.assert_allclose(fitness, -entropies(x, y).mean(), rtol=1e-6)
-    np.testing.assert_allclose(metrics["accuracy"], ((x > 0) == (y > 0.5)).mean(), rtol=1e-6)
+    np.testing.assert_allclose(metrics["hits"], ((x > 0) == (y > 0.5)).mean(), rtol=1e-6)
 
 
 BUILDERS = {
@@ -108,23 +116,23 @@ BUILDERS = {
     "retrain": lambda task: retrain(SPACE, Linear(task.outputs), task, [np.array([0])], steps=1),
     "supernet": lambda task: supernet(SPACE, Linear(task.outputs), task, steps=1),
     "zero_cost": lambda task: zero_cost(SPACE, Linear(task.outputs), task, proxies="l2_norm", batch_size=8),
-    "supervised": tasks.supervised,
+    "supervised": problems.supervised,
 }
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_squares_that_broadcast_to_pairs_of_examples_are_refused(builder):
-    task = made(lambda outputs, y: (outputs - y) ** 2, lambda outputs, y: -outputs[:, 0], 1, ())
+    task = made(lambda outputs, y: (outputs - y) ** 2, mean(lambda outputs, y: -outputs[:, 0]), 1, ())
     with pytest.raises(
-        ValueError, match=r"loss: expected one number for each example.* it gives shape \(2, 2\) for B = 2"
+        ValueError, match=r"loss: expected one number for each example.* it gives shape \(3, 3\) for B = 3"
     ):
         BUILDERS[builder](task)
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_a_metric_that_is_a_mean_already_is_refused(builder):
-    task = made(metric=lambda outputs, y: hits(outputs, y).mean())
-    with pytest.raises(ValueError, match=r"metric: expected one number for each example.* it gives shape \(\)"):
+    task = made(metric=mean(lambda outputs, y: hits(outputs, y).mean()))
+    with pytest.raises(ValueError, match=r"metric 'hits': expected one number for each example.* it gives shape \(\)"):
         BUILDERS[builder](task)
 
 
@@ -140,7 +148,7 @@ def test_a_metric_that_is_a_mean_already_is_refused(builder):
 def test_what_is_not_of_each_example_is_refused(loss, targets, said):
     """The last would broadcast in a batch of three."""
     with pytest.raises(ValueError, match=f"loss: .*{said}"):
-        by_example("loss", loss, jnp.ones((3, 3)), jnp.ones((3, *targets)))
+        judged("loss", loss, jnp.ones((3, 3)), jnp.ones((3, *targets)))
 
 
 def test_a_fault_of_a_loss_stays_one():
@@ -156,7 +164,7 @@ def test_label_smoothing_is_of_each_example_too():
     outputs = outputs_of(variables, task)
     logs = outputs - np.logaddexp.reduce(outputs, 1, keepdims=True)
     targets = 0.7 * np.eye(3)[y] + 0.1
-    loss, _ = jax.jit(lambda v: parts.loss(v, None, Split(task.train.x, task.train.y), 0.0, KEY))(variables)
+    loss, _ = jax.jit(lambda v: parts.loss(v, None, task.train, 0.0, KEY))(variables)
     np.testing.assert_allclose(loss, -(targets * logs).sum(1).mean(), rtol=1e-6)
 
 

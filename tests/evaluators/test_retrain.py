@@ -39,7 +39,7 @@ def test_the_result_is_a_function_of_the_seed(space, network, task, result):
 
 def test_it_trains_on_the_validation_data_and_scores_the_test_data(space, network, task):
     """Without a training split worth the name, what is learned comes from the validation split."""
-    mute = task._replace(train=type(task.train)(task.train.x[:2] * 0, task.train.y[:2] * 0))
+    mute = task._replace(train=type(task.train)(task.train.inputs[:2] * 0, task.train.targets[:2] * 0))
     learned = retrain(space, network(), mute, GENOMES[:1], steps=60, batch_size=32, devices=jax.devices()[:1])
     assert learned["test_accuracy"][0, 0] > 0.6
 

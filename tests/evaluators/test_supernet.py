@@ -46,8 +46,9 @@ def begun():
     """The state of `exact` before any step, its parameters drawn by NumPy, which takes no program."""
     shapes = jax.eval_shape(exact("first")[0].init, KEY)
     state = jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), shapes)
-    params = np.random.default_rng(0).normal(size=shapes.params.shape) / 3
-    return state.replace(params=jnp.asarray(params), key=jax.random.key_data(KEY))
+    random = np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: jnp.asarray(random.normal(size=leaf.shape) / 3), shapes.params)
+    return state.replace(params=params, key=jax.random.key_data(KEY))
 
 
 @cache
@@ -147,7 +148,7 @@ def test_a_one_hot_mixture_behind_gates_learns_as_the_path_does(evaluate, traine
     hard = np.float32([[0, 1, 0], [1, 0, 0]])
     _, gated = evaluate(trained, mixture(1, hard, hard > 0))
     _, walked = evaluate(trained, paths([1, 0], budget=1))
-    np.testing.assert_allclose(gated.params, walked.params, atol=1e-6)
+    np.testing.assert_allclose(gated.params["weights"], walked.params["weights"], atol=1e-6)
 
 
 def test_score_of_a_path_uses_statistics_of_that_path_alone(built, evaluate, trained):
@@ -160,11 +161,11 @@ def test_score_of_a_path_uses_statistics_of_that_path_alone(built, evaluate, tra
     def losses(alone):
         apply = partial(Network(norm=True).apply, mutable=["batch_stats"])
         decisions, zeros = SPACE.unpack(genome), jax.tree.map(jnp.zeros_like, alone["batch_stats"])
-        _, updates = apply({"params": alone["params"], "batch_stats": zeros}, decisions, TASK.train.x, True)
+        _, updates = apply({"params": alone["params"], "batch_stats": zeros}, decisions, TASK.train.inputs, True)
         stats = jax.tree.map(lambda leaf: leaf / 0.1, updates["batch_stats"])  # a running average takes a tenth
         scored = {"params": alone["params"], "batch_stats": stats}
-        outputs = (apply(variables, decisions, TASK.validation.x, False)[0] for variables in (scored, alone))
-        return [TASK.loss(out, TASK.validation.y).mean() for out in outputs]
+        outputs = (apply(variables, decisions, TASK.validation.inputs, False)[0] for variables in (scored, alone))
+        return [TASK.loss(out, TASK.validation.targets).mean() for out in outputs]
 
     loss, with_those_of_training = losses(alone)
     feedback, after = evaluate(trained, paths(genome))
@@ -188,7 +189,8 @@ def test_closed_gates_have_gradient_zero(evaluate, trained):
 
 
 def test_a_supernet_that_diverged_is_invalid(evaluate, trained):
-    feedback, _ = evaluate(trained.replace(params=np.float32(1e38) * np.asarray(trained.params)), mixture(1))
+    params = jax.tree.map(lambda leaf: np.float32(1e38) * leaf, trained.params)
+    feedback, _ = evaluate(trained.replace(params=params), mixture(1))
     assert not np.asarray(feedback.valid).any()
 
 

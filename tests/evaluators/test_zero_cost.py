@@ -12,7 +12,7 @@ from jaxnas.networks import Choice, Identity, ReLUConvBN
 from jaxnas.search import search
 from jaxnas.spaces import categorical
 from jaxnas.strategies import regularized_evolution
-from jaxnas.tasks.task import Split
+from jaxnas.tasks import Batch
 from jaxnas.types import propose
 
 SPACE = categorical({"first": ["skip", "1x1", "3x3"], "second": ["skip", "1x1", "3x3"]}, name="tiny")
@@ -45,7 +45,7 @@ def evaluated(evaluator):
 def test_fitness_is_the_score_of_the_proxy_at_the_shared_initialization():
     """On two devices, of three members."""
     feedback, state = evaluated(built("synflow", devices=jax.devices()[:2]))
-    batch = Split(tasks.digits().train.x[state.chosen], None)
+    batch = Batch(tasks.digits().train.inputs[state.chosen], None)
     variables = dict(state.variables)
     params = variables.pop("params")
 
@@ -107,9 +107,12 @@ def test_bad_options_are_named(options, message):
         evaluators.zero_cost(SPACE, Network(), tasks.digits(), **options)
 
 
+METRIC = tasks.mean_metric(lambda out, y: -out[:, 0], name="first", higher_is_better=True)
+
+
 def test_labels_that_a_proxy_cannot_use_are_refused_at_construction():
     x = np.random.default_rng(0).normal(size=(20, 8, 8, 1))
     splits = dict.fromkeys(("train", "validation", "test"), (x, x.mean((1, 2, 3))))
-    task = tasks.arrays(splits, loss=lambda out, y: (out[:, 0] - y) ** 2, metric=lambda out, y: -out[:, 0], outputs=1)
+    task = tasks.arrays(splits, loss=lambda out, y: (out[:, 0] - y) ** 2, metric=METRIC, outputs=1)
     with pytest.raises(ValueError, match="batch: epe_nas needs integer labels"):
         evaluators.zero_cost(SPACE, Network(classes=1), task, proxies="epe_nas", batch_size=8)

@@ -52,7 +52,7 @@ def test_what_is_reloaded_scores_the_same(run):
     workdir, _, _ = run
     parts = build(json.loads((workdir / "config.json").read_text()))
     genome = parts.space.from_string(result(workdir)["architecture"])
-    fitness, _ = parts.task.fitness(parts.network.apply, genome, jax.random.key(0))
+    fitness, _ = parts.problem.fitness(parts.network.apply, genome, jax.random.key(0))
     assert float(fitness) == pytest.approx(result(workdir)["fitness"], rel=1e-5)
 
 
@@ -71,12 +71,13 @@ def test_killed_and_resumed_it_equals_the_uninterrupted_run(run, tmp_path):
     assert history(tmp_path / "run") == history(whole) and result(tmp_path / "run") == result(whole)
 
 
-@pytest.mark.parametrize("task", sorted(neat.TASKS))
+@pytest.mark.parametrize("task", sorted((*neat.PROBLEMS, *neat.TASKS)))
 def test_every_task_has_a_space_and_network_of_its_size(task):
     config = neat.get_config(task).to_dict()
     parts = build(config)
     genome = parts.space.sample(jax.random.key(0))
-    assert genome.outputs == parts.task.outputs and genome.recurrent == getattr(parts.task, "memory", False)
+    wanted = parts.problem or parts.task
+    assert genome.outputs == wanted.outputs and genome.recurrent == getattr(wanted, "memory", False)
 
 
 def test_fine_tuning_is_inherited_or_not():
@@ -96,12 +97,12 @@ def test_fine_tuning_is_inherited_or_not():
     [
         ({"space": {"name": "nasbench201"}}, "network 'graph' needs space 'graph', got 'nasbench201'"),
         ({"network": None}, "config.network: evaluator 'direct' needs one"),
-        ({"task": None}, "config.space: 'graph' needs inputs, outputs"),
-        ({"evaluator": {"name": "training"}}, "task 'xor' has nothing to train on; it is for 'direct'"),
-        ({"task": {"name": "cart_pole", "velocities": False}}, "takes memory, give recurrent=True"),
+        ({"problem": None}, "config.space: 'graph' needs inputs, outputs"),
+        ({"evaluator": {"name": "training"}}, "config.task: evaluator 'training' needs one"),
+        ({"problem": {"name": "cart_pole", "velocities": False}}, "takes memory, give recurrent=True"),
         (
-            {"task": {"name": "cart_pole"}, "fine_tune": {"steps": 1, "learning_rate": 0.1}},
-            "config.fine_tune: needs network 'graph' and a task with a loss",
+            {"problem": {"name": "cart_pole"}, "fine_tune": {"steps": 1, "learning_rate": 0.1}},
+            "config.fine_tune: needs network 'graph' and a task, or a problem with a loss",
         ),
         ({"fine_tune": {"step": 1}}, "config.fine_tune: unknown 'step'. Did you mean 'steps'"),
     ],

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import tasks
+from jaxnas import problems
 from jaxnas.check import InputError
 from jaxnas.evaluators import direct, table
 from jaxnas.loop.groups import in_groups, turns_of
@@ -39,7 +39,7 @@ def alike(one, two):
         (
             GRAPHS,
             neat(GRAPHS, proposals=20),
-            direct(tasks.xor().fitness, network=GraphNetwork(activation="sigmoid", output="sigmoid")),
+            direct(problems.xor().fitness, network=GraphNetwork(activation="sigmoid", output="sigmoid")),
         ),
     ],
     ids=["evolution", "local_search", "neat"],

@@ -11,12 +11,12 @@ from jaxnas.networks import Choice, Identity, ReLUConvBN, conv, extract
 from jaxnas.networks.nasbench201 import Cell
 from jaxnas.proxies import PROXIES, together
 from jaxnas.spaces import categorical, nasbench201
-from jaxnas.tasks.task import Split
+from jaxnas.tasks import Batch
 from tests.support.variables import of_shapes
 
 KEY = jax.random.key(0)
 B = 8
-BATCH = Split(np.random.default_rng(1).normal(size=(B, 6, 6, 3)).astype(np.float32), np.arange(B) % 3)
+BATCH = Batch(np.random.default_rng(1).normal(size=(B, 6, 6, 3)).astype(np.float32), np.arange(B) % 3)
 
 
 class Mlp(nn.Module):
@@ -42,7 +42,7 @@ TANH = Mlp(activation=nn.tanh)
 @cache
 def of(module):
     """`(apply_fn, params)`, as at initialization."""
-    params = of_shapes(jax.eval_shape(module.init, KEY, BATCH.x), initial=True)["params"]
+    params = of_shapes(jax.eval_shape(module.init, KEY, BATCH.inputs), initial=True)["params"]
     return lambda params, x: module.apply({"params": params}, x), params
 
 
@@ -70,7 +70,7 @@ def ours(params=None, batch=BATCH):
 
 
 def loss(outputs):
-    return -jnp.take_along_axis(jax.nn.log_softmax(outputs), BATCH.y[:, None], 1).mean()
+    return -jnp.take_along_axis(jax.nn.log_softmax(outputs), BATCH.targets[:, None], 1).mean()
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ class Choices(nn.Module):
 
 
 def init(genome):
-    return Choices().init(KEY, SPACE.unpack(genome), BATCH.x, False)
+    return Choices().init(KEY, SPACE.unpack(genome), BATCH.inputs, False)
 
 
 def within(variables, genome):
@@ -156,7 +156,7 @@ def derivatives():
         gradient = jax.grad(lambda params: loss(apply_fn(params, x)))(params)
         return gradient, jax.grad(lambda x: apply_fn(params, x).sum())(x)
 
-    gradient, jacobians = both(params, BATCH.x)
+    gradient, jacobians = both(params, BATCH.inputs)
     return jax.tree.map(np.asarray, gradient), np.asarray(jacobians, np.float64).reshape(B, -1)
 
 
@@ -176,9 +176,9 @@ def test_sums_over_layers_are_those_of_the_weights_alone(name, of_layer, derivat
 
 
 def test_grasp_is_minus_weight_times_hessian_times_gradient(float64):
-    batch = Split(BATCH.x[:, :1, :2].astype(np.float64), BATCH.y)
+    batch = Batch(BATCH.inputs[:, :1, :2].astype(np.float64), BATCH.targets)
     module = Mlp((3, 3), nn.tanh)
-    params = jax.tree.map(lambda a: a.astype(np.float64), of_shapes(jax.eval_shape(module.init, KEY, batch.x)))[
+    params = jax.tree.map(lambda a: a.astype(np.float64), of_shapes(jax.eval_shape(module.init, KEY, batch.inputs)))[
         "params"
     ]
     apply_fn = lambda p, x: module.apply({"params": p}, x)
@@ -188,7 +188,7 @@ def test_grasp_is_minus_weight_times_hessian_times_gradient(float64):
         flat, tree = jax.flatten_util.ravel_pytree({k: v["kernel"] for k, v in params.items()})
 
         def of_weights(flat):
-            return loss(apply_fn({k: {**params[k], "kernel": w} for k, w in tree(flat).items()}, batch.x))
+            return loss(apply_fn({k: {**params[k], "kernel": w} for k, w in tree(flat).items()}, batch.inputs))
 
         expected = -flat @ jax.hessian(of_weights)(flat) @ jax.grad(of_weights)(flat)
         return PROXIES["grasp"](apply_fn, params, batch, KEY), expected
@@ -207,9 +207,9 @@ def test_fisher_is_that_of_activation_times_gradient():
 
     @jax.jit
     def expected(params):
-        first = conv(4).apply({"params": params["conv"]}, BATCH.x)
-        second = apply_fn(params, BATCH.x)
-        of_outputs = lambda a, b: loss(Masked().apply({"params": params}, BATCH.x, a, b))
+        first = conv(4).apply({"params": params["conv"]}, BATCH.inputs)
+        second = apply_fn(params, BATCH.inputs)
+        of_outputs = lambda a, b: loss(Masked().apply({"params": params}, BATCH.inputs, a, b))
         g, h = jax.grad(of_outputs, (0, 1))(jnp.zeros_like(first), jnp.zeros_like(second))
         # Times the weights of a channel: 3 x 3 x 3 and 4.
         return (27 * ((first * g).sum((1, 2)) ** 2).sum() + 4 * ((second * h) ** 2).sum()) / (2 * B)
@@ -247,7 +247,7 @@ def test_synflow_of_a_dead_network_is_minus_infinity():
 
 def codes_of(module):
     params = of(module)[1]["dense_0"]
-    return BATCH.x.reshape(B, -1) @ params["kernel"] + params["bias"] > 0
+    return BATCH.inputs.reshape(B, -1) @ params["kernel"] + params["bias"] > 0
 
 
 def log_determinant(codes):
@@ -266,7 +266,7 @@ def test_nwot_finds_every_way_to_write_a_relu():
 
 
 def test_nwot_of_examples_with_the_same_codes_is_minus_infinity():
-    assert ours(batch=Split(np.repeat(BATCH.x[:1], B, 0), BATCH.y))["nwot"] == -np.inf
+    assert ours(batch=Batch(np.repeat(BATCH.inputs[:1], B, 0), BATCH.targets))["nwot"] == -np.inf
 
 
 def test_nwot_counts_the_codes_of_every_round_of_a_loop():
@@ -278,7 +278,7 @@ def test_nwot_counts_the_codes_of_every_round_of_a_loop():
             return nn.Dense(3)(jax.lax.scan(lambda x, _: (jax.nn.relu(x) + 1, None), x, None, 2)[0])
 
     params = of(Loop())[1]["dense_0"]
-    x = BATCH.x.reshape(B, -1) @ params["kernel"] + params["bias"]
+    x = BATCH.inputs.reshape(B, -1) @ params["kernel"] + params["bias"]
     codes = []
     for shift in (-0.1, -0.1, -0.1, 1, 1):
         codes.append(x > 0)
@@ -292,7 +292,7 @@ def test_jacov_is_that_of_the_eigenvalues_of_the_correlations(derivatives):
 
 
 def test_epe_nas_is_that_of_the_correlations_within_classes(derivatives):
-    j, y = derivatives[1], BATCH.y
+    j, y = derivatives[1], BATCH.targets
     sums = [np.log(np.abs(np.corrcoef(j[y == c])) + 1e-5).sum() for c in np.unique(y)]
     np.testing.assert_allclose(ours()["epe_nas"], np.abs(sums).sum(), rtol=1e-3)
 
@@ -302,7 +302,7 @@ def test_epsinas_is_the_difference_of_scaled_outputs_over_their_mean():
     scaled, outputs_of = [], jax.jit(apply_fn)
     for value in (1e-7, 1.0):
         constant = {k: {**v, "kernel": np.full_like(v["kernel"], value)} for k, v in params.items()}
-        outputs = np.asarray(outputs_of(constant, BATCH.x))
+        outputs = np.asarray(outputs_of(constant, BATCH.inputs))
         scaled.append((outputs - outputs.min()) / (outputs.max() - outputs.min()))
     expected = np.abs(scaled[0] - scaled[1]).mean() / np.concatenate(scaled).mean()
     np.testing.assert_allclose(ours()["epsinas"], expected, atol=1e-5)
@@ -322,7 +322,7 @@ def test_zen_adds_the_deviations_of_normalizations():
     scores, deviation = {}, None
     for norm in (False, True):
         module = Convolutions(norm)
-        variables = of_shapes(jax.eval_shape(module.init, KEY, BATCH.x), initial=True)
+        variables = of_shapes(jax.eval_shape(module.init, KEY, BATCH.inputs), initial=True)
         stats = variables.get("batch_stats", {})
 
         def apply_fn(params, x, module=module, stats=stats):
@@ -346,7 +346,7 @@ def test_params_and_flops_are_those_of_the_stand_alone_network():
             return nn.Dense(10, name="head")(x.mean((1, 2)))
 
     space, genome = nasbench201(), np.array([3, 2, 4, 1, 0, 3])
-    init = lambda g: Network().init(KEY, space.unpack(g), BATCH.x, False)
+    init = lambda g: Network().init(KEY, space.unpack(g), BATCH.inputs, False)
     variables = of_shapes(jax.eval_shape(init, jnp.asarray(genome)))
 
     @jax.jit
@@ -385,18 +385,18 @@ def test_parameters_of_a_loop_count_row_by_row():
 @pytest.mark.parametrize("name", ["jacov", "epe_nas", "nwot", "epsinas"])
 def test_proxies_that_compare_examples_refuse_a_batch_of_one(name):
     with pytest.raises(ValueError, match=f"batch: {name} compares examples and needs at least 2 of them, got 1"):
-        refused(name, MLP, Split(BATCH.x[:1], BATCH.y[:1]))
+        refused(name, MLP, Batch(BATCH.inputs[:1], BATCH.targets[:1]))
 
 
 @pytest.mark.parametrize("name", ["snip", "grasp", "fisher", "grad_norm", "plain", "epe_nas"])
 def test_missing_labels_are_named(name):
     with pytest.raises(ValueError, match="batch: .*labels y"):
-        refused(name, MLP, Split(BATCH.x, None))
+        refused(name, MLP, Batch(BATCH.inputs, None))
 
 
 def test_proxies_without_need_of_labels_do_without():
     names = ("synflow", "jacov", "nwot", "epsinas", "l2_norm", "params", "flops")
-    found = scorer(names, MLP)(of(MLP)[1], Split(BATCH.x, None))
+    found = scorer(names, MLP)(of(MLP)[1], Batch(BATCH.inputs, None))
     np.testing.assert_allclose([found[name] for name in names], [ours()[name] for name in names], rtol=1e-4)
 
 

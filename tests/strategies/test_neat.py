@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import spaces, tasks
+from jaxnas import problems, spaces
 from jaxnas.evaluators import direct, with_cost
 from jaxnas.networks import GraphNetwork
 from jaxnas.search import search, search_many, search_scan
@@ -15,7 +15,7 @@ from jaxnas.strategies import neat, nsga2, random_search, regularized_evolution
 from jaxnas.types import scored
 
 SPACE = graph(2, 1)
-XOR = tasks.xor()
+XOR = problems.xor()
 EVALUATOR = direct(XOR.fitness, network=GraphNetwork())
 P = 60
 STRATEGY = neat(SPACE, proposals=P)

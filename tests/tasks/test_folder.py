@@ -19,8 +19,8 @@ def path(tmp_path):
 
 def test_classes_are_folders_in_order_of_their_names(path):
     task = folder(path, validation=0.2)
-    assert task.outputs == 2 and task.train.x.shape == (16, 4, 6, 3) and task.train.x.dtype == np.uint8
-    np.testing.assert_array_equal(np.asarray(task.train.x)[:, 0, 0, 0] >= 100, task.train.y == 1)
+    assert task.outputs == 2 and task.train.inputs.shape == (16, 4, 6, 3) and task.train.inputs.dtype == np.uint8
+    np.testing.assert_array_equal(np.asarray(task.train.inputs)[:, 0, 0, 0] >= 100, task.train.targets == 1)
 
 
 def test_an_image_of_another_size_is_named(path):
@@ -57,7 +57,7 @@ def one_class(path, name="odd.png"):
 
 
 def of_cats(task):
-    x, y = (np.concatenate([getattr(part, a) for part in (task.train, task.validation)]) for a in "xy")
+    x, y = (np.concatenate([getattr(part, a) for part in (task.train, task.validation)]) for a in ("inputs", "targets"))
     return x[y == 0]
 
 
@@ -81,7 +81,7 @@ def test_palettes_are_read_as_their_colours(path):
 def test_mixed_modes_become_the_least_that_loses_nothing(path, mode, grey, file, expected):
     saved(one_class(path, file), np.full((4, 6, 3), grey), mode)
     task = folder(path)
-    assert task.input_shape == (4, 6, len(expected))
+    assert task.batch_of(1).shape[1:] == (4, 6, len(expected))
     assert (of_cats(task) == expected).all()
 
 
@@ -91,7 +91,7 @@ def test_images_of_16_bits_keep_their_numbers_and_are_not_mixed_with_others(tmp_
         for i in range(3):
             (tmp_path / "deep" / split / name).mkdir(parents=True, exist_ok=True)
             Image.fromarray(deep + i).save(tmp_path / "deep" / split / name / f"{i}.png")
-    assert set(np.unique(folder(tmp_path / "deep").train.x)) <= {1000.0, 1001.0, 1002.0}
+    assert set(np.unique(folder(tmp_path / "deep").train.inputs)) <= {1000.0, 1001.0, 1002.0}
     Image.fromarray(deep).save(path / "train" / "dog" / "deep.png")
     with pytest.raises(ValueError, match="deep.png is of mode I;16, but .*png of RGB; images of more than 8 bits"):
         folder(path)

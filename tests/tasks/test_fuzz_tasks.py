@@ -32,7 +32,7 @@ def told(build):
 
 def joined(task):
     """All images `[N, H, W, C]` and labels of train and validation, and those of test."""
-    parts = [(np.asarray(part.x), np.asarray(part.y)) for part in (task.train, task.validation, task.test)]
+    parts = [(np.asarray(part.inputs), np.asarray(part.targets)) for part in (task.train, task.validation, task.test)]
     return [tuple(np.concatenate(pair) for pair in zip(*parts[:2], strict=True)), parts[2]]
 
 

@@ -26,9 +26,9 @@ def file(tmp_path):
 def test_every_image_is_in_one_split_with_its_label(file):
     x, y = images(50, 0, 4, 4, 3)
     task = npz(file(), validation=0.2)
-    assert (len(task.train.x), len(task.validation.x), len(task.test.x)) == (40, 10, 20)
-    ours = np.concatenate([task.train.x, task.validation.x]).reshape(50, 16, 3).astype(float)
-    labels = np.concatenate([task.train.y, task.validation.y])
+    assert (len(task.train.inputs), len(task.validation.inputs), len(task.test.inputs)) == (40, 10, 20)
+    ours = np.concatenate([task.train.inputs, task.validation.inputs]).reshape(50, 16, 3).astype(float)
+    labels = np.concatenate([task.train.targets, task.validation.targets])
     theirs = x.reshape(50, 16, 3).astype(float)
     ours = ours * theirs.std((0, 1)) / ours.std((0, 1))
     ours += theirs.mean((0, 1)) - ours.mean((0, 1))
@@ -39,17 +39,17 @@ def test_every_image_is_in_one_split_with_its_label(file):
 
 def test_channels_are_standardized_by_the_training_images(file):
     task = npz(file())
-    x = np.asarray(task.inputs(task.train.x))
+    x = np.asarray(task.inputs(task.train.inputs))
     np.testing.assert_allclose(x.mean((0, 1, 2)), np.zeros(3), atol=1e-5)
     np.testing.assert_allclose(x.std((0, 1, 2)), np.ones(3), atol=1e-5)
 
 
 def test_bytes_stay_bytes_and_numbers_numbers(file):
     x, _ = images(50, 0, 4, 4, 3)
-    assert npz(file()).train.x.dtype == np.uint8
+    assert npz(file()).train.inputs.dtype == np.uint8
     whole, real = npz(file()), npz(file(x_train=x.astype(float), x_test=images(20, 1, 4, 4, 3)[0].astype(float)))
-    assert real.train.x.dtype == np.float32
-    np.testing.assert_allclose(whole.inputs(whole.train.x), real.inputs(real.train.x), atol=1e-4)
+    assert real.train.inputs.dtype == np.float32
+    np.testing.assert_allclose(whole.inputs(whole.train.inputs), real.inputs(real.train.inputs), atol=1e-4)
 
 
 def test_labels_out_of_the_range_of_classes_are_named(file):
@@ -58,17 +58,17 @@ def test_labels_out_of_the_range_of_classes_are_named(file):
 
 
 def test_grey_images_get_a_channel(file):
-    assert npz(file((4, 4))).input_shape == (4, 4, 1)
+    assert npz(file((4, 4))).batch_of(1).shape[1:] == (4, 4, 1)
 
 
 def test_a_part_of_the_images(file):
     task = npz(file(), train=10, test=5, validation=0.3)
-    assert (len(task.train.x), len(task.validation.x), len(task.test.x)) == (7, 3, 5)
+    assert (len(task.train.inputs), len(task.validation.inputs), len(task.test.inputs)) == (7, 3, 5)
 
 
 def test_shrunk_images_are_means_of_squares_of_pixels(file):
     tasks = [npz(file(), downsample=factor) for factor in (1, 2)]
-    whole, half = (np.asarray(task.inputs(task.test.x)) for task in tasks)
+    whole, half = (np.asarray(task.inputs(task.test.inputs)) for task in tasks)
     means = whole.reshape(20, 2, 2, 2, 2, 3).mean((2, 4))
     # Each is standardized by its own mean and deviation, so they differ by a factor and a shift.
     line = np.polyfit(means[..., 0].ravel(), half[..., 0].ravel(), 1)
@@ -77,8 +77,8 @@ def test_shrunk_images_are_means_of_squares_of_pixels(file):
 
 def test_same_seed_same_split(file):
     path = file()
-    np.testing.assert_array_equal(npz(path, seed=1).train.x, npz(path, seed=1).train.x)
-    assert (np.asarray(npz(path, seed=1).train.y) != np.asarray(npz(path, seed=2).train.y)).any()
+    np.testing.assert_array_equal(npz(path, seed=1).train.inputs, npz(path, seed=1).train.inputs)
+    assert (np.asarray(npz(path, seed=1).train.targets) != np.asarray(npz(path, seed=2).train.targets)).any()
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_floats_of_another_scale_are_refused(file):
 def test_whole_numbers_stored_as_floats_are_labels(file):
     y = np.arange(50) % 3
     whole, real = npz(file(y_train=y)), npz(file(y_train=y.astype(float)))
-    np.testing.assert_array_equal(whole.train.y, real.train.y)
+    np.testing.assert_array_equal(whole.train.targets, real.train.targets)
     assert real.outputs == 3 and npz(file(y_train=y * 8.0), classes=17).outputs == 17
 
 

@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.evaluators import Recipe, trainer, training
+from jaxnas.evaluators import training
 from jaxnas.spaces import categorical
-from jaxnas.tasks import Stream, arrays, correct, cross_entropy, digits, random_shift
+from jaxnas.tasks import Stream, accuracy, arrays, cross_entropy, digits, mean_metric, random_shift
+from jaxnas.training import Recipe, trainer
 from jaxnas.types import propose
 
 
@@ -23,8 +24,8 @@ def splits(**replace):
 
 
 def test_digits_have_the_stated_sizes(task):
-    assert [len(task.train.x), len(task.validation.x), len(task.test.x)] == [1077, 360, 360]
-    assert task.input_shape == (8, 8, 1) and task.outputs == 10
+    assert [len(task.train.inputs), len(task.validation.inputs), len(task.test.inputs)] == [1077, 360, 360]
+    assert task.batch_of(1).shape[1:] == (8, 8, 1) and task.outputs == 10
 
 
 def test_digits_splits_are_a_partition_of_the_data(task):
@@ -32,24 +33,24 @@ def test_digits_splits_are_a_partition_of_the_data(task):
 
     x, y = load_digits(return_X_y=True)
     parts = (task.train, task.validation, task.test)
-    ours = np.concatenate([np.asarray(part.x).reshape(-1, 64) for part in parts])
+    ours = np.concatenate([np.asarray(part.inputs).reshape(-1, 64) for part in parts])
     scale = x.std() / ours.std()
     pixels = np.rint(ours * scale - (ours * scale).min())
-    labels = np.concatenate([part.y for part in parts])
+    labels = np.concatenate([part.targets for part in parts])
     rows = lambda pixels, labels: sorted(map(tuple, np.column_stack([pixels, labels]).astype(int)))
     assert rows(pixels, labels) == rows(x, y)
 
 
 def test_digits_splits_are_stratified(task):
-    whole = sum(np.bincount(part.y, minlength=10) for part in (task.train, task.validation, task.test)) / 1797
+    whole = sum(np.bincount(part.targets, minlength=10) for part in (task.train, task.validation, task.test)) / 1797
     for part in (task.train, task.validation, task.test):
-        assert np.abs(np.bincount(part.y, minlength=10) - whole * len(part.y)).max() < 1.5
+        assert np.abs(np.bincount(part.targets, minlength=10) - whole * len(part.targets)).max() < 1.5
 
 
 def test_digits_are_standardized_by_the_training_images(task):
-    x = np.asarray(task.train.x)
+    x = np.asarray(task.train.inputs)
     np.testing.assert_allclose([x.mean(), x.std()], [0, 1], atol=1e-5)
-    assert abs(np.asarray(task.test.x).mean()) > 1e-4
+    assert abs(np.asarray(task.test.inputs).mean()) > 1e-4
 
 
 def test_digits_are_the_same_every_time(task):
@@ -58,16 +59,16 @@ def test_digits_are_the_same_every_time(task):
 
 
 def test_digits_augmentation_brings_in_background(task):
-    shifted = jax.jit(task.augment)(jax.random.key(0), task.train.x[:200])
-    np.testing.assert_allclose(np.asarray(shifted).min(), np.asarray(task.train.x).min(), rtol=1e-5)
+    shifted = jax.jit(task.augment)(jax.random.key(0), task.train.inputs[:200])
+    np.testing.assert_allclose(np.asarray(shifted).min(), np.asarray(task.train.inputs).min(), rtol=1e-5)
     assert digits(augment=False).augment is None
 
 
 def test_final_training_joins_train_and_validation(task):
     final = task.with_validation()
-    np.testing.assert_array_equal(np.asarray(final.train.x)[1077:], task.validation.x)
-    np.testing.assert_array_equal(np.asarray(final.train.y)[:1077], task.train.y)
-    np.testing.assert_array_equal(final.validation.x, task.test.x)
+    np.testing.assert_array_equal(np.asarray(final.train.inputs)[1077:], task.validation.inputs)
+    np.testing.assert_array_equal(np.asarray(final.train.targets)[:1077], task.train.targets)
+    np.testing.assert_array_equal(final.validation.inputs, task.test.inputs)
 
 
 def test_cross_entropy_of_equal_logits_is_the_log_of_classes():
@@ -81,9 +82,9 @@ def test_smoothed_cross_entropy_mixes_in_the_uniform_distribution():
     np.testing.assert_allclose(smoothed, 0.9 * np.asarray(plain) + 0.1 * uniform, rtol=1e-5)
 
 
-def test_correct_is_one_where_the_largest_logit_is_the_label():
+def test_accuracy_is_the_share_of_largest_logits_that_are_the_label():
     logits = jnp.array([[0.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
-    np.testing.assert_array_equal(correct(logits, jnp.array([1, 1])), [1.0, 0.0])
+    np.testing.assert_array_equal(accuracy.of(logits, jnp.array([1, 1]), jnp.ones(2)), 0.5)
 
 
 def test_outputs_are_the_number_of_classes():
@@ -113,10 +114,9 @@ NAN = np.where(X == 3, np.nan, X)
             {},
             "5 different ones up to 100 for 8 training examples .3 does not occur.*outputs how",
         ),
-        ({"train": 3}, {}, r"splits\['train'\]: expected arrays \(x \[N, ...\], y \[N, ...\]\)"),
+        ({"train": 3}, {}, r"splits\['train'\]: expected arrays \(inputs \[N, ...\], targets \[N, ...\]\)"),
         ({"test": (X * np.float64(1e38), Y)}, {}, r"splits\['test'\]: inputs hold numbers beyond float32"),
         ({"train": (X, np.array(["cat"] * 8))}, {}, "expected targets that are numbers, got <U3"),
-        ({}, {"loss": lambda outputs, y: outputs}, "outputs: expected the size of the network's output"),
         ({}, {"outputs": 0, "loss": lambda outputs, y: outputs}, "outputs: expected at least 1, got 0"),
     ],
 )
@@ -148,10 +148,10 @@ def test_whole_numbers_beyond_32_bits_are_refused(part, numbers, limits):
 def test_whole_numbers_of_32_bits_stay_what_they_are():
     x = np.array([[-(2**31)], [2**31 - 1]])
     task = arrays(dict.fromkeys(("train", "validation", "test"), (x, np.array([0, 1]))))
-    np.testing.assert_array_equal(task.train.x, x)
+    np.testing.assert_array_equal(task.train.inputs, x)
     hashed = np.array([[2**32 - 1], [0]], np.uint64)
     task = arrays(dict.fromkeys(("train", "validation", "test"), (hashed, np.array([0, 1]))))
-    np.testing.assert_array_equal(task.train.x, hashed)
+    np.testing.assert_array_equal(task.train.inputs, hashed)
 
 
 def test_targets_of_a_stream_beyond_32_bits_are_refused():
@@ -162,6 +162,11 @@ def test_targets_of_a_stream_beyond_32_bits_are_refused():
 def test_missing_split_is_refused():
     with pytest.raises(ValueError, match="expected train, validation, test, got train"):
         arrays({"train": (X, Y)})
+
+
+NEAR = mean_metric(
+    lambda outputs, y: (jnp.abs(outputs - y) < 0.1).all(-1).astype(jnp.float32), name="near", higher_is_better=True
+)
 
 
 class Line(nn.Module):
@@ -176,8 +181,12 @@ def test_a_regression_of_ones_own_trains():
     x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
     pair = (x, x @ np.array([[1.0], [-2.0], [0.5]], np.float32) + 3)
     squares = lambda outputs, y: ((outputs - y) ** 2).mean(-1)
-    near = lambda outputs, y: (jnp.abs(outputs - y) < 0.1).all(-1).astype(jnp.float32)
-    regression = arrays(dict.fromkeys(("train", "validation", "test"), pair), loss=squares, metric=near, outputs=1)
+    regression = arrays(
+        dict.fromkeys(("train", "validation", "test"), pair),
+        loss=squares,
+        metric=NEAR,
+        outputs=1,
+    )
     parts = trainer(Line(), regression, Recipe(batch_size=32, weight_decay=0.0))
     variables, _ = jax.jit(parts.train, static_argnums=1)(jax.random.key(0), None, 200)
     loss, metric = jax.jit(parts.score, static_argnums=1)(variables, None, regression.test)

@@ -38,23 +38,23 @@ def data_dir(tmp_path_factory):
 def test_what_was_prepared_is_read_back(name, classes, data_dir):
     task = tfds(name, data_dir=data_dir, validation=0.2)
     x, y = images(30, 0)
-    ours = np.concatenate([task.train.x, task.validation.x])
-    assert ours.dtype == np.uint8 and len(task.validation.x) == 6 and task.outputs == classes
+    ours = np.concatenate([task.train.inputs, task.validation.inputs])
+    assert ours.dtype == np.uint8 and len(task.validation.inputs) == 6 and task.outputs == classes
     order = [np.flatnonzero((x == one).all((1, 2, 3)))[0] for one in ours]
     assert sorted(order) == list(range(30))
-    np.testing.assert_array_equal(np.concatenate([task.train.y, task.validation.y]), y[order])
+    np.testing.assert_array_equal(np.concatenate([task.train.targets, task.validation.targets]), y[order])
 
 
 def test_the_network_is_given_standardized_images(data_dir):
     task = tfds("mine", data_dir=data_dir)
-    x = np.asarray(task.inputs(task.train.x))
+    x = np.asarray(task.inputs(task.train.inputs))
     np.testing.assert_allclose(x.mean((0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(x.std((0, 1, 2)), 1, atol=1e-5)
-    assert x.dtype == np.float32 and task.input_shape == (8, 8, 3)
+    assert x.dtype == np.float32 and task.batch_of(1).shape[1:] == (8, 8, 3)
 
 
 def test_a_slice_of_a_split(data_dir):
-    assert len(tfds("mine", data_dir=data_dir, train_split="train[:50%]").train.x) == 12
+    assert len(tfds("mine", data_dir=data_dir, train_split="train[:50%]").train.inputs) == 12
 
 
 def test_tensorflow_is_not_needed(data_dir):
@@ -119,7 +119,7 @@ def test_what_streams_is_decoded_batch_by_batch(data_dir):
     whole, streamed = (tfds("mine", data_dir=data_dir, stream=stream) for stream in (False, True))
     for one, other in zip(whole.train.take(np.arange(5)), streamed.train.take(np.arange(5)), strict=True):
         np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(whole.validation.x, streamed.validation.x)
+    np.testing.assert_array_equal(whole.validation.inputs, streamed.validation.inputs)
 
 
 def test_labels_are_read_as_they_are_stored():

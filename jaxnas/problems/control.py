@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
-from jaxnas.tasks.problem import Problem
+from jaxnas.problems._problem import Problem
 
 TRACK = 2.4
 """Meters to either side of the middle."""

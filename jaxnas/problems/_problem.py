@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
-from jaxnas.tasks.task import Task, by_example
+from jaxnas.check import InputError
+from jaxnas.tasks.batch import Batch, weighted_mean
+from jaxnas.tasks.task import Task
 
 
 class Problem(NamedTuple):
@@ -56,40 +58,50 @@ def xor() -> Problem:
 
 
 def supervised(task: Task, *, examples: int = 0, target: float = 1.0) -> Problem:
-    """A classification task as a problem: fitness is minus the mean loss on `examples` of the training split.
+    """A task as a problem: fitness is minus the mean loss on `examples` of the training split.
 
-    Accuracies on them and on the validation split are metrics; it is solved where the latter reaches `target`.
+    The task's metric on them and on the validation split are metrics; it is solved where the latter reaches `target`.
 
     Args:
       task: on whose first `examples` (0 for all) networks are scored; inputs are flattened.
       examples: how many.
-      target: validation accuracy.
+      target: of the metric on the validation split.
 
     Raises:
-      InputError: more examples than there are, or a loss or metric that is not of each example.
+      InputError: more examples than there are, outputs of another kind than a vector, or a loss or metric that does not
+        take it.
     """
     check.integer("examples", examples, least=0, most=task.train.size)
     check.real("target", target)
+    if task.outputs is None:
+        raise InputError(f"task {task.name!r}: expected outputs that are a vector, whose size it says.")
     task.judges(jax.ShapeDtypeStruct((1, task.outputs), jnp.float32))
     train = task.train.take(np.arange(examples or task.train.size))
-    flat = lambda split: np.asarray(task.inputs(split.x)).reshape(split.size, -1)
-    x, validation = flat(train), flat(task.validation)
+    x, validation = _flat(task, train), _flat(task, task.validation)
+    metric = task.metric
 
     def outputs(apply, genome, x):
         made = apply(genome, x)
         return made[0] if genome.recurrent else made
 
     def loss(apply, genome, key):
-        return by_example("loss", task.loss, outputs(apply, genome, x), train.y).mean()
+        return weighted_mean(task.loss(outputs(apply, genome, x), train.targets), train.weight)
 
     def fitness(apply, genome, key):
         made = outputs(apply, genome, x)
-        accuracy = by_example("metric", task.metric, outputs(apply, genome, validation), task.validation.y).mean()
+        split = task.validation
+        value = metric.of(outputs(apply, genome, validation), split.targets, split.weights())
         metrics = {
-            "train_accuracy": by_example("metric", task.metric, made, train.y).mean(),
-            "accuracy": accuracy,
-            "solved": accuracy >= target,
+            f"train_{metric.name}": metric.of(made, train.targets, train.weights()),
+            metric.name: value,
+            "solved": value >= target if metric.higher_is_better else value <= target,
         }
-        return -by_example("loss", task.loss, made, train.y).mean(), metrics
+        return -weighted_mean(task.loss(made, train.targets), train.weight), metrics
 
     return Problem(task.name, x.shape[1], task.outputs, fitness, loss)
+
+
+def _flat(task: Task, examples: Batch) -> np.ndarray:
+    """`[N, inputs]`, all numbers of an example's inputs."""
+    leaves = jax.tree.leaves(task.inputs(examples.inputs))
+    return np.concatenate([np.asarray(leaf).reshape(examples.size, -1) for leaf in leaves], 1)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import tasks
+from jaxnas import problems, tasks
 from jaxnas.networks import GraphNetwork
 from jaxnas.spaces import graph
 
@@ -22,7 +22,7 @@ def energy(state):
 
 
 def test_two_poles_keep_their_energy_but_for_friction():
-    world = tasks.balancing(2)
+    world = problems.balancing(2)
     states, step = [np.float32([0, 0.3, 0.3, 0, -0.2, 0])], jax.jit(world.step)
     for _ in range(25):
         states.append(np.asarray(step(states[-1], np.float32([0.5]))))  # no force
@@ -32,7 +32,7 @@ def test_two_poles_keep_their_energy_but_for_friction():
 
 
 def test_one_pole_moves_as_barto_sutton_and_anderson_say():
-    world = tasks.balancing(1)
+    world = problems.balancing(1)
     x, v, angle, turn = state = np.float32([0.1, -0.2, 0.05, 0.3])
     force, m, half, total = 10.0, 0.1, 0.5, 1.1
     pushed = (force + m * half * turn**2 * np.sin(angle)) / total
@@ -44,7 +44,7 @@ def test_one_pole_moves_as_barto_sutton_and_anderson_say():
 
 @pytest.mark.parametrize("poles", [1, 2])
 def test_it_is_over_where_the_cart_or_a_pole_is_too_far(poles):
-    world = tasks.balancing(poles)
+    world = problems.balancing(poles)
     lean = np.radians(12 if poles == 1 else 36)
     states = np.zeros((3, 2 + 2 * poles), np.float32)
     states[0, [0, 2]] = 2.39, 0.99 * lean
@@ -54,9 +54,9 @@ def test_it_is_over_where_the_cart_or_a_pole_is_too_far(poles):
 
 def test_observations_leave_velocities_out_where_there_are_none():
     state = np.arange(1.0, 7.0, dtype=np.float32)
-    seen, some = tasks.balancing(2).observe(state), tasks.balancing(2, velocities=False).observe(state)
+    seen, some = problems.balancing(2).observe(state), problems.balancing(2, velocities=False).observe(state)
     np.testing.assert_array_equal(seen[::2], some)
-    assert tasks.cart_pole(2, velocities=False).inputs == 3 and tasks.cart_pole(1).inputs == 4
+    assert problems.cart_pole(2, velocities=False).inputs == 3 and problems.cart_pole(1).inputs == 4
 
 
 def balanced(weights, recurrent=False):
@@ -66,7 +66,7 @@ def balanced(weights, recurrent=False):
 
 
 def test_a_good_controller_balances_one_pole_and_none_falls():
-    problem = tasks.cart_pole(1, steps=300)
+    problem = problems.cart_pole(1, steps=300)
     fitness = jax.jit(lambda genome: problem.fitness(LINEAR.apply, genome, jax.random.key(0)))
     good, metrics = fitness(balanced([0.5, 0.5, 5.0, 2.0]))
     assert float(good) == 300 and bool(metrics["solved"])
@@ -75,7 +75,7 @@ def test_a_good_controller_balances_one_pole_and_none_falls():
 
 
 def test_each_member_is_counted_to_its_own_end():
-    problem = tasks.cart_pole(1, steps=300)
+    problem = problems.cart_pole(1, steps=300)
     genomes = [balanced([0.5, 0.5, k, 2.0]) for k in (5.0, 0.0, -5.0)]
     fitness = lambda g: problem.fitness(LINEAR.apply, g, jax.random.key(0))[0]
     alone = [float(f) for f in map(jax.jit(fitness), genomes)]
@@ -84,26 +84,26 @@ def test_each_member_is_counted_to_its_own_end():
 
 
 def test_random_starts_differ_by_key():
-    problem = tasks.cart_pole(1, random=True, steps=500)
+    problem = problems.cart_pole(1, random=True, steps=500)
     genome = balanced([0.0] * 4)
     fitness = jax.jit(jax.vmap(lambda key: problem.fitness(LINEAR.apply, genome, key)[0]))
     assert len(set(fitness(jax.random.split(jax.random.key(0), 4)).tolist())) > 1
 
 
 def test_without_velocities_calm_counts_and_memory_is_there():
-    problem = tasks.cart_pole(2, velocities=False)
+    problem = problems.cart_pole(2, velocities=False)
     still, key = balanced([0.0] * 3, recurrent=True), jax.random.key(0)
     fitness, metrics = jax.jit(lambda genome: problem.fitness(LINEAR.apply, genome, key))(still)
     assert problem.memory and float(fitness) == pytest.approx(0.1 * int(metrics["steps"]) / 1000)  # over before 100
-    world = tasks.balancing(2, velocities=False)
+    world = problems.balancing(2, velocities=False)
     resting = world._replace(reset=lambda key: jnp.zeros(6).at[2].set(1e-4))
     more = {"follow": lambda trace, state, t: trace + 1, "trace": jnp.int32(0)}
-    steps, last = jax.jit(lambda genome: tasks.episode(resting, LINEAR.apply, genome, key, 3, **more))(still)
+    steps, last = jax.jit(lambda genome: problems.episode(resting, LINEAR.apply, genome, key, 3, **more))(still)
     assert int(steps) == 3 and int(last) == 3
 
 
 def test_exclusive_or_is_scored_as_in_the_paper():
-    problem = tasks.xor()
+    problem = problems.xor()
     space = graph(2, 1)
     score = lambda network, text: jax.jit(lambda genome: problem.fitness(network.apply, genome, None))(
         space.from_string(text)
@@ -119,25 +119,29 @@ def test_exclusive_or_is_scored_as_in_the_paper():
 
 def test_a_classification_task_is_a_problem():
     digits = tasks.digits(augment=False)
-    problem = tasks.supervised(digits, examples=50, target=0.05)
+    problem = problems.supervised(digits, examples=50, target=0.05)
     space = graph(problem.inputs, problem.outputs, hidden=1, connections=2)
 
     @jax.jit
     def looked_at(key):
         genome = space.sample(key)
-        logits = LINEAR.apply(genome, digits.train.x[:50].reshape(50, -1))
-        return *problem.fitness(LINEAR.apply, genome, None), logits, digits.loss(logits, digits.train.y[:50]).mean()
+        logits = LINEAR.apply(genome, digits.train.inputs[:50].reshape(50, -1))
+        return (
+            *problem.fitness(LINEAR.apply, genome, None),
+            logits,
+            digits.loss(logits, digits.train.targets[:50]).mean(),
+        )
 
     fitness, metrics, logits, loss = looked_at(jax.random.key(0))
     assert float(fitness) == pytest.approx(-float(loss), rel=1e-4)
-    right = np.asarray(logits).argmax(1) == np.asarray(digits.train.y[:50])
+    right = np.asarray(logits).argmax(1) == np.asarray(digits.train.targets[:50])
     assert float(metrics["train_accuracy"]) == pytest.approx(right.mean())
     assert bool(metrics["solved"]) == (float(metrics["accuracy"]) >= 0.05)
     with pytest.raises(ValueError, match="examples: expected at most 1077, got 2000"):
-        tasks.supervised(digits, examples=2000)
+        problems.supervised(digits, examples=2000)
 
 
 @pytest.mark.parametrize("poles", [0, 3])
 def test_other_numbers_of_poles_are_refused(poles):
     with pytest.raises(ValueError, match="poles: expected at "):
-        tasks.cart_pole(poles)
+        problems.cart_pole(poles)

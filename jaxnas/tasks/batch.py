@@ -1,0 +1,98 @@
+"""Examples: what a network is given, what it should make of it, and what counts."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+class Dataset(Protocol):
+    """N examples, wherever they are, of which batches can be taken inside a program."""
+
+    @property
+    def size(self) -> int:
+        """N."""
+
+    @property
+    def spec(self) -> "Batch":
+        """Shapes and types of one example, `jax.ShapeDtypeStruct` without the leading axis."""
+
+    def take(self, rows: chex.Array, upcoming: chex.Array | None = None) -> "Batch":
+        """The examples `rows` `[B]`, traced or not; `upcoming` are those that will be asked for next."""
+
+
+class Batch(NamedTuple):
+    """Examples as arrays: a batch of them, or a whole dataset on the device.
+
+    Attributes:
+      inputs: pytree of `[N, ...]`, as they are stored.
+      targets: pytree of `[N, ...]`.
+      weight: `[N]`, or `[N, T]` where the loss is of each of T positions: how much each counts, 0 for padding. None
+        where all count alike.
+    """
+
+    inputs: Any
+    targets: Any
+    weight: chex.Array | None = None
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return jax.tree.leaves(self.inputs)[0].shape[0]
+
+    @property
+    def spec(self) -> "Batch":
+        """Shapes and types of one example."""
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), self)
+
+    def take(self, rows: chex.Array, upcoming: chex.Array | None = None) -> "Batch":
+        """The examples `rows` `[B]`; which are asked for next makes no difference here."""
+        return jax.tree.map(lambda leaf: leaf[rows], self)
+
+    def weights(self) -> chex.Array:
+        """What each counts: ones `[N]` where all count alike."""
+        return jnp.ones(self.size, jnp.float32) if self.weight is None else self.weight
+
+    def joined(self, other: "Batch") -> "Batch":
+        """These examples and, after them, those of another batch."""
+        first, second = self, other
+        if (first.weight is None) != (second.weight is None):
+            like = first.weight if second.weight is None else second.weight
+            every = lambda batch: batch._replace(weight=jnp.ones((batch.size, *like.shape[1:]), like.dtype))
+            first, second = (batch if batch.weight is not None else every(batch) for batch in (first, second))
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts), first, second)
+
+
+def weighted_sum(values: chex.Array, weight: chex.Array) -> tuple[chex.Array, chex.Array]:
+    """`(sum of weight x value, sum of weight)`: of `values` `[B, ...]`, the mean over axes that `weight` has not."""
+    values = mean_beyond(values, weight.ndim)
+    return jnp.where(weight != 0, weight * values, 0).sum(), weight.sum()
+
+
+def mean_beyond(values: chex.Array, ndim: int) -> chex.Array:
+    """The mean over the axes after the first `ndim`, in float32 at least."""
+    values = jnp.asarray(values)
+    values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    return values.mean(tuple(range(ndim, values.ndim)))
+
+
+def weighted_mean(
+    values: chex.Array,
+    weight: chex.Array | None,
+    over_devices: Callable[[chex.Array], chex.Array] = lambda count: count,
+) -> chex.Array:
+    """Mean of `values` `[B, ...]` by `weight` (None: all alike); 0 where nothing counts.
+
+    Args:
+      values: of each example, or each position.
+      weight: `[B]` or `[B, T]`.
+      over_devices: the mean over devices that share the batch, so that the mean of what each of them gives is that of
+        the whole batch.
+    """
+    if weight is None:
+        return mean_beyond(values, 1).mean()
+    total, count = weighted_sum(values, weight)
+    count = over_devices(count)
+    return total / jnp.where(count > 0, count, 1)

@@ -1,0 +1,14 @@
+"""Training of one network, as a pure function that a population maps, a supernet repeats, a retraining compiles.
+
+| name | what it is |
+|---|---|
+| `Recipe` | optimizer, schedule, decay, what is frozen |
+| `trainer`, `Trainer`, `TrainState` | steps, from the first or from where one stopped, and scores |
+| `fits` | refuses what does not go together |
+"""
+
+from jaxnas.training._fits import fits
+from jaxnas.training.recipe import Recipe
+from jaxnas.training.trainer import Trainer, TrainState, loss_dtype, trainer
+
+__all__ = ["Recipe", "TrainState", "Trainer", "fits", "loss_dtype", "trainer"]
