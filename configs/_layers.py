@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def config(task: str, operations: Sequence[str], network: Mapping[str, Any], **evaluator: Any) -> dict[str, Any]:
+def config(
+    task: str, operations: Sequence[str], network: Mapping[str, Any], *, budget: int = 200, **evaluator: Any
+) -> dict[str, Any]:
     """A search of 12 rounds of 8 networks of four layers, and what it found retrained beside random search's.
 
     Args:
       task: its name.
       operations: that each layer may have.
       network: arguments of `networks.Layers` beside them.
+      budget: steps that each network is trained for; twice as many when it is retrained.
       **evaluator: of `evaluators.training`.
     """
     return {
@@ -24,7 +27,7 @@ def config(task: str, operations: Sequence[str], network: Mapping[str, Any], **e
             "population_size": 24,
             "tournament_size": 6,
             "proposals": 8,
-            "budget": 200,
+            "budget": budget,
         },
         "evaluator": {
             "name": "training",
@@ -38,7 +41,7 @@ def config(task: str, operations: Sequence[str], network: Mapping[str, Any], **e
             **evaluator,
         },
         "random_search": True,
-        "retrain": {"steps": 400, "seeds": 3},
+        "retrain": {"steps": 2 * budget, "seeds": 3},
     }
 
 

@@ -16,6 +16,7 @@ SMALL = config(
     "diabetes",
     ("identity", "dense", "dense_gelu", "dense_tanh", "gated"),
     {"features": 32},
+    budget=60,
     weight_decay=0.1,
 )
 PAPER = larger(SMALL, features=128, depth=8, rounds=100, steps=2000)

@@ -15,8 +15,9 @@ from ._layers import config, larger
 SMALL = config(
     "shapes",
     ("identity", "dense", "conv_3", "conv_5", "average"),
-    {"features": 16, "each": True},
+    {"features": 12, "each": True},
     batch_size=16,
+    budget=100,
 )
 PAPER = larger(SMALL, features=128, depth=8, rounds=100, steps=2000)
 
