@@ -12,8 +12,8 @@ from jaxnas.check import InputError
 from jaxnas.config.files import locate
 from jaxnas.workdir import write
 
-METRICS = ("fitness", "test_accuracy", "evaluations", "wall_seconds")
-"""Of each search's result.json."""
+METRICS = ("fitness", "metric", "test_accuracy", "evaluations", "wall_seconds")
+"""Of each search's result.json; of `metric` its value."""
 
 
 def sweep(
@@ -109,11 +109,16 @@ def summarized(configs: Sequence[str], seeds: int, workdir: pathlib.Path) -> dic
         results = [json.loads(file.read_text()) for file in files if file.exists()]
         summary[config] = {"finished": len(results), "architectures": [r["architecture"] for r in results]}
         for metric in METRICS:
-            values = [r[metric] for r in results if r.get(metric) is not None]
+            values = [value for r in results if (value := _value(r, metric)) is not None]
             if values:
                 spread = statistics.stdev(values) if len(values) > 1 else None
                 summary[config][metric] = {"mean": statistics.fmean(values), "std": spread, "values": values}
     return summary
+
+
+def _value(result: dict, metric: str) -> float | None:
+    found = result.get(metric)
+    return found.get("value") if isinstance(found, dict) else found
 
 
 def _name(config: str) -> str:
@@ -123,10 +128,11 @@ def _name(config: str) -> str:
 
 def _table(summary: dict[str, dict]) -> str:
     wide = max(len(config) for config in summary)
-    lines = [f"{'':{wide}}{'seeds':>7}" + "".join(f"{metric:>24}" for metric in METRICS)]
+    shown = [metric for metric in METRICS if any(metric in row for row in summary.values())]
+    lines = [f"{'':{wide}}{'seeds':>7}" + "".join(f"{metric:>24}" for metric in shown)]
     for config, row in summary.items():
         cells = []
-        for metric in METRICS:
+        for metric in shown:
             found = row.get(metric)
             spread = f" ± {found['std']:.4g}" if found and found["std"] is not None else ""
             cells.append(f"{found['mean']:.4g}{spread}" if found else "-")

@@ -93,6 +93,9 @@ def supernet(
         N = task.validation.size
         check.integer("examples", examples, least=1, most=N, because="examples for validation")
     recipe = Recipe.of(**recipe)
+    for field, off in {"accumulate": 1, "ema": 0}.items():
+        if getattr(recipe, field) != off:
+            raise InputError(f"{field}: weights that are shared are trained without it, expected {off}.")
     fits(space, network, task, recipe, initialize)
     parallel = data_parallel(devices)
     for split, held in {"train": task.train, "validation": task.validation}.items():

@@ -29,7 +29,7 @@ SCHEDULES: dict[str, Callable[[chex.Array], chex.Array]] = {
 """What is left of the way from the learning rate to the final one when `progress` in [0, 1] is done."""
 NUMBERS = (
     *("learning_rate", "final_learning_rate", "momentum", "weight_decay", "clip_norm", "label_smoothing", "drop_path"),
-    *("auxiliary", "ema"),
+    "auxiliary",
 )
 """Fields that may be traced, and so differ from member to member of a population."""
 

@@ -96,6 +96,12 @@ def test_what_cannot_be_is_refused_by_name(options, message):
         built(**options)
 
 
+@pytest.mark.parametrize("options", [{"accumulate": 2}, {"ema": 0.9}])
+def test_what_a_supernet_has_not_is_refused_by_name(options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))}: weights that are shared are trained without it"):
+        supernet(SPACE, NETWORK, TASK, steps=1, batch_size=16, **options)
+
+
 def begun(seed):
     decisions = SPACE.unpack(GENOMES[0])
     return jax.jit(lambda key: NETWORK.init(key, decisions, TASK.blank(), False))(jax.random.key(seed))
