@@ -123,6 +123,16 @@ def test_padding_changes_no_loss_gradient_or_metric():
     np.testing.assert_array_equal(score(variables, batch), score(variables, other))
 
 
+def test_devices_that_share_a_padded_batch_learn_what_one_learns():
+    p, found = parts("next_token"), []
+    for devices in (SHARED["devices"], jax.devices()[:2]):
+        shared = evaluators.supernet(p.space, p.network, p.task, steps=4, batch_size=16, recalibrate=0, devices=devices)
+        proposal = propose(genomes("next_token"), jnp.int32(0), budget=2)
+        feedback, state = jax.jit(shared.evaluate)(KEY, jax.jit(shared.init)(KEY), proposal)
+        found.append((feedback.metrics["train_loss"], state.params["weights"]))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *found)
+
+
 def test_a_later_token_changes_nothing_earlier():
     p = parts("next_token")
     x = p.task.train.inputs[:4]
