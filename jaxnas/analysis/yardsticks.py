@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxnas import evaluators, networks
 from jaxnas.tasks import Batch, Task, cross_entropy, sigmoid_cross_entropy, squared_error
+from jaxnas.tasks.batch import along
 from jaxnas.types import Genome, Space
 
 Predict = Callable[[], np.ndarray]
@@ -56,12 +57,6 @@ def _models(task: Task) -> Iterator[tuple[str, Predict]]:
         yield from _of_vectors(task)
 
 
-def _flat(task: Task, examples: Batch) -> np.ndarray:
-    """`[N, inputs]`."""
-    leaves = jax.tree.leaves(task.inputs(examples.inputs))
-    return np.concatenate([np.asarray(leaf, np.float32).reshape(examples.size, -1) for leaf in leaves], 1)
-
-
 def _affordable(task: Task, kind: str) -> bool:
     n = task.train.size
     return n * (task.test.size if kind == "neighbour" else n) * task.input_size <= MANY_PRODUCTS[kind]
@@ -80,7 +75,7 @@ def _of_labels(task: Task) -> Iterator[tuple[str, Predict]]:
     }
     for name, (model, kind) in models.items():
         if _affordable(task, kind):
-            labels = lambda model=model: model.fit(_flat(task, task.train), y).predict(_flat(task, task.test))
+            labels = lambda model=model: model.fit(task.flat(task.train), y).predict(task.flat(task.test))
             yield name, lambda labels=labels: np.eye(task.outputs, dtype=np.float32)[labels()]
 
 
@@ -101,16 +96,13 @@ def _of_vectors(task: Task) -> Iterator[tuple[str, Predict]]:
         outputs = lambda made: 2.0 * made - 1.0  # logits on the right side of 0
     for name, model in models.items():
         if _affordable(task, "neighbour"):
-            made = lambda model=model: model.fit(_flat(task, task.train), y).predict(_flat(task, task.test))
+            made = lambda model=model: model.fit(task.flat(task.train), y).predict(task.flat(task.test))
             yield name, lambda made=made: np.float32(outputs(made())).reshape(task.test.size, -1)
 
 
 def _of_positions(task: Task) -> Iterator[tuple[str, Predict]]:
     train, test = (jax.tree.map(np.asarray, batch) for batch in (task.train, task.test))
-    weight = np.asarray(task.train.weights())
-    counted = np.broadcast_to(
-        weight.reshape(weight.shape + (1,) * (train.targets.ndim - weight.ndim)), train.targets.shape
-    )
+    counted = np.broadcast_to(along(task.train.weights(), train.targets.ndim), train.targets.shape)
     K = task.outputs
     single = 1 + np.bincount(train.targets.ravel(), counted.ravel(), K)  # one more of each, so that none is impossible
     shape = (*test.targets.shape, K)

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.evaluators.kept_trainings import earlier, none_kept
-from jaxnas.evaluators.kept_trainings import keep as kept
+from jaxnas.evaluators.kept_trainings import earlier, none_kept, with_trainings
 from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
 from jaxnas.training import Recipe, fits, trainer
@@ -102,7 +101,7 @@ def training(
             data = jnp.where(found[:, None], data, jax.random.key_data(keys))
             given = (jax.random.wrap_key_data(data), proposal.budget, found, trainings)
             metrics, trainings = population.run(proposal.genome, proposal.active, *given)
-            state = kept(state, proposal, data, trainings)
+            state = with_trainings(state, proposal, data, trainings)
             metrics["continued"] = found
         else:
             metrics = population.run(proposal.genome, proposal.active, keys, proposal.budget)

@@ -48,7 +48,7 @@ def earlier(kept: KeptTrainings, proposal: Proposal) -> tuple[chex.Array, chex.A
     return match.any(1), kept.key[at], jax.tree.map(lambda leaf: leaf[at], kept.training)
 
 
-def keep(kept: KeptTrainings, proposal: Proposal, keys: chex.Array, trainings: Any) -> KeptTrainings:
+def with_trainings(kept: KeptTrainings, proposal: Proposal, keys: chex.Array, trainings: Any) -> KeptTrainings:
     """With the active members' trainings in place of the oldest."""
     size = len(kept.id)
     order = jnp.cumsum(proposal.active) - 1

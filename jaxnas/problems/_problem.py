@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.tasks.batch import Batch, weighted_mean
+from jaxnas.tasks.batch import weighted_mean
 from jaxnas.tasks.task import Task
 
 
@@ -77,7 +77,7 @@ def supervised(task: Task, *, examples: int = 0, target: float = 1.0) -> Problem
         raise InputError(f"task {task.name!r}: expected outputs that are a vector, whose size it says.")
     task.judges(jax.ShapeDtypeStruct((1, task.outputs), jnp.float32))
     train = task.train.take(np.arange(examples or task.train.size))
-    x, validation = _flat(task, train), _flat(task, task.validation)
+    x, validation = task.flat(train), task.flat(task.validation)
     metric = task.metric
 
     def outputs(apply, genome, x):
@@ -99,9 +99,3 @@ def supervised(task: Task, *, examples: int = 0, target: float = 1.0) -> Problem
         return -weighted_mean(task.loss(made, train.targets), train.weight), metrics
 
     return Problem(task.name, x.shape[1], task.outputs, fitness, loss)
-
-
-def _flat(task: Task, examples: Batch) -> np.ndarray:
-    """`[N, inputs]`, all numbers of an example's inputs."""
-    leaves = jax.tree.leaves(task.inputs(examples.inputs))
-    return np.concatenate([np.asarray(leaf).reshape(examples.size, -1) for leaf in leaves], 1)

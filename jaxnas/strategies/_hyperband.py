@@ -1,7 +1,8 @@
 """Hyperband (Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar, 2018) and successive halving, which is one bracket.
 
-Many members are trained a little, the better ones more: rungs of (members, budget). A promoted member is trained
-again from scratch with the larger budget, so that each rung has a whole learning-rate schedule.
+Many members are trained a little, the better ones more: rungs of (members, budget). A promoted member has its
+parent's genome: it is trained again from scratch with the larger budget, so that each rung has a whole learning-rate
+schedule, or goes on where its parent stopped (`evaluators.training(keep=…)`).
 """
 
 import itertools

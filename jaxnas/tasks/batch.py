@@ -71,6 +71,11 @@ def weighted_sum(values: chex.Array, weight: chex.Array) -> tuple[chex.Array, ch
     return jnp.where(weight != 0, weight * values, 0).sum(), weight.sum()
 
 
+def along(weight: chex.Array, ndim: int) -> chex.Array:
+    """The weight with axes of size 1 after its own, so that it multiplies what has `ndim` axes."""
+    return weight.reshape(*weight.shape, *[1] * (ndim - weight.ndim))
+
+
 def mean_beyond(values: chex.Array, ndim: int) -> chex.Array:
     """The mean over the axes after the first `ndim`, in float32 at least."""
     values = jnp.asarray(values)

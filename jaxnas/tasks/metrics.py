@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.tasks.batch import weighted_sum
+from jaxnas.tasks.batch import along, weighted_sum
 
 
 class Metric(NamedTuple):
@@ -89,7 +89,7 @@ def mean_absolute_error(unit: str = "") -> Metric:
 
 
 def _f1_sums(outputs, y, weight):
-    weight = weight.reshape(*weight.shape, *[1] * (outputs.ndim - weight.ndim))
+    weight = along(weight, outputs.ndim)
     said, true = (outputs > 0).astype(jnp.float32), y.astype(jnp.float32)
     return (weight * said * true).sum(), (weight * said).sum(), (weight * true).sum()
 
@@ -104,7 +104,7 @@ f1 = Metric("f1", _f1_sums, _f1, higher_is_better=True, unit="fraction")
 
 
 def _r2_sums(outputs, y, weight):
-    weight = weight.reshape(*weight.shape, *[1] * (outputs.ndim - weight.ndim))
+    weight = along(weight, outputs.ndim)
     over = tuple(range(outputs.ndim - 1))
     wide = jnp.broadcast_to(weight, outputs.shape)
     return {
@@ -148,7 +148,7 @@ def mean_iou(classes: int) -> Metric:
     check.integer("classes", classes, least=2)
 
     def sums(outputs, y, weight):
-        weight = jnp.broadcast_to(weight.reshape(*weight.shape, *[1] * (y.ndim - weight.ndim)), y.shape)
+        weight = jnp.broadcast_to(along(weight, y.ndim), y.shape)
         said, true = (jax.nn.one_hot(labels, classes) for labels in (jnp.argmax(outputs, -1), y))
         flat = lambda a: a.reshape(-1, classes)
         said, true, weight = flat(said), flat(true), weight.reshape(-1, 1)

@@ -57,6 +57,11 @@ class Task(NamedTuple):
         """One input of zeros, to initialize a network on."""
         return jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), self.batch_of(1))
 
+    def flat(self, examples: Batch) -> np.ndarray:
+        """`[N, input_size]` float32, all numbers of each example's inputs of the network (host)."""
+        leaves = jax.tree.leaves(self.inputs(examples.inputs))
+        return np.concatenate([np.asarray(leaf, np.float32).reshape(examples.size, -1) for leaf in leaves], 1)
+
     @property
     def input_size(self) -> int:
         """Numbers in one input of the network."""
