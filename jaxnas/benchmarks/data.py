@@ -1,5 +1,6 @@
-"""Images a second, from the device's memory and streamed from the host."""
+"""Images a second: from the device's memory, streamed from the host, and through Grain's own loader."""
 
+import importlib.util
 from collections.abc import Callable
 
 import jax
@@ -31,14 +32,18 @@ def measure(
       rounds: rounds, in which the two alternate.
 
     Returns:
-      `images_per_second` of `batches` and of `training`, each of `device` and `stream` (`median`, `rounds`), and
-      `of_device`, the part of the device's that streaming reaches.
+      `images_per_second` of `batches` and of `training`, each of `device` and `stream` (`median`, `rounds`), of batches
+      also of `grain` where it is installed: the same images through `grain.MapDataset`, shuffled, batched and read
+      ahead, then prepared and augmented on the device. `of_device` are the parts of the device's that these reach.
 
     Raises:
       InputError: an option out of range.
     """
     side_by_side.positive(batch=batch, channels=channels, steps=steps, rounds=rounds)
-    whole = {where: _programs((task or _random)(where == "stream"), batch, channels) for where in ("device", "stream")}
+    made = {where: (task or _random)(where == "stream") for where in ("device", "stream")}
+    whole = {where: _programs(made[where], batch, channels) for where in made}
+    if importlib.util.find_spec("grain") is not None:
+        whole["grain"] = {"batches": _grain(made["stream"], batch)}
     key = jax.random.key(0)
     runs = {
         (what, where): lambda i, run=run: steps * batch / timed(run, key, steps)[0]
@@ -50,9 +55,11 @@ def measure(
     rates = side_by_side.alternate(rounds, runs)
     figures = {"images_per_second": {}, "of_device": {}}
     for what in ("batches", "training"):
-        by_where = {where: rates[what, where] for where in whole}
+        by_where = {where: rates[what, where] for where in whole if (what, where) in rates}
         figures["images_per_second"][what] = {where: side_by_side.summary(r) for where, r in by_where.items()}
-        figures["of_device"][what] = side_by_side.ratio(by_where["stream"], by_where["device"])
+        figures["of_device"][what] = {
+            where: side_by_side.ratio(rate, by_where["device"]) for where, rate in by_where.items() if where != "device"
+        }
     return figures
 
 
@@ -74,3 +81,31 @@ def _programs(task: tasks.Task, batch: int, channels: int) -> dict[str, Callable
         return jax.lax.fori_loop(0, steps, lambda t, total: total + parts.batch(key, order, t).inputs.sum(), 0.0)
 
     return {"batches": jax.jit(batches), "training": jax.jit(lambda key, steps: parts.train(key, decisions, steps)[1])}
+
+
+def _grain(task: tasks.Task, batch: int) -> Callable:
+    """`(key, steps) -> `: batches of a task that streams, by Grain's own loader."""
+    import grain
+
+    class Images:
+        def __len__(self):
+            return task.train.size
+
+        def __getitem__(self, i):
+            return jax.tree.map(lambda leaf: leaf[0], task.train.read(np.array([i])).inputs)
+
+    loader = grain.MapDataset.source(Images()).shuffle(seed=0).repeat().batch(batch)
+    augmented = jax.jit(lambda key, inputs, total: total + _augmented(task, key, inputs).sum())
+
+    def batches(key, steps):
+        total, ahead = 0.0, iter(loader.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)))
+        for t in range(int(steps)):
+            total = augmented(jax.random.fold_in(key, t), next(ahead), total)
+        return total
+
+    return batches
+
+
+def _augmented(task: tasks.Task, key: jax.Array, stored: jax.Array) -> jax.Array:
+    inputs = task.inputs(stored)
+    return inputs if task.augment is None else task.augment(key, inputs)

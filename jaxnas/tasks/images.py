@@ -8,9 +8,10 @@ import numpy as np
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.tasks.augment import chain, random_flip, random_shift
+from jaxnas.tasks.batch import Batch
 from jaxnas.tasks.labels import numbered, whole
-from jaxnas.tasks.stream import Stream
-from jaxnas.tasks.task import Task, arrays
+from jaxnas.tasks.stream import TOGETHER, Stream
+from jaxnas.tasks.task import Task, arrays, narrowed
 
 SAMPLE = 10_000
 """Of images that stream, those that say how to standardize them."""
@@ -111,9 +112,12 @@ def classification(
     if not stream:
         return task
     held, chosen = given["train"][0], parts["train"][1]
-    return task._replace(
-        train=Stream(lambda rows: _loaded(held, chosen[rows], 1), labels["train"], task.train.spec.inputs)
-    )
+
+    def read(rows: np.ndarray) -> Batch:
+        return Batch(narrowed(where, "images", _loaded(held, chosen[rows], 1)), labels["train"][rows])
+
+    together = None if isinstance(held, np.ndarray) else TOGETHER
+    return task._replace(train=Stream(read, len(chosen), task.train.spec, together=together))
 
 
 def _drawn(where: str, split: str, x, y, count: int | None, downsample: int, seed: int) -> np.ndarray:

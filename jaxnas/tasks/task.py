@@ -184,7 +184,7 @@ def narrowed(where: str, what: str, a: np.ndarray) -> np.ndarray:
 
 
 def arrays(
-    splits: Mapping[str, tuple[Any, ...]],
+    splits: Mapping[str, tuple[Any, ...] | Dataset],
     *,
     name: str = "arrays",
     loss: Callable[[Any, Any], chex.Array] = cross_entropy,
@@ -197,12 +197,13 @@ def arrays(
 
     Args:
       splits: "train", "validation" and "test", each `(inputs, targets)` or `(inputs, targets, weight)`: pytrees of
-        `[N, ...]`, and how much each counts, `[N]` or `[N, T]` (0 for padding).
+        `[N, ...]`, and how much each counts, `[N]` or `[N, T]` (0 for padding). Or a `Dataset`, `Stream.of(source)`
+        say: that of training stays where it is, those of validation and test are read whole.
       name: the task's name.
       loss: `(outputs, targets) -> [B]` (or `[B, ...]`, see `Task`); cross-entropy by default.
       metric: accuracy by default; `mean_metric` makes one of a function of each example.
-      outputs: size of the last axis of the network's outputs; by default the number of classes in `y`. None with a loss
-        of your own for outputs of any kind.
+      outputs: size of the last axis of the network's outputs; by default the number of classes in `y`, which a stream
+        cannot tell. None with a loss of your own for outputs of any kind.
       augment: `(key, inputs) -> inputs` for training batches.
       prepare: `inputs -> inputs`, of a batch as it is stored.
 
@@ -216,26 +217,44 @@ def arrays(
     if not isinstance(metric, Metric):
         judged_metric(metric, (), ())
     check.function("loss", loss)
-    made: dict[str, Batch] = {}
+    made: dict[str, Dataset] = {}
+    shapes = lambda spec: jax.tree.map(lambda one: one.shape, spec)
     for split in SPLITS:
-        made[split] = _batch(f"splits[{split!r}]", splits[split])
+        stays = split == "train" and _is_dataset(splits[split])
+        made[split] = splits[split] if stays else _batch(f"splits[{split!r}]", splits[split])
         for what in ("inputs", "targets"):
             free = what == "targets" and loss is cross_entropy  # has messages of its own
-            shape, first = (_spec(getattr(batch, what)) for batch in (made[split], made["train"]))
+            shape, first = (shapes(getattr(data.spec, what)) for data in (made[split], made["train"]))
             if shape != first and not free:
                 raise InputError(f"splits[{split!r}]: {what} {shape}, but in train {first}.")
     if loss is cross_entropy:
-        outputs = _classes({split: batch.targets for split, batch in made.items()}, outputs)
+        at_hand = {split: data.targets for split, data in made.items() if isinstance(data, Batch)}
+        if len(at_hand) < len(made) and outputs is None:
+            raise InputError(
+                "outputs: expected the number of classes, as labels of a stream are not counted; got None."
+            )
+        outputs = _classes(at_hand, outputs)
     if outputs is not None:
         check.integer("outputs", outputs, least=1)
-    on_device = (jax.tree.map(jnp.asarray, made[split]) for split in SPLITS)
+    on_device = (jax.tree.map(jnp.asarray, data) if isinstance(data, Batch) else data for data in made.values())
     return Task(name, *on_device, loss, metric, outputs, augment, prepare)
+
+
+def _is_dataset(given: Any) -> bool:
+    return hasattr(given, "spec") and not isinstance(given, Batch)
 
 
 def _batch(where: str, given: Any) -> Batch:
     """Checked arrays of one split."""
+    if _is_dataset(given):
+        given = given.take(np.arange(given.size))
+    if isinstance(given, Batch) and given.weight is None:
+        given = given[:2]
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-        raise InputError(f"{where}: expected arrays (inputs [N, ...], targets [N, ...]), or with a weight [N] besides.")
+        raise InputError(
+            f"{where}: expected arrays (inputs [N, ...], targets [N, ...]), or with a weight [N] besides, or a "
+            f"dataset, as tasks.Stream.of(source); got a {type(given).__name__}."
+        )
     try:
         parts = [jax.tree.map(np.asarray, part) for part in given]
         counts = [[len(leaf) for leaf in jax.tree.leaves(part)] for part in parts]

@@ -81,7 +81,7 @@ def zeros(stream):
 def test_data(one_device):
     found = benchmarks.data.measure(task=zeros, batch=4, channels=2, steps=1, rounds=1)
     rates = found["images_per_second"]["training"]
-    assert found["of_device"]["training"] == rates["stream"]["median"] / rates["device"]["median"]
+    assert found["of_device"]["training"]["stream"] == rates["stream"]["median"] / rates["device"]["median"]
 
 
 def test_neat(one_device):
