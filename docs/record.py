@@ -2,8 +2,8 @@
 
     python docs/record.py quickstart darts:small nasnet:small
 
-Each run begins with nothing compiled, in `build/record/NAME`, so that its wall time is what a new user waits. The file has
-the command, the commit, the date, the device, the versions, what was printed, and `result.json` but for the front's genomes.
+Each run begins with nothing compiled, in `build/record/NAME`, so that its wall time is what a new user waits. The file
+has the command, the commit, the date, the device, the versions, what was printed, and most of `result.json`.
 """
 
 import datetime

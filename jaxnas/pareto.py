@@ -103,7 +103,7 @@ def crowding(fitness: chex.Array, cost: chex.Array, rank: chex.Array) -> chex.Ar
 def hypervolume(
     fitness: chex.Array, cost: chex.Array, reference: chex.Array, valid: chex.Array | None = None
 ) -> chex.Array:
-    """The volume that the valid members dominate, within `reference` `[1 + K]` = (fitness, *costs); exact.
+    """The volume that the valid members dominate, within `reference` `[1 + K]`, a fitness and costs; exact.
 
     A member that does not improve on every coordinate of the reference adds nothing. Members need not be a front.
     Two objectives are a sort and a sum; each further one takes N times as long (Zitzler and Thiele, 1999, by slicing).

@@ -50,6 +50,7 @@ __all__ = [
 
 _ALL = (synflow, snip, grasp, fisher, grad_norm, l2_norm, plain, jacov, nwot, epe_nas, zen, epsinas, params, flops)
 PROXIES: dict[str, Proxy] = {each.name: each for each in _ALL}
+"""Name -> proxy, of those that come with the library."""
 
 
 def named(names: str | Proxy | Sequence[str | Proxy]) -> list[str]:

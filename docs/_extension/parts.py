@@ -1,0 +1,103 @@
+"""Directives `part` and `config`: what pages of methods say of a factory and of a config, made of the code itself."""
+
+import ast
+import inspect
+import json
+import pathlib
+import re
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+import jaxnas
+from jaxnas.config import registry
+
+ROOT = pathlib.Path(__file__).parents[2]
+SECTION = re.compile(r"^(?:Args|Attributes|Returns|Raises|Yields):$", re.MULTILINE)
+
+
+class Generated(SphinxDirective):
+    """A directive that stands for Markdown."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = False
+
+    def run(self) -> list[nodes.Node]:
+        text = StringList(self.markdown(self.arguments[0]).splitlines(), source=self.arguments[0])
+        found = nodes.container()
+        self.state.nested_parse(text, self.content_offset, found)
+        return found.children
+
+    def markdown(self, argument: str) -> str:
+        raise NotImplementedError
+
+
+class Part(Generated):
+    """`{part} strategy darts`: what its docstring says before its arguments, and the table of these."""
+
+    def markdown(self, argument: str) -> str:
+        return part(*argument.split())
+
+
+class Config(Generated):
+    """`{config} darts:small`: its docstring, and what a recorded run of it said."""
+
+    def markdown(self, argument: str) -> str:
+        self.env.note_dependency(str(result_file(argument)))
+        return config(argument)
+
+
+def part(kind: str, name: str, heading: str = "") -> str:
+    factory = registry.entry(kind, name).factory
+    prose = SECTION.split(inspect.getdoc(factory) or "")[0].strip()
+    (found,) = jaxnas.options(name, kind)
+    return "\n".join([heading, "", prose, "", table(("argument", "type", "default", "meaning"), found.options)])
+
+
+def table(head: tuple[str, ...], rows) -> str:
+    """A Markdown table, all columns but the last as code."""
+    if not rows:
+        return "No options."
+    code = lambda text: f"`{text}`" if text else ""
+    clean = lambda text: text.replace("|", "\\|").replace("\n", " ")
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for row in rows:
+        lines.append("| " + " | ".join([*(code(clean(cell)) for cell in row[:-1]), clean(row[-1])]) + " |")
+    return "\n".join(lines)
+
+
+def config(named: str) -> str:
+    name = named.split(":")[0]
+    doc = ast.get_docstring(ast.parse((ROOT / "configs" / f"{name}.py").read_text())) or ""
+    return "\n".join([doc, "", result(named)])
+
+
+def result_file(named: str) -> pathlib.Path:
+    return ROOT / "docs" / "results" / f"{re.sub('[:,]', '_', named)}.json"
+
+
+def result(named: str) -> str:
+    """A recorded run as Markdown."""
+    file = result_file(named)
+    if not file.exists():
+        return f"No run of `{named}` is recorded."
+    found = json.loads(file.read_text())
+    device = found["result"]["device"]
+    versions = ", ".join(f"{what} {version}" for what, version in found["result"]["versions"].items())
+    said = (
+        f"`{found['command']}`, {found['date'][:10]}, with nothing compiled before: {found['seconds']:.0f} s in all "
+        f"on {device['count']} {device['kind']} device(s) ({versions}; commit {found['commit']['hash'][:7]}). One seed on "
+        "a shared machine: it shows what a run says and costs, not what the method is worth."
+    )
+    lines = [said, "", "```text", *found["output"], "```", ""]
+    for picture in found["pictures"]:
+        lines += [f"![{picture} of {named}](/results/{file.stem}_{picture}.png)", ""]
+    return "\n".join(lines)
+
+
+def setup(app):
+    app.add_directive("part", Part)
+    app.add_directive("config", Config)
+    return {"parallel_read_safe": True}

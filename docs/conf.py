@@ -1,0 +1,39 @@
+"""Sphinx: `python -m sphinx -W -b html docs build/site`; pages of parts, programs and figures are made of the code."""
+
+import pathlib
+import sys
+
+import jaxnas
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "_extension"))
+
+project = "jaxnas"
+author = "The jaxnas authors"
+copyright = "2026, the jaxnas authors"
+version = release = jaxnas.__version__
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "api",
+    "parts",
+    "programs",
+]
+html_theme = "furo"
+html_title = "jaxnas"
+html_copy_source = False
+html_show_sourcelink = False
+exclude_patterns = ["_extension"]
+default_role = "code"
+nitpicky = False
+myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline"]
+myst_heading_anchors = 3
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
