@@ -1,7 +1,7 @@
 """Strategies side by side on a table; by default the one that comes with the library, no download.
 
-python -m compare
-python -m compare --config.table=TABLE.npz --config.metric=COLUMN --config.seeds=10000
+    jaxnas compare
+    jaxnas compare --config.table=TABLE.npz --config.metric=COLUMN --config.seeds=10000
 """
 
 from ml_collections import ConfigDict

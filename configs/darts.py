@@ -9,14 +9,6 @@ order; the third of second order. `--config.early_stopping.window=5` ends a sear
 2020). What was found is trained at the paper's size by
 
     jaxnas retrain --workdir=DIR --config.retrain.seeds=1
-
-`:small` took 2 min 20 s on two CPU cores (AMD EPYC), nothing cached; found, retrained: 96.94 % of test images, loss
-0.0997:
-
-    Genotype(normal=[('avg_pool_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_5x5', 1), ('dil_conv_5x5', 2),
-    ('dil_conv_5x5', 2), ('avg_pool_3x3', 3), ('avg_pool_3x3', 3), ('dil_conv_5x5', 4)], normal_concat=range(2, 6),
-    reduce=[('dil_conv_5x5', 0), ('dil_conv_5x5', 1), ('skip_connect', 1), ('sep_conv_3x3', 2), ('avg_pool_3x3', 2),
-    ('max_pool_3x3', 3), ('avg_pool_3x3', 2), ('skip_connect', 4)], reduce_concat=range(2, 6))
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""NAS-Bench-201 as a table: 300 evaluations of a search in about three seconds, no network trained.
+"""NAS-Bench-201 as a table: a search of 300 evaluations within seconds, no network trained.
 
     jaxnas search --config=nasbench201        # the table that comes with the library
     jaxnas search --config=nasbench201 --config.evaluator.path=TABLE.npz \

@@ -9,9 +9,6 @@ either finds is scaled up, and moved to another task, by
     jaxnas retrain --workdir=DIR --config.network.cells=6 --config.retrain.steps=210000 \
         --config.retrain.cutout=16 --config.retrain.drop_path=0.4 --config.retrain.auxiliary=0.4 \
         --config.task="{'name': 'npz', 'path': 'cifar10.npz'}"
-
-`:small` took 2 min 44 s on two CPU cores (AMD EPYC), nothing cached; 96 architectures.
-The one found: 99.03 ± 0.42 % of test images.
 """
 
 from ml_collections import ConfigDict

@@ -1,10 +1,7 @@
 """Random search in NASNet's space: the search of `nasnet`, learning nothing. The baseline of both papers.
 
-    jaxnas search --config=random_nasnet:small     # digits, two CPU cores
-    jaxnas search --config=random_nasnet --config.task.path=cifar10.npz
-
-`:small` took 2 min 3 s on two CPU cores (AMD EPYC), nothing cached; 96 architectures.
-The one found: 99.17 ± 0.56 % of test images.
+jaxnas search --config=random_nasnet:small     # digits, two CPU cores
+jaxnas search --config=random_nasnet --config.task.path=cifar10.npz
 """
 
 from ml_collections import ConfigDict

@@ -1,7 +1,7 @@
 """Zero-cost proxies of random NAS-Bench-201 cells on the embedded digits, beside the table that comes with the library.
 
-jaxnas score
-jaxnas score --config.proxies=synflow,nwot --config.subset=all
+    jaxnas score
+    jaxnas score --config.proxies=synflow,nwot --config.subset=all
 """
 
 from ml_collections import ConfigDict
