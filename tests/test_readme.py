@@ -11,9 +11,9 @@ pytestmark = pytest.mark.usefixtures("one_device")
 def test_python_of_the_readme_runs(capsys):
     text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 14
+    assert len(blocks) == 2
     names: dict = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
-    assert names["result"].evaluations == 20
-    assert "stages=3" in capsys.readouterr().out
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(names["result"].architecture) and said[1].startswith("first=")
