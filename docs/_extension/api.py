@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pathlib
+import re
 from typing import Any
 
 PACKAGES = (
@@ -30,6 +31,9 @@ PACKAGES = (
     "jaxnas.checkpoint",
 )
 """Public modules. What two of them have is documented where it is not merely passed on."""
+
+ARRAY = re.compile(r"~?[\w.]*Array \| ~?[\w.]*ndarray \| ~?[\w.]*bool \| ~?[\w.]*number")
+TREE = re.compile(r"Array \| ~?[\w.]*Iterable\[ArrayTree\] \| ~?[\w.]*Mapping\[~?[\w.]*Any, ArrayTree\]")
 
 
 def public(module: str) -> dict[str, Any]:
@@ -100,6 +104,12 @@ def escape(app, what, name, value, options, lines: list[str]) -> None:
     lines[:] = "`".join(p if i % 2 else p.replace("|", "\\|") for i, p in enumerate(parts)).splitlines()
 
 
+def shorten(app, what, name, value, options, signature: str | None, result: str | None):
+    """Arrays are arrays, however many types chex counts among them."""
+    short = lambda text: text and TREE.sub("ArrayTree", ARRAY.sub("Array", text))
+    return short(signature), short(result)
+
+
 def skip(app, what, name, value, skipped, options) -> bool | None:
     """Fields of records: the section "Attributes" of their class has them."""
     is_field = type(value).__name__ in ("_tuplegetter", "member_descriptor") or value is None
@@ -109,5 +119,6 @@ def skip(app, what, name, value, skipped, options) -> bool | None:
 def setup(app):
     app.connect("builder-inited", generate)
     app.connect("autodoc-skip-member", skip)
+    app.connect("autodoc-process-signature", shorten)
     app.connect("autodoc-process-docstring", escape, priority=400)  # before napoleon, which writes substitutions
     return {"parallel_read_safe": True}

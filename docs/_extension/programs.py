@@ -54,10 +54,14 @@ def options() -> dict[str, str]:
     for kind in OFFERS:
         if known(kind):
             parts = [part(kind, name, f"## {name}") for name in known(kind)]
-            pages[kind] = "\n\n".join([f"# {kind}", f"Parts for `config.{kind}`, by `name`.", *parts])
+            pages[kind] = "\n\n".join(
+                [f"# Options: {kind.replace('_', ' ')}", f"Parts for `config.{kind}`, by `name`.", *parts]
+            )
     (keys,) = jaxnas.options("config")
     rows = [(option.name, option.type, option.meaning) for option in keys.options]
-    pages["config"] = f"# config\n\nThe keys of a search's config.\n\n{table(('key', 'type', 'meaning'), rows)}\n"
+    pages["config"] = (
+        f"# Options: config\n\nThe keys of a search's config.\n\n{table(('key', 'type', 'meaning'), rows)}\n"
+    )
     return pages
 
 

@@ -91,7 +91,8 @@ def _type(annotation: Any) -> str:
     if annotation is inspect.Parameter.empty:
         return ""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    return re.sub(r"\b(\w+\.)+(?=\w)", "", text)  # without modules
+    text = re.sub(r"\b(\w+\.)+(?=\w)", "", text)  # without modules
+    return text.replace("Union[Array, ndarray, bool, number]", "Array")
 
 
 def _default(value: Any) -> str:
