@@ -2,7 +2,7 @@
 
 | function | shows |
 |---|---|
-| `architecture` | one architecture: cells, edges, growing graphs, or a list of decisions |
+| `architecture` | one architecture: cells, edges, growing graphs, or a table of decisions |
 | `anytime` | best fitness so far against evaluations |
 | `shared_weights` | losses, skip connections and curvature of a search on shared weights |
 | `curvatures` | the largest eigenvalue of many searches, collapsed or not |

@@ -1,33 +1,43 @@
 """Small graphs whose edges are operations (NAS-Bench-201): nodes in a row, edges as labelled arcs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from jaxnas.plots._figure import COLORS, INK, MUTED
+from jaxnas.plots._figure import INK, MUTED, SMALL, bare_axes
+
+STEP = 2.15
+"""Inches between two nodes."""
 
 
-def draw_edges(axes, edges: Sequence[tuple[int, int, str]]) -> None:
-    """Edges `(i, j, operation)` on a path from node 0 to the last; those of `none` are not there."""
+def draw_edges(edges: Sequence[tuple[int, int, str]], styles: Mapping[str, dict[str, str]]):
+    """A figure of the edges `(i, j, operation)` on a path from node 0 to the last; those of `none` are not there."""
     last = max(j for _, j, _ in edges)
     edges, alive = _connected([edge for edge in edges if edge[2] != "none"], last)
-    labels = sorted({label for _, _, label in edges})
-    color = dict(zip(labels, COLORS, strict=False))
-    for i, j, label in edges:
-        # Longer edges bow further out, in turns above and below, so that labels keep apart.
-        bow = 0.0 if j - i == 1 else (-0.42 if i % 2 == 0 else 0.42) * (1 if j - i == 2 else 1.25)
-        style = f"arc3,rad={bow}"
-        arrow = dict(arrowstyle="-|>", color=color[label], connectionstyle=style, shrinkA=17, shrinkB=17, linewidth=2)
-        axes.annotate("", (j, 0), (i, 0), arrowprops=arrow)
-        axes.text((i + j) / 2, -bow * (j - i) / 2, label, ha="center", va="center", fontsize=8, color=color[label],
+    bows = [_bow(i, j) for i, j, _ in edges]
+    heights = [-bow * (j - i) / 2 for bow, (i, j, _) in zip(bows, edges, strict=True)]
+    bottom, top = (
+        min([-0.16, *(height - 0.08 for height in heights)]),
+        max([0.16, *(height + 0.08 for height in heights)]),
+    )
+    top += 0.2 if not edges else 0
+    figure, axes = bare_axes(STEP * (last + 0.4), STEP * (top - bottom))
+    axes.set(xlim=(-0.2, last + 0.2), ylim=(bottom, top))
+    for bow, height, (i, j, label) in zip(bows, heights, edges, strict=True):
+        style = dict(linewidth=2, connectionstyle=f"arc3,rad={bow}", **styles[label])
+        axes.annotate("", (j, 0), (i, 0), arrowprops=dict(arrowstyle="-|>", shrinkA=14, shrinkB=14, **style))
+        axes.text((i + j) / 2, height, label, ha="center", va="center", fontsize=SMALL, color=INK,
                   bbox=dict(facecolor="white", edgecolor="none", pad=1.5))  # fmt: skip
     for node in sorted(alive | {0, last}):
+        axes.plot(node, 0, "o", color=INK, markersize=26, clip_on=False)
         name = {0: "in", last: "out"}.get(node, str(node))
-        axes.text(node, 0, name, ha="center", va="center", color="white", fontsize=9, weight="bold",
-                  bbox=dict(boxstyle="circle,pad=0.45", facecolor=INK, edgecolor="none"))  # fmt: skip
+        axes.text(node, 0, name, ha="center", va="center_baseline", color="white", fontsize=SMALL, weight="bold")
     if not edges:
-        axes.text(last / 2, 0.3, "no path from input to output", ha="center", color=MUTED)
-    axes.set_xlim(-0.3, last + 0.3)
-    axes.set_ylim(-0.75, 0.9)
-    axes.set_aspect("equal")  # so that the labels sit on the arcs
+        axes.text(last / 2, 0.25, "no path from input to output", ha="center", color=MUTED)
+    return figure
+
+
+def _bow(i: int, j: int) -> float:
+    """Longer edges bow further out, in turns above and below, so that labels keep apart."""
+    return 0.0 if j - i == 1 else (-0.42 if i % 2 == 0 else 0.42) * (1 if j - i == 2 else 1.25)
 
 
 def _connected(edges: list[tuple[int, int, str]], last: int) -> tuple[list[tuple[int, int, str]], set[int]]:

@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from jaxnas.check import InputError
-from jaxnas.plots._figure import COLORS, INK, MUTED, legend_above, new_figure, plain_axes, save
+from jaxnas.plots._figure import BLUE, INK, MUTED, RED, SMALL, dot_style, legend_above, new_figure, plain_axes, save
 from jaxnas.plots._fronts import fitness_limits
 
 ROWS = 2
@@ -42,13 +42,13 @@ def recommendation(
     Raises:
       InputError: not as many costs as fitnesses, or nothing finite.
     """
-    figure, axes = new_figure(7, 4.6)
+    figure, axes = new_figure(7, 4.2)
     of_search, of_random = _finite("search", search), _finite("random", random)
-    for (fitness, cost), name, color in ((of_random, names[1], MUTED), (of_search, names[0], COLORS[0])):
-        axes.plot(cost, fitness, ".", color=color, alpha=0.35, markersize=4)
+    for (fitness, cost), name, color in ((of_random, names[1], MUTED), (of_search, names[0], BLUE)):
+        axes.plot(cost, fitness, ".", color=color, **dot_style(len(fitness)))
         steps = _front(fitness, cost, until=max(of_search[1].max(), of_random[1].max()))
         axes.step(*steps, where="post", color=color, linewidth=2, label=f"{name} ({len(fitness):,} evaluated)")
-    marks = [("recommended", recommended, COLORS[4], "*")]
+    marks = [("recommended", recommended, RED, "*")]
     marks += [(names[2], reference, INK, "D")] if reference is not None else []
     fitness = np.concatenate([of_search[0], of_random[0]])
     low, high = fitness_limits(fitness, np.array([fitness.max(), *(point[0] for _, point, *_ in marks)]))
@@ -93,4 +93,4 @@ def _label(axes, marks: list, top: float) -> None:
         axes.plot([cost, cost], [fitness, height], ":", color=color, linewidth=1, zorder=4)
         axes.plot(cost, fitness, marker, color=color, markersize=15 if marker == "*" else 8, zorder=5, mec="white")
         text = f" {name} "
-        axes.text(cost, height, text, color=color, fontsize=9, weight="bold", ha=side, va="center")
+        axes.text(cost, height, text, color=color, fontsize=SMALL, weight="bold", ha=side, va="center")

@@ -5,7 +5,16 @@ import os
 import numpy as np
 
 from jaxnas.loop.history import History
-from jaxnas.plots._figure import COLORS, MUTED, legend_above, new_figure, plain_axes, save
+from jaxnas.plots._figure import (
+    BLUE,
+    COLORS,
+    MUTED,
+    legend_above,
+    new_figure,
+    plain_axes,
+    save,
+    whole_ticks,
+)
 
 
 def species(history: History, path: str | os.PathLike) -> None:
@@ -24,8 +33,14 @@ def species(history: History, path: str | os.PathLike) -> None:
     fitness = np.where(history.column("valid"), history.column("fitness"), np.nan)[recorded]
     known = [fitness[(rounds == t) & np.isfinite(fitness)] for t in range(rounds.max() + 1)]
     figure, (top, bottom) = new_figure(7, 5.4, rows=2)
-    for name, of, color in (("best", np.max, COLORS[0]), ("mean", np.mean, MUTED)):
-        top.plot([of(f) if len(f) else np.nan for f in known], color=color, label=name, linewidth=2)
+    for name, of, color in (("best", np.max, BLUE), ("mean", np.mean, MUTED)):
+        top.plot(
+            [of(f) if len(f) else np.nan for f in known],
+            color=color,
+            label=name,
+            linewidth=2,
+            marker="." if len(known) < 20 else "",
+        )
     top.set_ylabel("fitness")
     legend_above(top)
     _stack(bottom, sizes)
@@ -33,7 +48,7 @@ def species(history: History, path: str | os.PathLike) -> None:
     bottom.set_xlabel(f"generation ({len(numbers)} species in all)")
     for axes in (top, bottom):
         axes.set_xlim(-0.5, len(known) - 0.5)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_ticks(axes.xaxis)
         plain_axes(axes)
     save(figure, path)
 
@@ -43,4 +58,5 @@ def _stack(axes, sizes: np.ndarray) -> None:
     ends = np.arange(sizes.shape[1] + 1) - 0.5
     sizes = np.concatenate([sizes, sizes[:, -1:]], 1)
     colors = [COLORS[i % len(COLORS)] for i in range(len(sizes))]
-    axes.stackplot(ends, sizes, colors=colors, edgecolor="white", linewidth=0.4, alpha=0.85, step="post")
+    border = 0.4 if len(ends) < 100 else 0  # many would be all white
+    axes.stackplot(ends, sizes, colors=colors, edgecolor="white", linewidth=border, alpha=0.85, step="post")

@@ -95,6 +95,25 @@ def test_strategies_that_are_all_at_the_optimum_after_few_evaluations_are_drawn(
     assert (tmp_path / "c.png").stat().st_size
 
 
+def test_each_of_many_curves_is_drawn_in_a_style_of_its_own(monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr("jaxnas.plots._curves.save", lambda figure, path: figures.append(figure))
+    plots.anytime({f"search {i}": [i, i + 1.0] for i in range(12)}, tmp_path / "a.png")
+    lines = [line for line in figures[0].axes[0].lines if line.get_label().startswith("search")]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 12
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.5, 0.5], [None, float("nan")], [-1e-6, -2e-6], [-1e6, -1.0, -0.5]])
+def test_ticks_are_said_without_an_offset_whatever_the_values(values, monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr("jaxnas.plots._curves.save", lambda figure, path: figures.append(figure))
+    plots.anytime({"a": values}, tmp_path / "a.png")
+    figures[0].draw_without_rendering()
+    for axis in (figures[0].axes[0].xaxis, figures[0].axes[0].yaxis):
+        labels = [label.get_text() for label in axis.get_ticklabels()]
+        assert len(set(labels)) == len(labels) and not axis.get_offset_text().get_text()
+
+
 def test_a_missing_matplotlib_is_an_input_error_with_the_line_that_installs_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(InputError, match=r"plots: matplotlib.* is not installed; pip install matplotlib"):
