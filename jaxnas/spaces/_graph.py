@@ -39,7 +39,7 @@ def graph(
     identity, somewhere between the two nodes whose connection it split: two hidden nodes can be connected in one
     direction only, and no graph has a cycle.
 
-    The string format is nodes and connections in order of birth: `h0=i1>o0; i0>o0:0.5, i1>o0:-1.25!, bias>o0:…`, where
+    The string format is nodes and connections in order of birth: `h0=i1>o0; i0>o0:0.5 i1>o0:-1.25! bias>o0:…`, where
     `!` marks what is disabled. It gives weights exactly.
 
     Args:

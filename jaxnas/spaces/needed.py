@@ -42,6 +42,15 @@ def functions(part: str, space: Space, *names: str) -> None:
         )
 
 
+def free_combinations(part: str, space: Space, instead: str) -> None:
+    """Raises `InputError` where the space restricts which options go together, which `part` does not look at."""
+    if space.allowed is not None:
+        raise InputError(
+            f"{part} combines any options, but space {space.name!r} restricts combinations of options; use {instead} "
+            "instead."
+        )
+
+
 def one_array(part: str, space: Space, *, flat: bool = False) -> None:
     """Raises `InputError` unless a genome is a single array, of one axis where `flat`."""
     genome = jax.eval_shape(space.sample, jax.random.key(0))

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
-from jaxnas.check import InputError
 from jaxnas.spaces import needed
 from jaxnas.strategies._random_search import RandomSearchState
 from jaxnas.strategies.best import black_box, unknown
@@ -29,10 +28,7 @@ def fair_paths(space: Space, *, budget: int = 1) -> Strategy:
     """
     check.integer("budget", budget, least=1)
     mask = needed.categorical("strategy 'fair_paths'", space)
-    if space.allowed is not None:
-        raise InputError(
-            f"space {space.name!r} restricts combinations of options; use random_search(budget=…) instead."
-        )
+    needed.free_combinations("strategy 'fair_paths'", space, "random_search(budget=…)")
     counts = mask.sum(1, dtype=np.int32)
     D, C = mask.shape
 

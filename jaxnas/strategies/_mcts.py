@@ -90,12 +90,13 @@ def mcts(
         or the whole tree of the space where that is less.
 
     Raises:
-      InputError: an argument out of its range, a space that is not categorical.
+      InputError: an argument out of its range, a space that is not categorical, or that restricts combinations of options.
     """
     check.real("exploration", exploration, least=0.0, most=1e3)
     check.integer("proposals", proposals, least=1)
     check.integer("capacity", capacity, least=1)
     mask = needed.categorical("strategy 'mcts'", space)
+    needed.free_combinations("strategy 'mcts'", space, "regularized_evolution or ppo")
     D, C = mask.shape
     choices = mask.sum(1)
     whole = sum(math.prod(choices[:d].tolist()) for d in range(D + 1))

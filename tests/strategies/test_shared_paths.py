@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxnas.spaces import categorical, darts
-from jaxnas.strategies import enas, fair_paths, independent_policy, lstm_policy
+from jaxnas.strategies import enas, fair_paths, independent_policy, lstm_policy, mcts
 from jaxnas.strategies.policy import log_prob
 from jaxnas.types import scored
 
@@ -36,9 +36,10 @@ def test_fair_paths_have_every_option_equally_often():
     assert np.bincount(genomes[:, 1]).tolist() == [3, 3]
 
 
-def test_fair_paths_are_refused_where_options_exclude_each_other():
-    with pytest.raises(ValueError, match="space 'darts' restricts combinations"):
-        fair_paths(darts())
+@pytest.mark.parametrize("make", [fair_paths, mcts])
+def test_strategies_that_combine_any_options_refuse_a_space_that_restricts_them(make):
+    with pytest.raises(ValueError, match=f"strategy '{make.__name__}' .* space 'darts' restricts combinations"):
+        make(darts())
 
 
 def test_enas_trains_weights_then_the_policy_then_only_scores():
