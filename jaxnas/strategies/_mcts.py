@@ -90,7 +90,7 @@ def mcts(
         or the whole tree of the space where that is less.
 
     Raises:
-      InputError: an argument out of its range, a space that is not categorical, or that restricts combinations of options.
+      InputError: an argument out of its range, a space that is not categorical or restricts combinations of options.
     """
     check.real("exploration", exploration, least=0.0, most=1e3)
     check.integer("proposals", proposals, least=1)
