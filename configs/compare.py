@@ -2,6 +2,8 @@
 
     jaxnas compare
     jaxnas compare --config.table=TABLE.npz --config.metric=COLUMN --config.seeds=10000
+
+`jaxnas options compare` lists what can be set.
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,8 @@
 
     jaxnas score
     jaxnas score --config.proxies=synflow,nwot --config.subset=all
+
+`jaxnas options score` lists what can be set.
 """
 
 from ml_collections import ConfigDict

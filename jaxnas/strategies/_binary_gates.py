@@ -31,7 +31,7 @@ def binary_gates(
     expected_cost: Callable | None = None,
     cost_weight: float = 0.0,
 ) -> Strategy:
-    """Rounds of weights train one sampled path; after `weight_rounds` of them one moves the logits, of two options each.
+    """Rounds of weights train one sampled path; after `weight_rounds` of them one moves logits, of two options each.
 
     There, two options of each decision are drawn without replacement by their probabilities, both are computed, and
     one of the two is the output. With p the softmax over the pair and g the loss's gradient in the gates, the logits'
