@@ -14,6 +14,7 @@ from parts import ROOT, part, table
 
 import jaxnas
 from jaxnas.config.registry import OFFERS, known
+from jaxnas.plots import _figure
 
 FLAG = re.compile(r"^  --(\S+): (.*(?:\n    .*)*)", re.MULTILINE)
 
@@ -65,8 +66,8 @@ def options() -> dict[str, str]:
     return pages
 
 
-def benchmarks() -> str:
-    """Every file of figures, with where it is from."""
+def benchmarks(pictures: pathlib.Path) -> str:
+    """Every file of figures, with where it is from, and bars of what was measured side by side."""
     lines = [
         "# Benchmarks",
         "",
@@ -89,6 +90,10 @@ def benchmarks() -> str:
             table(("figure", "median or value"), rows),
             "",
         ]
+        for name, bars in _groups(record["figures"]):
+            drawn = pictures / f"{file.stem}_{name.replace('.', '_')}.svg"
+            _draw(drawn, name.replace("_", " ").replace(".", ", "), bars)
+            lines += [f"![{name}](/{pictures.name}/{drawn.name})", ""]
     return "\n".join(lines)
 
 
@@ -104,6 +109,26 @@ def _flat(figures: Any, name: str = ""):
         yield name, figures
 
 
+def _groups(figures: Any, name: str = ""):
+    """`(path, {what: median})` of what was measured side by side."""
+    if isinstance(figures, dict):
+        bars = {key: value["median"] for key, value in figures.items() if isinstance(value, dict) and "median" in value}
+        if len(bars) > 1:
+            yield name, bars
+        for key, value in figures.items():
+            yield from _groups(value, f"{name}.{key}" if name else key)
+
+
+def _draw(file: pathlib.Path, title: str, bars: dict[str, float]) -> None:
+    figure, axes = _figure.new_figure(6, 0.7 + 0.35 * len(bars))
+    drawn = axes.barh(list(bars), list(bars.values()), color=_figure.BLUE, height=0.6)
+    axes.bar_label(drawn, [_number(value) for value in bars.values()], padding=4, fontsize=_figure.SMALL)
+    axes.set(xlim=(0, 1.15 * max(bars.values())), title=title)
+    axes.invert_yaxis()
+    _figure.plain_axes(axes)
+    figure.savefig(file)
+
+
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
@@ -112,7 +137,8 @@ def generate(app) -> None:
     source = pathlib.Path(app.srcdir)
     (source / "options").mkdir(exist_ok=True)
     write(source / "commands.md", commands())
-    write(source / "benchmarks.md", benchmarks())
+    (source / "_drawn").mkdir(exist_ok=True)
+    write(source / "benchmarks.md", benchmarks(source / "_drawn"))
     pages = options()
     for kind, text in pages.items():
         write(source / "options" / f"{kind}.md", text)
