@@ -88,7 +88,7 @@ def register(
         check.function("factory", factory)
         known = _ENTRIES[kind].get(name)
         if known is not None and known.factory is not factory:
-            raise InputError(f"name: there is a {kind} {name!r} already, {known.factory}.")
+            raise InputError(f"name: {kind} {name!r} is there already, {known.factory}.")
         _ENTRIES[kind][name] = Entry(factory, takes, tuple(accepts), tuple(without))
         return factory
 

@@ -89,8 +89,11 @@ class Choice(nn.Module):
             name = names[decision]
             return options[name](name=name)(materialized(x), train)
         if self.is_initializing():
-            outputs = [options[n](name=n)(x, train) for n in names]
-            return jnp.zeros_like(outputs[0])  # all have their variables now; nothing needs what they computed
+            outputs = {n: options[n](name=n)(x, train) for n in names}
+            made = {n: f"{y.dtype} {y.shape}" for n, y in outputs.items()}
+            if len(set(made.values())) > 1:
+                raise InputError(f"options of {self.name}: expected outputs of one type and shape, got {made}.")
+            return jnp.zeros_like(outputs[names[0]])  # all have their variables now; nothing needs what they computed
         weights = decision.weights if isinstance(decision, Gated) else decision
         if jnp.ndim(weights) == 0:
             return self._pick(options, decision, x, train)

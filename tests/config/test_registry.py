@@ -90,7 +90,7 @@ def test_registered_by_a_decorator_its_parameters_have_names_of_their_own(own):
 def test_a_name_that_another_factory_has_is_refused(own):
     register("strategy", "mine", anything)
     register("strategy", "mine", anything)  # the same again, as when a module is imported twice
-    with pytest.raises(InputError, match="name: there is a strategy 'random_search' already"):
+    with pytest.raises(InputError, match="name: strategy 'random_search' is there already"):
         register("strategy", "random_search", anything)
 
 

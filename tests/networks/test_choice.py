@@ -299,3 +299,9 @@ def test_extract_cuts_to_the_narrower_layer():
 def test_extract_names_what_is_missing(variables):
     with pytest.raises(ValueError, match="params/elsewhere/kernel is not there"):
         extract(variables, {"params": {"elsewhere": {"kernel": jnp.zeros(2)}}})
+
+
+def test_options_of_different_shapes_are_named():
+    choice = Choice({"narrow": Layer, "wide": partial(Layer, 4)}, name="choice")
+    with pytest.raises(ValueError, match=r"options of choice: expected .* one type and shape.*narrow.*3\).*wide.*4\)"):
+        jax.eval_shape(lambda: choice.init(jax.random.key(0), jnp.int32(0), jnp.ones((1, 4)), False))
