@@ -115,7 +115,7 @@ def _skip_connections(axes, history: History, cells: Sequence[str]) -> None:
     number = np.arange(1, len(history) + 1)
     for i, (cell, column) in enumerate(zip(cells, history.column("skip_connections").T, strict=False)):
         beside = 0.2 * (i - (len(cells) - 1) / 2)
-        style = dict(color=COLORS[i % len(COLORS)], label=f"{cell} cell")
+        style = dict(color=COLORS[i % len(COLORS)], label="cell" if cell == "cell" else f"{cell} cell")
         axes.plot(number, column + beside, ".", **style, **dot_style(2 * len(history)))
     axes.set_ylabel("skip connections")
     axes.set_ylim(-0.5, max(axes.get_ylim()[1], 1.5))
