@@ -35,7 +35,7 @@ def record(config: str) -> None:
     if done.returncode:
         raise SystemExit(f"{command} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     result = json.loads((folder / "result.json").read_text())
-    pictures = [picture for picture in PICTURES if (folder / f"{picture}.png").exists()]
+    pictures = [picture for picture in PICTURES if (folder / f"{picture}.png").exists()][:2]
     for picture in pictures:
         shutil.copy(folder / f"{picture}.png", RESULTS / f"{name}_{picture}.png")
     kept = {
@@ -45,7 +45,7 @@ def record(config: str) -> None:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - begin, 1),
         "pictures": pictures,
-        "output": [line.rstrip() for line in done.stdout.replace(str(folder), "DIR").splitlines()],
+        "output": [line.rstrip() for line in done.stdout.replace(str(folder.relative_to(ROOT)), "DIR").splitlines()],
         "result": {key: value for key, value in result.items() if key not in ("front", "genome")},
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")

@@ -53,7 +53,14 @@ def part(kind: str, name: str, heading: str = "") -> str:
     factory = registry.entry(kind, name).factory
     prose = SECTION.split(inspect.getdoc(factory) or "")[0].strip()
     (found,) = jaxnas.options(name, kind)
-    return "\n".join([heading, "", prose, "", table(("argument", "type", "default", "meaning"), found.options)])
+    return "\n".join([heading, "", prose, "", arguments("argument", found.options)])
+
+
+def arguments(what: str, rows) -> str:
+    """Rows of name, type, default and meaning in two columns, which a phone has room for."""
+    said = lambda kind, default: ", ".join([f"`{kind}`"] * bool(kind) + [f"`{default}` by default"] * bool(default))
+    about = lambda kind, default, meaning: ": ".join(text for text in (said(kind, default), meaning) if text)
+    return table((what, "meaning"), [(name, about(*rest)) for name, *rest in rows])
 
 
 def table(head: tuple[str, ...], rows) -> str:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from api import write
-from parts import ROOT, part, table
+from parts import ROOT, arguments, part, table
 
 import jaxnas
 from jaxnas.config.registry import OFFERS, known
@@ -28,7 +28,7 @@ def commands() -> str:
     lines = ["# Commands", "", "`jaxnas NAME` and, in a checkout, `python -m launch.NAME` are the same program.", ""]
     for name, text in helps.items():
         doc, _, flags = text.partition("\nflags:\n")
-        lines += [f"## {name}", "", doc.strip(), "", table(("flag", "default", "type", "meaning"), _flags(flags)), ""]
+        lines += [f"## {name}", "", doc.strip(), "", arguments("flag", _flags(flags)), ""]
     return "\n".join(lines)
 
 
@@ -45,7 +45,7 @@ def _flags(text: str) -> list[tuple[str, str, str, str]]:
         default = next((line[len("(default: ") : -1] for line in lines if line.startswith("(default: ")), "")
         kind = next((line[1:-1] for line in lines if re.fullmatch(r"\(an? .*\)", line)), "")
         meaning = " ".join(line for line in lines if not line.startswith(("(default: ", "(a")))
-        found.append((f"--{name}", default, kind, meaning))
+        found.append((f"--{name}", kind, default, meaning))
     return found
 
 
@@ -59,10 +59,7 @@ def options() -> dict[str, str]:
                 [f"# Options: {kind.replace('_', ' ')}", f"Parts for `config.{kind}`, by `name`.", *parts]
             )
     (keys,) = jaxnas.options("config")
-    rows = [(option.name, option.type, option.meaning) for option in keys.options]
-    pages["config"] = (
-        f"# Options: config\n\nThe keys of a search's config.\n\n{table(('key', 'type', 'meaning'), rows)}\n"
-    )
+    pages["config"] = f"# Options: config\n\nThe keys of a search's config.\n\n{arguments('key', keys.options)}\n"
     return pages
 
 
@@ -121,11 +118,12 @@ def _groups(figures: Any, name: str = ""):
 
 def _draw(file: pathlib.Path, title: str, bars: dict[str, float]) -> None:
     figure, axes = _figure.new_figure(6, 0.7 + 0.35 * len(bars))
-    drawn = axes.barh(list(bars), list(bars.values()), color=_figure.BLUE, height=0.6)
+    drawn = axes.barh(range(len(bars)), bars.values(), color=_figure.BLUE, height=0.6)
     axes.bar_label(drawn, [_number(value) for value in bars.values()], padding=4, fontsize=_figure.SMALL)
     axes.set(xlim=(0, 1.15 * max(bars.values())), title=title)
     axes.invert_yaxis()
     _figure.plain_axes(axes)
+    axes.set_yticks(range(len(bars)), bars)
     figure.savefig(file)
 
 
