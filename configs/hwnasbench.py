@@ -1,7 +1,7 @@
 """HW-NAS-Bench (Li et al., 2021): accuracy and published device latencies at once, by NSGA-II on a table.
 
     jaxnas search --config=hwnasbench:small        # the table that comes with the library
-    jaxnas import_table --from=nats --path=NATS-tss-v1_0-3ffb9-simple \
+    jaxnas import_table --from=nats --path=NATS-tss-v1_0-3ffb9-simple \\
         --costs_from=HW-NAS-Bench-v1_0.pickle --output=hw.npz
     jaxnas search --config=hwnasbench --config.evaluator.path=hw.npz
 
@@ -9,8 +9,8 @@
 `--config.strategy.limits="{'hw_edgegpu_latency_cifar10': 4.0}"` what none may exceed. For a strategy that reads fitness
 alone, the cost goes into it by MnasNet's reward, or a penalty, or a constraint:
 
-    --config.strategy="{'name': 'regularized_evolution', 'population_size': 50, 'tournament_size': 10}" \
-    --config.rounds=500 \
+    --config.strategy="{'name': 'regularized_evolution', 'population_size': 50, 'tournament_size': 10}" \\
+    --config.rounds=500 \\
     --config.objective="{'name': 'weighted_product', 'cost': 'hw_edgegpu_latency_cifar10', 'target': 4.0}"
 
 `:small` takes the seconds of a training on the digits for a cost (measured, with noise): that table has no device's.

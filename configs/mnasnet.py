@@ -2,7 +2,7 @@
 
     jaxnas search --config=mnasnet:small        # digits, two CPU cores
     jaxnas profile --config=profile:mobilenet --config.batch=1 --workdir=DIR
-    jaxnas search --config=mnasnet --config.task.path=cifar10.npz \
+    jaxnas search --config=mnasnet --config.task.path=cifar10.npz \\
         --config.cost.path=DIR/latency_table.json --config.objective.target=2.0
 
 Without `cost.path` the search measures a table first. The reward is the paper's, accuracy * (latency / target)^w with w

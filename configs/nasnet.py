@@ -6,8 +6,8 @@
 The second is the paper's search: CIFAR-10, N = 2 cells of F = 32 filters, 20 epochs each, 20,000 architectures. What
 either finds is scaled up, and moved to another task, by
 
-    jaxnas retrain --workdir=DIR --config.network.cells=6 --config.retrain.steps=210000 \
-        --config.retrain.cutout=16 --config.retrain.drop_path=0.4 --config.retrain.auxiliary=0.4 \
+    jaxnas retrain --workdir=DIR --config.network.cells=6 --config.retrain.steps=210000 \\
+        --config.retrain.cutout=16 --config.retrain.drop_path=0.4 --config.retrain.auxiliary=0.4 \\
         --config.task="{'name': 'npz', 'path': 'cifar10.npz'}"
 """
 

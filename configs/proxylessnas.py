@@ -2,7 +2,7 @@
 
     jaxnas search --config=proxylessnas:small        # digits, two CPU cores
     jaxnas profile --config=profile:mobilenet --config.batch=1 --workdir=DIR
-    jaxnas search --config=proxylessnas --config.task.path=cifar10.npz \
+    jaxnas search --config=proxylessnas --config.task.path=cifar10.npz \\
         --config.cost.path=DIR/latency_table.json --config.strategy.cost_weight=0.05
 
 `cost_weight` is what a millisecond is worth, in units of the loss (the paper's equation 6). Without `cost.path` the

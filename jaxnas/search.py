@@ -280,6 +280,8 @@ def _phases(strategy: Strategy | Sequence[Phase], rounds: int | None, evaluator:
     if not phases or (rounds is not None and not single):
         raise InputError("strategy: expected a Strategy with rounds, or a non-empty sequence of Phase without.")
     for phase in phases:
+        if phase.rounds is None:
+            raise InputError("rounds: expected how many; with seconds=, how many at most, 1_000_000 say.")
         check.integer("rounds", phase.rounds, least=1)
         check_pair(phase.strategy, evaluator)
     return phases

@@ -1,9 +1,12 @@
 """What can be set in a config: name, type, default and meaning of every argument of every part.
 
-jaxnas options                     # the names of all parts
-jaxnas options training darts      # all arguments of the parts of these names
-jaxnas options config              # the keys of a search's config
-jaxnas options --kind=strategy package.module:factory
+    jaxnas options                     # the names of all parts
+    jaxnas options training darts      # all arguments of the parts of these names
+    jaxnas options recalibrate         # the parts that have an argument of this name
+    jaxnas options config              # the keys of a search's config
+    jaxnas options --kind=strategy package.module:factory
+
+In Python, `jaxnas.options("darts")`.
 """
 
 from absl import flags

@@ -2,7 +2,7 @@
 
     jaxnas retrain --workdir=runs/NAME                                  # the search's own config and result
     jaxnas retrain --workdir=runs/NAME --random=30
-    jaxnas retrain --workdir=runs/NAME --random=1 --output=large.json \
+    jaxnas retrain --workdir=runs/NAME --random=1 --output=large.json \\
         --config.network.cells=6 --config.network.filters=32 --config.task="{'name': 'npz', 'path': 'cifar10.npz'}"
     jaxnas retrain --config=NAME --architecture='|nor_conv_3x3~0|+…' --workdir=DIR
 

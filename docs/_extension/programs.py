@@ -27,14 +27,21 @@ def commands() -> str:
         helps = dict(zip(names, pool.map(_help, names), strict=True))
     lines = ["# Commands", "", "`jaxnas NAME` and, in a checkout, `python -m launch.NAME` are the same program.", ""]
     for name, text in helps.items():
-        doc, _, flags = text.partition("\nflags:\n")
-        lines += [f"## {name}", "", doc.strip(), "", arguments("flag", _flags(flags)), ""]
+        doc, _, rest = text.partition("\nflags:\n")
+        modules = re.split(r"^(\S+):$", rest, flags=re.MULTILINE)[1:]
+        flags = [
+            row
+            for module, said in zip(modules[::2], modules[1::2], strict=True)
+            if module == "launch.command" or module.endswith(f"{name}.py")
+            for row in _flags(said)
+        ]
+        lines += [f"## {name}", "", doc.strip(), "", arguments("flag", flags), ""]
     return "\n".join(lines)
 
 
 def _help(name: str) -> str:
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
-    run = [sys.executable, "-m", f"launch.{name}", "--helpshort"]
+    run = [sys.executable, "-m", f"launch.{name}", "--helpfull"]
     return subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True, check=False).stdout
 
 
@@ -42,7 +49,7 @@ def _flags(text: str) -> list[tuple[str, str, str, str]]:
     found = []
     for name, about in FLAG.findall(text):
         lines = [line.strip() for line in about.splitlines()]
-        default = next((line[len("(default: ") : -1] for line in lines if line.startswith("(default: ")), "")
+        default = next((line[len("(default: ") : -1].strip("'") for line in lines if line.startswith("(default: ")), "")
         kind = next((line[1:-1] for line in lines if re.fullmatch(r"\(an? .*\)", line)), "")
         meaning = " ".join(line for line in lines if not line.startswith(("(default: ", "(a")))
         found.append((f"--{name}", kind, default, meaning))
@@ -69,7 +76,7 @@ def benchmarks(pictures: pathlib.Path) -> str:
         "# Benchmarks",
         "",
         "Figures as the program that measured them wrote them (`jaxnas benchmark --what=WHAT`): medians of alternating "
-        "rounds. Nothing here is of a GPU or TPU: not measured.",
+        "rounds. Nothing here is of a GPU or a TPU.",
         "",
     ]
     for file in sorted((ROOT / "benchmarks").glob("*.json")):

@@ -209,7 +209,10 @@ def _strategies(config: Mapping[str, Any], space: Space, column: tables.Column, 
             continue
         filled = {k: v for k, v in defaults.items() if k in taken}
         filled = {"name": name, **filled, **arguments}
-        strategy = make_strategy(filled, space, evaluator)
+        try:
+            strategy = make_strategy(filled, space, evaluator)
+        except InputError as error:
+            raise InputError(f"config.strategies, {label}: {error}") from error
         check_pair(strategy, evaluator)
         chosen[label] = (strategy, seeds)
         notes[label] = only_random(filled, config["evaluations"])

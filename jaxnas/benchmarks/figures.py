@@ -55,7 +55,7 @@ def commit(root: pathlib.Path = ROOT) -> dict[str, Any] | None:
         return None
     git = lambda *words: subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout
     try:
-        changed = git("status", "--porcelain", "--", ".", ":!benchmarks")
+        changed = git("status", "--porcelain", "--", ".", ":!benchmarks", ":!docs/results")
         return {"hash": git("rev-parse", "HEAD").strip(), "clean": not changed}
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -53,7 +53,8 @@ def options(name: str = "", kind: str = "") -> list[PartOptions]:
     """What a config may say of the parts of that name (several kinds may have one), or of all parts.
 
     Args:
-      name: of a part, `package.module:factory` with a `kind`, or "config" for a config's own keys; all by default.
+      name: of a part, `package.module:factory` with a `kind`, "config" for a config's own keys, or of an argument: then
+        the parts that have it, with it alone. All by default.
       kind: of part, "strategy" say; any by default.
 
     Raises:
@@ -66,9 +67,14 @@ def options(name: str = "", kind: str = "") -> list[PartOptions]:
         check.one_of("kind", kind, registry.OFFERS)
         return [_part(kind, name, registry.entry(kind, name))]
     every = [(k, n, e) for k in kinds for n, e in registry.known(k).items()]
-    if name:
-        check.one_of("name", name, dict.fromkeys(["config", *(n for _, n, _ in every)]))
-    return [_part(k, n, e) for k, n, e in every if name in ("", n)]
+    names = dict.fromkeys(["config", *(n for _, n, _ in every)])
+    parts = [_part(k, n, e) for k, n, e in every if name in ("", n) or name not in names]
+    if name in ("", *names):
+        return parts
+    having = [part._replace(options=tuple(o for o in part.options if o.name == name)) for part in parts]
+    if not any(part.options for part in having):
+        check.one_of("name", name, names)
+    return [part for part in having if part.options]
 
 
 def _keys():

@@ -150,6 +150,8 @@ def _like(key: str, now: Any, value: Any) -> Any:
         meant = bool(meant)
     if type(now) is float and type(meant) is int:
         meant = float(meant)
+    if type(now) is tuple and isinstance(meant, str) and all(isinstance(one, str) for one in now):
+        meant = (meant,)  # one of several texts
     kinds = {bool: bool, int: (int, float), float: float, ConfigDict: Mapping, dict: Mapping, tuple: (tuple, list)}
     wanted = kinds.get(type(now))
     if (

@@ -11,7 +11,9 @@ With the same parameters all agree, and the parameters of the stand-alone networ
 population network's.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import chex
@@ -42,6 +44,31 @@ class Gated(NamedTuple):
 
 Decision = int | np.integer | chex.Array | Gated
 """Of one `Choice`; see the module for its four kinds."""
+
+
+_declared: ContextVar[Sequence[tuple[str, Any, int]]] = ContextVar("declared", default=())
+
+
+@contextlib.contextmanager
+def declared(decisions: Sequence[tuple[str, Decision, int]]):
+    """A context in which a network that has fewer options than one of its decisions is refused.
+
+    A traced decision beyond the last option takes the last: without this, nobody would notice.
+
+    Args:
+      decisions: name, the very object that the network is handed, and its number of options.
+    """
+    token = _declared.set(decisions)
+    try:
+        yield
+    finally:
+        _declared.reset(token)
+
+
+def _enough(decision: Decision, have: int, where: str) -> None:
+    for name, given, count in _declared.get():
+        if given is decision and have < count:
+            raise InputError(f"decision {name!r} has {count} options, but {where} has {have}")
 
 
 def is_static(decision: Decision) -> bool:
@@ -77,6 +104,12 @@ class Choice(nn.Module):
 
     def __post_init__(self):
         if isinstance(self.options, Mapping):
+            for name, option in self.options.items():
+                if isinstance(option, nn.Module):
+                    kind = type(option).__name__
+                    raise InputError(
+                        f"option {name!r}: expected what makes a module, partial({kind}, …), got one made."
+                    )
             self.options = Options(self.options)
         super().__post_init__()
 
@@ -84,6 +117,7 @@ class Choice(nn.Module):
     def __call__(self, decision, x, train: bool):
         options = dict(self.options)
         names = list(options)
+        _enough(decision, len(names), f"the Choice {self.name!r}")
         if is_static(decision):
             check.integer(f"decision of {self.name}", int(decision), least=0, most=len(names) - 1)
             name = names[decision]
@@ -197,6 +231,7 @@ def width(decision: Decision, widths: Sequence[int]) -> tuple[int, float | chex.
     if is_static(decision):
         check.integer("decision", int(decision), least=0, most=len(widths) - 1, because="the options of width")
         return widths[decision], 1.0
+    _enough(decision, len(widths), "a width")
     decision = opened(decision)
     features = max(widths)
     masks = jnp.arange(features) < jnp.asarray(widths)[:, None]
@@ -210,6 +245,7 @@ def exists(decision: Decision, depths: Sequence[int], i: int) -> Decision:
     if is_static(decision):
         check.integer("decision", int(decision), least=0, most=len(depths) - 1, because="the options of depth")
         return int(there[decision])
+    _enough(decision, len(depths), "a depth")
     there = jnp.asarray(there)
     if isinstance(decision, Gated):
         gates = jnp.stack([(decision.gates & ~there).any(), (decision.gates & there).any()])

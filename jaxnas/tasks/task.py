@@ -276,6 +276,8 @@ def _batch(where: str, given: Any) -> Batch:
 def _weight(where: str, weight: Any) -> np.ndarray:
     if not isinstance(weight, np.ndarray) or weight.ndim not in (1, 2):
         raise InputError(f"{where}: expected weights [N] or [N, T], got {_spec(weight)} of each example.")
+    if weight.shape[1:] == (1,):
+        raise InputError(f"{where}: expected weights [N], one of each example, got {weight.shape}.")
     if (weight < 0).any() or not (weight > 0).any():
         raise InputError(f"{where}: expected weights from 0 on, some above, got {weight.min()} to {weight.max()}.")
     return weight.astype(np.float32)

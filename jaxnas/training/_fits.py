@@ -1,5 +1,6 @@
 """Whether a network, a space, a task and a recipe go together, before anything runs."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.check import InputError
+from jaxnas.networks.choice import declared
 from jaxnas.spaces import needed
 from jaxnas.tasks.task import Task
 from jaxnas.training.packing import packing_of
@@ -28,7 +30,8 @@ def fits(space: Space, network: nn.Module, task: Task, recipe: Recipe, initializ
 
     def forward(key, x):
         decisions = space.unpack(space.sample(key))
-        outputs, variables = network.init_with_output(key, decisions, x, bool(recipe.auxiliary))
+        with declared(_options(space, decisions)):
+            outputs, variables = network.init_with_output(key, decisions, x, bool(recipe.auxiliary))
         if recipe.drop_path:
             schedule = {"drop_path": jnp.float32(0)}
             try:  # without the RNG, which a network that drops paths must miss
@@ -44,9 +47,10 @@ def fits(space: Space, network: nn.Module, task: Task, recipe: Recipe, initializ
     try:
         outputs, params = jax.eval_shape(forward, jax.random.key(0), x)
     except Exception as error:
+        said = f"nothing is called {error}" if isinstance(error, KeyError) else error
         raise InputError(
             f"network: {name} does not run on inputs {_shapes(x)} of task {task.name!r} with decisions "
-            f"{', '.join(space.decisions)}: {error}"
+            f"{', '.join(space.decisions)}: {said}"
         ) from error
     packing_of(params, recipe)
     if initialize is not None:
@@ -59,6 +63,13 @@ def fits(space: Space, network: nn.Module, task: Task, recipe: Recipe, initializ
             f"(2, ..., {task.outputs})."
         )
     task.judges(outputs)
+
+
+def _options(space: Space, decisions: Any) -> list[tuple[str, Any, int]]:
+    if not isinstance(decisions, Mapping):
+        return []
+    counts = dict(zip(space.decisions, space.mask.sum(1).tolist(), strict=False))
+    return [(name, decision, counts[name]) for name, decision in decisions.items() if name in counts]
 
 
 def _shapes(tree: Any) -> str:

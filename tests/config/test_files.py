@@ -9,6 +9,7 @@ MINE = """
 def get_config(scale="large"):
     return {
         "seed": 0, "flag": False, "rate": 0.1, "text": "a", "sizes": (1, 2), "part": {"name": "x", "width": 3},
+        "texts": ("a", "b"),
         "rounds": 8 if scale == "large" else 2,
     }
 """
@@ -53,6 +54,7 @@ def test_files_of_a_package_may_import_each_other(tmp_path):
         ("flag", "true", True),
         ("flag", "False", False),
         ("sizes", "(3, 4, 5)", (3, 4, 5)),
+        ("texts", "*/bias", ("*/bias",)),
         ("text", "12", "12"),
         ("part.width", "5", 5),
         ("part", "{'name': 'y'}", {"name": "y"}),

@@ -32,6 +32,11 @@ def test_a_name_of_several_kinds_lists_them_all_and_a_kind_chooses():
     assert [part.kind for part in options("nasbench201", "network")] == ["network"]
 
 
+def test_the_name_of_an_argument_lists_the_parts_that_have_it():
+    (part,) = options("recalibrate")
+    assert part.name == "supernet" and [option.name for option in part.options] == ["recalibrate"]
+
+
 def test_the_keys_of_a_config_are_listed():
     assert {"seed", "evaluator", "retrain"} <= {option.name for option in options("config")[0].options}
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jaxnas.evaluators import training
+from jaxnas.networks import Choice, Identity, exists, width
 from jaxnas.population import CompileMeter
 from jaxnas.tasks import arrays, mean_metric
 from jaxnas.training import Recipe, trainer
@@ -205,6 +206,29 @@ def test_score_is_the_mean_over_all_examples(network, task):
 def test_network_of_other_outputs_is_refused(space, network, task):
     with pytest.raises(ValueError, match=r"network: Tiny gives outputs \(2, 7\) .* task 'digits' needs \(2, ..., 10\)"):
         training(space, network(outputs=7), task)
+
+
+class Short(nn.Module):
+    """Fewer options, widths or depths than the space has decisions for."""
+
+    kind: str = "Choice"
+
+    @nn.compact
+    def __call__(self, decisions, x, train: bool):
+        decision = decisions["first"]
+        features, mask = width(decision, (2,)) if self.kind == "width" else (2, 1.0)
+        there = exists(decision, (1,), 0) if self.kind == "depth" else 0
+        x = nn.Dense(features)(x.reshape(len(x), -1)) * mask + there
+        if self.kind == "Choice":
+            x = Choice({"only": Identity}, name="op")(decision, x, train)
+        return nn.Dense(10)(x)
+
+
+@pytest.mark.parametrize("kind", ["Choice", "width", "depth"])
+def test_network_of_fewer_options_than_a_decision_has_is_refused(space, task, kind):
+    count = int(space.mask[list(space.decisions).index("first")].sum())
+    with pytest.raises(ValueError, match=rf"decision 'first' has {count} options, but .*{kind}.* has 1"):
+        training(space, Short(kind), task)
 
 
 def test_network_of_other_decisions_is_refused(space, network, task):

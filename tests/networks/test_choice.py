@@ -305,3 +305,8 @@ def test_options_of_different_shapes_are_named():
     choice = Choice({"narrow": Layer, "wide": partial(Layer, 4)}, name="choice")
     with pytest.raises(ValueError, match=r"options of choice: expected .* one type and shape.*narrow.*3\).*wide.*4\)"):
         jax.eval_shape(lambda: choice.init(jax.random.key(0), jnp.int32(0), jnp.ones((1, 4)), False))
+
+
+def test_a_module_in_place_of_its_factory_is_named():
+    with pytest.raises(ValueError, match=r"option 'layer': expected what makes a module, partial\(Layer, …\)"):
+        Choice({"layer": Layer(4)})

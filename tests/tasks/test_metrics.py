@@ -100,6 +100,7 @@ def test_what_are_no_sums_is_refused(sums, message):
     [
         (np.ones(5), r"splits\['train'\]: 4 inputs but 5 weights"),
         (np.ones((4, 1, 1)), r"expected weights \[N\] or \[N, T\], got \(1, 1\)"),
+        (np.ones((4, 1)), r"expected weights \[N\], one of each example, got \(4, 1\)"),
         (-np.ones(4), "expected weights from 0 on"),
         (np.zeros(4), "expected weights from 0 on, some above"),
     ],
