@@ -140,7 +140,10 @@ def log_ticks(*axis) -> None:
     ticker = matplotlib("ticker")
     for one in axis:
         one.axes.set(**{f"{one.axis_name}scale": "log"})
-        low, high = getattr(one.axes, f"get_{one.axis_name}lim")()
+        low, high = sorted(getattr(one.axes, f"get_{one.axis_name}lim")())
+        if low <= 0:  # nothing was drawn, or nothing above 0
+            low, high = 0.1, 1.0
+            one.axes.set(**{f"{one.axis_name}lim": (low, high)})
         many = high > 150 * low
         one.set_major_locator(ticker.LogLocator(subs=(1,) if many else (1, 2, 5), numticks=12))
         plain = ticker.FuncFormatter(lambda value, _: f"{value:,.10g}".replace("e-0", "e-").replace("-", "−"))

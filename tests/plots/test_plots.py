@@ -118,3 +118,9 @@ def test_a_missing_matplotlib_is_an_input_error_with_the_line_that_installs_it(m
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(InputError, match=r"plots: matplotlib.* is not installed; pip install matplotlib"):
         plots.anytime({"a": [1.0, None, 2.0]}, tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("values", [np.full((2, 4), np.nan), np.full((2, 4), 5.0)], ids=["none", "optimal"])
+def test_strategies_without_regret_are_drawn(tmp_path, values):
+    plots.comparison({"a": values, "b": values}, tmp_path / "c.png", optimum=5.0, ranks={})
+    assert (tmp_path / "c.png").stat().st_size > 5000
