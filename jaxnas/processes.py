@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 import jax
@@ -66,12 +66,27 @@ def connect(given: Peers) -> None:
         raise InputError(f"process_index: expected less than the {given.count} processes, got {given.index}.")
     try:
         jax.distributed.initialize(
-            *by_hand.values(), initialization_timeout=given.connect_seconds, heartbeat_timeout_seconds=HEARTBEAT
+            *by_hand.values(),
+            local_device_ids=None if named else slurm_devices(os.environ),
+            initialization_timeout=given.connect_seconds,
+            heartbeat_timeout_seconds=HEARTBEAT,
         )
     except (RuntimeError, ValueError) as error:  # of JAX's: nothing found, or nobody there
         raise InputError(f"multihost: the processes do not find each other ({str(error).splitlines()[0]}).") from error
     if not is_first():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 for as long as the process lives
+
+
+def slurm_devices(environment: Mapping[str, str]) -> list[int] | None:
+    """GPUs of this node, where Slurm has started one task on each node; None where JAX is to find them.
+
+    JAX takes one GPU for each of Slurm's tasks, so that a single one of eight would be used.
+    """
+    names = ("SLURM_GPUS_ON_NODE", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES")
+    gpus, tasks, nodes = (environment.get(name, "") for name in names)
+    if "JAX_LOCAL_DEVICE_IDS" in environment or not gpus.isdecimal() or not tasks or tasks != nodes:
+        return None
+    return list(range(int(gpus)))
 
 
 def is_first() -> bool:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # One search on several hosts, started again until it is done: as a Slurm job, or by ssh.
 #
-#   sbatch --nodes=4 --gpus-per-node=8 launch/hosts.sh -- --config=configs/nasnet.py --workdir=/shared/mine
-#   launch/hosts.sh --hosts="node1 node2" -- --config=configs/nasnet.py --workdir=mine
+#   sbatch --nodes=4 --gpus-per-node=8 launch/hosts.sh -- --config=nasnet --workdir=/shared/mine
+#   launch/hosts.sh --hosts="node1 node2" -- --config=nasnet --workdir=mine
 #
 #   --hosts     to reach by ssh, the first of which is process 0; without it the hosts are those of the Slurm job.
 #   --port      of process 0, by ssh; 12355 by default.

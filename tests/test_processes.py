@@ -42,3 +42,25 @@ def test_what_another_process_has_otherwise_is_told_on_every_side(index, said, m
 def test_processes_that_agree_go_on(monkeypatch):
     side(monkeypatch, 1, [{"a": 1, "b": 2}, {"b": 2, "a": 1}])
     processes.assert_same_on_all_processes("config", {"b": 2, "a": 1})
+
+
+@pytest.mark.parametrize(
+    ("environment", "devices"),
+    [
+        ({}, None),
+        ({"SLURM_GPUS_ON_NODE": "4", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "2"}, [0, 1, 2, 3]),
+        ({"SLURM_GPUS_ON_NODE": "4", "SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NUM_NODES": "2"}, None),
+        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "2"}, None),
+        (
+            {
+                "SLURM_GPUS_ON_NODE": "4",
+                "SLURM_STEP_NUM_TASKS": "2",
+                "SLURM_STEP_NUM_NODES": "2",
+                "JAX_LOCAL_DEVICE_IDS": "0",
+            },
+            None,
+        ),
+    ],
+)
+def test_one_task_of_slurm_on_a_node_has_all_of_its_gpus(environment, devices):
+    assert processes.slurm_devices(environment) == devices

@@ -126,6 +126,8 @@ def many_at_a_time(program: Callable, clock: Clock) -> Callable:
 
     def call(*args):
         nonlocal compiled
+        if jax.process_count() > 1:  # `device_put` reaches the own devices alone: the program takes what it is given
+            return program(*args)
         if compiled is None:
             compiled = program.lower(*args).compile()
         # Where the program wants it: what it gave last may be on other devices than what was there at first.

@@ -1,6 +1,7 @@
 """One search by two processes of two devices each, on this machine: what they find, and how they end."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -80,6 +81,17 @@ def test_one_process_asks_the_same_and_is_answered_alike(whole, tmp_path):
     one, two = history(tmp_path), history(whole[0])
     assert [m["genome"] for m in one[:6]] == [m["genome"] for m in two[:6]]
     np.testing.assert_allclose([m["fitness"] for m in one[:6]], [m["fitness"] for m in two[:6]], atol=0.1)
+
+
+def test_many_rounds_a_call_are_those_of_one_process(tmp_path):
+    table = {"config": "--config=nasbench201"}
+    both = ended(pair(tmp_path / "two", "--config.rounds=70", **table))
+    assert [status for status, _ in both] == [0, 0], both
+    ((alone, said),) = ended([searching(tmp_path / "one", "--config.rounds=70", **table)])
+    assert alone == 0, said
+    lines = [(tmp_path / name / "history.jsonl").read_text().splitlines() for name in ("one", "two")]
+    one, two = ([{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in found] for found in lines)
+    assert len(one) == 70 and one == two
 
 
 def test_given_the_same_feedback_the_same_is_asked(whole):
