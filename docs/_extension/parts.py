@@ -95,8 +95,8 @@ def result(named: str) -> str:
     versions = ", ".join(f"{what} {version}" for what, version in found["result"]["versions"].items())
     said = (
         f"`{found['command']}`, {found['date'][:10]}, with nothing compiled before: {found['seconds']:.0f} s in all "
-        f"on {device['count']} {device['kind']} device(s) ({versions}; commit {found['commit']['hash'][:7]}). One seed, "
-        "with other work on the machine: it shows what a run says and costs, not what the method is worth."
+        f"on {device['count']} {device['kind']} device(s) ({versions}; commit {found['commit']['hash'][:7]}). One seed "
+        "with other work beside it: it shows what a run says and costs, not what the method is worth."
     )
     lines = [said, "", "```text", *found["output"], "```", ""]
     for picture in found["pictures"]:
