@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxnas
-from jaxnas import build, costs, evaluators, strategies, tasks
+from jaxnas import build, costs, evaluators, proxies, strategies, tasks
 from jaxnas.check import InputError
 from jaxnas.config import register, registry
 from jaxnas.proxies import proxy
@@ -54,6 +54,7 @@ CONFIG = {
 def own(monkeypatch):
     """What a test registers is forgotten after it."""
     monkeypatch.setattr(registry, "_ENTRIES", {kind: dict(each) for kind, each in registry._ENTRIES.items()})
+    monkeypatch.setattr(proxies, "PROXIES", dict(proxies.PROXIES))
 
 
 def test_a_factory_of_any_keywords_is_handed_what_its_kind_is_made_of():
@@ -160,7 +161,7 @@ def test_a_part_of_another_type_is_refused_by_name(given, message):
 
 
 @pytest.mark.parametrize("given", [f"{__name__}:loudness", f"nwot,{__name__}:loudness", [loudness]])
-def test_a_users_own_proxy_scores(given):
+def test_a_users_own_proxy_scores(given, own):
     config = {
         "space": {"name": "tests.support.parts:mine"},
         "network": {"name": "tests.support.parts:Mine"},

@@ -29,6 +29,7 @@ def fake(tmp_path):
         program = tmp_path / name
         program.write_text(
             f'#!/usr/bin/env bash\necho "$@" >> {tmp_path}/{name}.calls\n[[ "$*" == *launch.search* ]] || exit 0\n'
+            f"exec 9>{tmp_path}/{name}.lock; flock 9\n"  # two hosts at once each take their own
             f"s=$(head -1 {tmp_path}/{name}.statuses); sed -i 1d {tmp_path}/{name}.statuses; exit ${{s:-0}}\n"
         )
         program.chmod(0o755)
