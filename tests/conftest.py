@@ -7,6 +7,8 @@ reads what was compiled of the same program by the same version and options, and
 import os
 import pathlib
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as in `launch`: before JAX, which sets it for what tests start too
+
 import jax
 import pytest
 

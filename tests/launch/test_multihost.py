@@ -55,7 +55,7 @@ def ended(processes, seconds=ENOUGH):
 def wait_for_rounds(workdir, count, processes):
     file = workdir / "metrics.jsonl"
     while not file.exists() or file.read_text().count("\n") < count:
-        assert all(p.poll() is None for p in processes), [p.stdout.read() for p in processes]
+        assert all(p.poll() is None for p in processes), [p.said() for p in processes]
         time.sleep(0.02)
 
 

@@ -31,7 +31,7 @@ def command(*given):
 def whole(table, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("whole")
     process = start(command(table, workdir, ROUNDS))
-    assert process.wait() == 0, process.stdout.read()
+    assert process.wait() == 0, process.said()
     return workdir
 
 
@@ -51,7 +51,7 @@ def test_killed_and_resumed_run_equals_the_uninterrupted_one(table, whole, tmp_p
     process.wait()
     assert len(history(tmp_path) if (tmp_path / "history.jsonl").exists() else []) < ROUNDS
     process = start(command(table, tmp_path, ROUNDS))
-    assert process.wait() == 0, process.stdout.read()
+    assert process.wait() == 0, process.said()
     assert history(tmp_path) == history(whole)
     assert result(tmp_path) == result(whole)
 
@@ -121,7 +121,7 @@ def test_twenty_kills_of_a_run_that_trains_and_retrains(tmp_path):
         process.wait()
         there = (tmp_path / str(i) / "result.json").exists()
         process = start(training(tmp_path / str(i)))
-        assert process.wait() == 0, process.stdout.read()
+        assert process.wait() == 0, process.said()
         print(f"killed after {moment:.1f} of {seconds:.1f} s{', the search was over' if there else ''}")
         assert history(tmp_path / str(i)) == history(tmp_path / "whole")
         assert found(tmp_path / str(i)) == found(tmp_path / "whole")
@@ -150,7 +150,7 @@ def test_each_strategy_killed_and_resumed_equals_the_uninterrupted_run(name, tmp
         return max((int(name) for name in names if name.isdigit()), default=0)  # not what is half written
 
     process = start(searching(tmp_path / "whole"))
-    assert process.wait() == 0, process.stdout.read()
+    assert process.wait() == 0, process.said()
     killed = []
     for after in (1, 100, 200):
         process = start(searching(tmp_path / "parts"))
@@ -161,7 +161,7 @@ def test_each_strategy_killed_and_resumed_equals_the_uninterrupted_run(name, tmp
         killed.append(rounds(tmp_path / "parts"))
     assert killed[-1] < 300
     process = start(searching(tmp_path / "parts"))
-    assert process.wait() == 0, process.stdout.read()
+    assert process.wait() == 0, process.said()
     print(f"{name}: killed after {killed} of 300 rounds")
     assert history(tmp_path / "parts") == history(tmp_path / "whole")
     assert result(tmp_path / "parts") == result(tmp_path / "whole")

@@ -8,6 +8,7 @@ import pathlib
 import runpy
 import subprocess
 import sys
+import tempfile
 import warnings
 from unittest import mock
 
@@ -17,9 +18,24 @@ from absl import flags
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def start(arguments, **options) -> subprocess.Popen:
-    """A process, its output and errors in one text."""
-    return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+class Started(subprocess.Popen):
+    """A process, its output and errors in one text: in a file, as one that fills a pipe would wait for a reader."""
+
+    def __init__(self, arguments, **options):
+        with tempfile.NamedTemporaryFile("w", delete=False) as file:
+            self._file = pathlib.Path(file.name)
+            super().__init__(arguments, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, text=True, **options)
+
+    def said(self) -> str:
+        return self._file.read_text()
+
+    def communicate(self, input=None, timeout=None):
+        self.wait(timeout)
+        return self.said(), None
+
+
+def start(arguments, **options) -> Started:
+    return Started(arguments, **options)
 
 
 def run(program: str, *arguments) -> tuple[int, str]:
