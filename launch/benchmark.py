@@ -7,9 +7,13 @@
     jaxnas benchmark --what=neat --population=10000 --peers= --generations=20
     jaxnas benchmark --what=loop                                         # where evaluation takes next to nothing
     jaxnas benchmark --what=data --task="{'name': 'tfds', 'dataset': 'cifar10'}" --batch=256
+    jaxnas benchmark --what=device --minutes=8 --peers=DIR               # all that matters of a GPU, in eight minutes
+    jaxnas benchmark --what=device --scale=small --only=neat,grad_norm   # tried on a CPU
 
-Only a run with the same options replaces a file; `--output` names another, `--overwrite` insists. Options are those of
-the functions `measure` in `jaxnas.benchmarks`, which say what a peer has to print; `--help` has them too.
+`--what=device` writes each figure to `benchmarks/device-KIND.json` as soon as it is there, and the same command goes on
+with those that are missing; DIR has the PyTorch programs torch_nb201.py and torch_darts.py. Of the others, only a run
+with the same options replaces a file. `--output` names another, `--overwrite` insists. Options are those of the
+functions `measure` in `jaxnas.benchmarks`, which say what a peer has to print; `--help` has them too.
 """
 
 import ast
@@ -19,6 +23,7 @@ import shlex
 import sys
 import typing
 from collections.abc import Sequence
+from functools import partial
 
 from absl import flags
 
@@ -31,7 +36,12 @@ from jaxnas.config.registry import make
 from . import command
 
 MEASURES = {name: getattr(benchmarks, name).measure for name in benchmarks.__all__}
-DEFINE = {int: flags.DEFINE_integer, int | None: flags.DEFINE_integer, Sequence[str]: flags.DEFINE_list}
+DEFINE = {
+    int: flags.DEFINE_integer,
+    int | None: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    Sequence[str]: flags.DEFINE_list,
+}
 """The flag of an annotation; of any other, text."""
 
 
@@ -47,8 +57,13 @@ def main() -> None:
             )
     if "task" in given:
         given["task"] = _literal(given["task"])
-    file = check.local_path("output", OUTPUT.value or f"benchmarks/{what}.json")
     started = shlex.join([*command.line().split(), *sys.argv[1:]])
+    if what == "device":
+        say = partial(print, file=sys.stderr)
+        record = benchmarks.device.kept(OUTPUT.value, started, overwrite=OVERWRITE.value, say=say, **given)
+        print(json.dumps(record, indent=2))
+        return
+    file = check.local_path("output", OUTPUT.value or f"benchmarks/{what}.json")
     record = figures.claim(file, what, takes | given, started, overwrite=OVERWRITE.value)
     if "task" in given:
         chosen = given["task"]
@@ -82,7 +97,9 @@ def define_options() -> dict[str, flags.FlagHolder]:
 
 if __name__ == "__main__":  # flags are defined here, so that programs can be imported side by side
     WHAT = flags.DEFINE_string("what", None, f"Which benchmark: {', '.join(MEASURES)}.", required=True)
-    OUTPUT = flags.DEFINE_string("output", None, "File of the figures; by default benchmarks/WHAT.json.")
+    OUTPUT = flags.DEFINE_string(
+        "output", None, "File of the figures; by default benchmarks/WHAT.json, of a device benchmarks/device-KIND.json."
+    )
     OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace figures of other options.")
     OPTIONS = define_options()
     command.run(main)

@@ -16,7 +16,13 @@ ROOT = pathlib.Path(jaxnas.__file__).parents[1]
 
 
 def claim(
-    file: pathlib.Path, what: str, options: Mapping[str, Any], command: str, *, overwrite: bool = False
+    file: pathlib.Path,
+    what: str,
+    options: Mapping[str, Any],
+    command: str,
+    *,
+    overwrite: bool = False,
+    about: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What the file is to say of figures that are yet to be measured; makes its folder.
 
@@ -26,6 +32,7 @@ def claim(
       options: all of them, defaults too (JSON).
       command: that began it.
       overwrite: replace a file whatever it holds.
+      about: the machine, as `environment` says it; this process's by default, which takes its devices.
 
     Raises:
       InputError: the file holds something else, of which the differences are named; or its folder cannot be made.
@@ -38,7 +45,26 @@ def claim(
     except OSError as error:
         raise _unwritable(file, error) from error
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"what": what, "command": command, "commit": commit(), "date": date, **environment(), "options": options}
+    about = environment() if about is None else about
+    return {"what": what, "command": command, "commit": commit(), "date": date, **about, "options": options}
+
+
+def earlier(file: pathlib.Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures that a file of the same options has already, none where there is no file.
+
+    Args:
+      file: that `claim` was asked for.
+      record: what it returned.
+
+    Raises:
+      InputError: the figures there are of another commit, version or device, which figures of one file do not mix.
+    """
+    if not file.exists():
+        return {}
+    saved = json.loads(file.read_text())
+    mixed = ("commit", "versions", "device", "traced_for")
+    _refuse(file, "from elsewhere", {n: saved.get(n) for n in mixed}, {n: record.get(n) for n in mixed})
+    return saved.get("figures", {})
 
 
 def save(file: pathlib.Path, record: Mapping[str, Any]) -> None:
@@ -71,6 +97,11 @@ def _check_same(file: pathlib.Path, given: dict[str, Any]) -> None:
         there = {"what": saved["what"], **saved["options"]}
     except (ValueError, LookupError, TypeError):
         raise InputError(f"output: {file} holds no figures; nothing was run. Give another, or --overwrite.") from None
+    _refuse(file, "of other options", there, given)
+
+
+def _refuse(file: pathlib.Path, which: str, there: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raises `InputError` that names the differences, if any."""
     differences = [
         f"{name}: {there.get(name)!r} there, {given.get(name)!r} given"
         for name in sorted(there.keys() | given.keys())
@@ -78,7 +109,7 @@ def _check_same(file: pathlib.Path, given: dict[str, Any]) -> None:
     ]
     if differences:
         raise InputError(
-            f"output: {file} holds figures of other options; nothing was run.\n  "
+            f"output: {file} holds figures {which}; nothing was run.\n  "
             + "\n  ".join(differences)
             + "\nGive another file with --output, or replace it with --overwrite."
         )

@@ -6,7 +6,7 @@ import time
 import jax
 import numpy as np
 
-from jaxnas import evaluators, networks, spaces, strategies
+from jaxnas import check, evaluators, networks, spaces, strategies
 from jaxnas.benchmarks import side_by_side
 from jaxnas.benchmarks.side_by_side import timed
 from jaxnas.search import State, step
@@ -21,6 +21,7 @@ def measure(
     order: str = "first",
     steps: int = 5,
     rounds: int = 3,
+    autotune: int | None = None,
     peer: str | None = None,
 ) -> dict:
     """A search step on the relaxed DARTS supernet, its compile and memory, beside any other program.
@@ -33,6 +34,7 @@ def measure(
       order: of the architecture gradient: first, second or finite_difference.
       steps: search steps in a round.
       rounds: rounds of so many steps, a peer's run after each.
+      autotune: XLA's level of tuning a GPU's kernels while it compiles, 0 for none; its own default unless given.
       peer: command to time beside ours, which prints `{"ms_per_search_step_median": …}`.
 
     Returns:
@@ -43,6 +45,8 @@ def measure(
       InputError: an option out of range, a peer that fails.
     """
     side_by_side.positive(channels=channels, cells=cells, batch=batch, image=image, steps=steps, rounds=rounds)
+    if autotune is not None:
+        check.integer("autotune", autotune, least=0)
     theirs = None if peer is None else side_by_side.peer_program(peer)
     random = np.random.default_rng(0)
     task = side_by_side.random_images(random, image, train=10 * batch, validation=10 * batch, test=1)
@@ -67,7 +71,7 @@ def measure(
         initialized = time.perf_counter()
         lowered = jax.jit(step(strategy, evaluator), donate_argnums=1).lower(key, state)
         traced = time.perf_counter()
-        one = lowered.compile()
+        one = lowered.compile({} if autotune is None else {"xla_gpu_autotune_level": autotune})
         compiled = time.perf_counter()
 
     for i in range(2):  # the first of all has no weight step

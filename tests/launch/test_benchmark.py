@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from jaxnas import benchmarks, tasks
-from jaxnas.benchmarks import figures, side_by_side
+from jaxnas.benchmarks import device, figures, pieces, side_by_side, worker
 from jaxnas.check import InputError
 from jaxnas.population import CompileMeter
 from tests.support.programs import run
@@ -136,6 +136,10 @@ def test_a_peer_that_fails_is_refused(command, message):
         ("proxies", {"proxies": "snp"}, "Did you mean 'snip'"),
         ("neat", {"problems": ["poles"]}, "Did you mean 'pole'"),
         ("neat", {"peers": ["neat_python"]}, "Did you mean 'neat-python'"),
+        ("device", {"only": ["nea"]}, "Did you mean 'neat'"),
+        ("device", {"scale": "smal"}, "Did you mean 'small'"),
+        ("device", {"minutes": -1.0}, "minutes: expected a number"),
+        ("device", {"peers": ["python peer.py"]}, "peers: expected a folder with torch_nb201.py or torch_darts.py"),
     ],
 )
 def test_wrong_options_are_refused(what, options, message):
@@ -228,3 +232,170 @@ def test_the_commit_is_clean_whatever_figures_were_written(tmp_path):
     assert figures.commit(tmp_path)["clean"] and len(figures.commit(tmp_path)["hash"]) == 40
     (tmp_path / "code.py").write_text("")
     assert not figures.commit(tmp_path)["clean"]
+
+
+@pytest.fixture
+def turns():
+    """`(found, minutes=, **answers) -> figures` of three pieces of 60 s, each of which takes 30 s of a clock."""
+
+    def run(found, minutes=60.0, **answers):
+        now = [0.0]
+
+        def answer(name, limit):
+            now[0] += 30
+            asked.append((name, limit))
+            return answers.get(name, {"result": name.upper()})
+
+        few = [pieces.Piece(name, {"small": 60}, None, {}) for name in "abc"]
+        return dict(device.in_turn(few, "small", found, 60 * minutes, answer, lambda: now[0]))
+
+    asked = run.asked = []
+    return run
+
+
+def test_pieces_are_measured_in_turn_whatever_becomes_of_one(turns):
+    figure = lambda name: {"seconds": 30, "result": name}
+    failed = {"error": "RESOURCE_EXHAUSTED: out of memory"}
+    assert turns({}, b=failed) == {"a": figure("A"), "b": {"seconds": 30, **failed}, "c": figure("C")}
+    assert turns.asked == [(name, 90) for name in "abc"]
+
+
+def test_a_piece_that_does_not_fit_is_skipped(turns):
+    found = turns({}, minutes=1.5)
+    assert [limit for _, limit in turns.asked] == [90, 60]
+    assert found["c"] == {"skipped": "expected to take 60 s, and 30 s were left"}
+
+
+def test_what_is_there_is_not_measured_again_and_what_failed_comes_last(turns):
+    turns({"a": {"error": "killed"}, "b": {"result": 1}, "c": {"skipped": "no time"}})
+    assert [name for name, _ in turns.asked] == ["c", "a"]
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Pieces that were measured, by a worker that measures nothing."""
+
+    class Measured:
+        def __init__(self):
+            self.about = {"versions": {}, "device": {"kind": "NVIDIA H200"}, "traced_for": "gpu"}
+
+        def run(self, request, limit):
+            pieces_asked.append(request["piece"])
+            return {"result": {"scale": request["scale"], "times_faster": 31.0}}
+
+        def stop(self): ...
+
+    pieces_asked = []
+    monkeypatch.setattr(device, "Worker", Measured)
+    monkeypatch.setattr(figures, "commit", lambda: {"hash": "1234", "clean": True})
+    return pieces_asked
+
+
+@pytest.fixture
+def on_a_device(asked, tmp_path):
+    """`*flags -> (status, what it said)` of `--what=device`."""
+    return lambda *flags: run("launch.benchmark", "--what=device", f"--output={tmp_path / 'figures.json'}", *flags)
+
+
+def test_the_same_command_measures_what_is_missing(on_a_device, asked, tmp_path):
+    status, said = on_a_device("--only=neat")
+    assert status == 0 and "neat: 0.0 s, 31 times faster than its peer" in said
+    assert on_a_device("--only=neat,snip", "--minutes=9.5")[0] == 0 and asked == ["neat", "snip"]
+    record = json.loads((tmp_path / "figures.json").read_text())
+    assert set(record["figures"]) == {"neat", "snip"} and record["options"] == {"scale": "full", "peers": []}
+    assert record["figures"]["neat"]["result"]["scale"] == "full" and record["device"] == {"kind": "NVIDIA H200"}
+
+
+def test_figures_of_another_scale_or_commit_are_not_mixed(on_a_device, asked, monkeypatch, tmp_path):
+    on_a_device("--only=neat")
+    status, said = on_a_device("--only=snip", "--scale=small")
+    assert status == 1 and "scale: 'full' there, 'small' given" in said
+    monkeypatch.setattr(figures, "commit", lambda: {"hash": "5678", "clean": True})
+    status, said = on_a_device("--only=snip")
+    assert status == 1 and "commit: {'hash': '1234'" in said and asked == ["neat"]
+    assert on_a_device("--only=snip", "--overwrite")[0] == 0
+    assert set(json.loads((tmp_path / "figures.json").read_text())["figures"]) == {"snip"}
+
+
+def test_a_file_is_named_for_the_device(asked, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    device.kept(None, "command", only=["neat"], say=lambda text: None)
+    assert [file.name for file in (tmp_path / "benchmarks").iterdir()] == ["device-nvidia-h200.json"]
+    assert device.slug("TPU v5 lite") == "tpu-v5-lite"
+
+
+STUB = """
+import os, sys, time
+print('{"device": 1}', flush=True)
+for line in sys.stdin:
+    if "hang" in line: time.sleep(100)
+    if "die" in line: os.abort()
+    print('{"error": "no memory"}' if "fail" in line else f'{{"result": {os.getpid()}}}', flush=True)
+"""
+
+
+def test_the_process_is_another_after_a_piece_that_failed_died_or_hung(monkeypatch):
+    monkeypatch.setattr(worker, "SERVE", STUB)
+    measuring = worker.Worker()
+    ask = lambda name, limit=60.0: measuring.run({"piece": name}, limit)
+    try:
+        assert measuring.about == {"device": 1}
+        seen = [ask("good"), ask("good")]
+        assert seen[0] == seen[1]
+        assert ask("fail") == {"error": "no memory"}
+        seen.append(ask("good"))
+        assert ask("die") == {"error": "its process ended with SIGABRT"}
+        seen.append(ask("good"))
+        assert ask("hang", 1.0) == {"error": "not done after 1 s, and ended"}
+        seen.append(ask("good"))
+        assert len({answer["result"] for answer in seen}) == 4
+    finally:
+        measuring.stop()
+
+
+def test_without_a_device_nothing_is_measured(monkeypatch):
+    monkeypatch.setattr(worker, "SERVE", "raise SystemExit(3)")
+    with pytest.raises(InputError, match="device: its process ended with status 3"):
+        device.measure()
+
+
+def test_a_piece_in_a_process_of_its_own():
+    found = device.measure(scale="small", only=["table_search"])["table_search"]
+    assert found["result"]["evaluations"] == 10_000 and found["result"]["seconds"] < found["seconds"]
+
+
+@pytest.fixture
+def nwot(monkeypatch):
+    """`peers -> figures` of the piece nwot at a small scale, which takes 2 ms an architecture."""
+    scores = {"nwot": {"ms_per_architecture": {"median": 2.0}, "seconds_to_compile": 3.0}}
+    monkeypatch.setattr(
+        pieces.proxies, "measure", lambda **options: {"proxies": scores, "distinct": 0.4, "plan": "map"}
+    )
+    (piece,) = (piece for piece in pieces.PIECES if piece.name == "nwot")
+    return lambda peers: piece.measure(pieces.commands(peers), **piece.options["small"])
+
+
+def test_a_piece_beside_a_peer(nwot, tmp_path):
+    (tmp_path / "torch_nb201.py").write_text(f"print({json.dumps(PEER)!r})")
+    found = nwot([str(tmp_path)])
+    assert found["times_faster"] == 2 and found["peer"]["ms_per_architecture"] == 4
+    assert "--what=nwot" in found["peer"]["command"]
+    assert found["seconds_of_all"] == {"architectures": 6, "without_compile": 0.012, "with_compile": 3.012}
+    command = shlex.join([sys.executable, str(tmp_path / "torch_nb201.py")])
+    assert pieces.commands([command]) == pieces.commands([str(tmp_path)])
+
+
+def test_a_piece_whose_peer_is_absent_says_why(nwot, tmp_path):
+    (tmp_path / "torch_nb201.py").write_text("import no_such_torch")
+    assert nwot([])["peer"] == {"absent": "no torch_nb201.py was given"}
+    found = nwot([str(tmp_path)])
+    assert "No module named 'no_such_torch'" in found["peer"]["absent"] and "times_faster" not in found
+
+
+def test_an_error_of_a_piece_is_a_line(monkeypatch):
+    def exhausted(peers, **options):
+        raise RuntimeError("RESOURCE_EXHAUSTED: out of memory\nallocating 3 bytes")
+
+    monkeypatch.setattr(worker, "PIECES", [pieces.Piece("big", {}, exhausted, {"small": {}})])
+    answer = worker.answer_to({"piece": "big", "scale": "small", "peers": []})
+    assert answer == {"error": "RuntimeError: RESOURCE_EXHAUSTED: out of memory"}
