@@ -8,10 +8,10 @@ by `synflow`, a search on a table with 100,000 seeds, `grad_norm`, a search step
 training at full size, a latency table with held-out networks, DARTS of second order, the other proxies.
 
 Each figure is in `benchmarks/device-KIND.json` (`device-nvidia-h200.json`) as soon as it is there, with its seconds. A
-piece that fails, out of memory say, has its error instead; one that takes half as long again as expected is ended; one
-that would not fit into the time left is skipped. The same command resumes, with other `--minutes` and `--only` too:
-what has its figure is not measured again, and what failed is tried last. Figures of another commit, version, device or
-scale are refused: `--output=FILE` names another file, `--overwrite` begins again.
+piece that fails, out of memory say, has its error instead; one that takes twice as long as expected is ended, unless
+there is time for it; one that would not fit into the time left is skipped. The same command resumes, with other
+`--minutes` and `--only` too: what has its figure is not measured again, and what failed is tried last. Figures of
+another commit, version, device or scale are refused: `--output=FILE` names another file, `--overwrite` begins again.
 
 DIR has PyTorch's programs, torch_nb201.py and torch_darts.py, which are started with `--device=cuda` and the sizes of
 the piece. Instead of a folder, commands that start them will do, with another Python say:
@@ -30,8 +30,8 @@ from jaxnas.benchmarks import figures
 from jaxnas.benchmarks.pieces import PIECES, SCALES, Piece, commands
 from jaxnas.benchmarks.worker import Worker
 
-PATIENCE = 1.5
-"""A piece is ended after so many times the seconds that were expected."""
+PATIENCE = 2
+"""A piece may take so many times the seconds that were expected, or longer where that leaves all others theirs."""
 
 
 def measure(
@@ -124,14 +124,15 @@ def in_turn(
       clock: seconds.
     """
     missing = [piece for piece in pieces if "result" not in found.get(piece.name, {})]
-    for piece in sorted(missing, key=lambda piece: "error" in found.get(piece.name, {})):
+    missing.sort(key=lambda piece: "error" in found.get(piece.name, {}))
+    for i, piece in enumerate(missing):
         expected, began = piece.seconds[scale], clock()
-        left = deadline - began
+        left, others = deadline - began, sum(later.seconds[scale] for later in missing[i + 1 :])
         if expected > left:
             reason = f"expected to take {expected:.0f} s, and {max(0.0, left):.0f} s were left"
             yield piece.name, {**found.get(piece.name, {}), "skipped": reason}
             continue
-        answer = run(piece.name, min(left, PATIENCE * expected))
+        answer = run(piece.name, min(left, max(PATIENCE * expected, left - others)))
         yield piece.name, {"seconds": clock() - began, **answer}
 
 

@@ -179,7 +179,7 @@ PIECES = (
         _table,
         {"full": {"seeds": 100_000, "evaluations": 300}, "small": {"seeds": 100, "evaluations": 100}},
     ),
-    _proxy_piece("grad_norm", 75, 15),
+    _proxy_piece("grad_norm", 75, 20),
     Piece(
         "darts_first_order",
         {"full": 120, "small": 60},
@@ -233,8 +233,8 @@ PIECES = (
             "small": {**_SMALL_SUPERNET, "order": "finite_difference", **_UNTUNED},
         },
     ),
-    _proxy_piece("nwot", 45, 15),
-    _proxy_piece("snip", 75, 15),
-    _proxy_piece("jacov", 75, 15),
+    _proxy_piece("nwot", 45, 20),
+    _proxy_piece("snip", 75, 20),
+    _proxy_piece("jacov", 75, 20),
 )
 """In the order in which they are measured."""

@@ -257,7 +257,15 @@ def test_pieces_are_measured_in_turn_whatever_becomes_of_one(turns):
     figure = lambda name: {"seconds": 30, "result": name}
     failed = {"error": "RESOURCE_EXHAUSTED: out of memory"}
     assert turns({}, b=failed) == {"a": figure("A"), "b": {"seconds": 30, **failed}, "c": figure("C")}
-    assert turns.asked == [(name, 90) for name in "abc"]
+    assert [name for name, _ in turns.asked] == ["a", "b", "c"]
+
+
+def test_a_piece_may_take_the_time_that_others_do_not_need(turns):
+    turns({}, minutes=3.5)
+    assert [limit for _, limit in turns.asked] == [120, 120, 150]
+    turns.asked.clear()
+    turns({}, minutes=10)
+    assert [limit for _, limit in turns.asked] == [480, 510, 540]
 
 
 def test_a_piece_that_does_not_fit_is_skipped(turns):
