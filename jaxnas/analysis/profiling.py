@@ -31,7 +31,8 @@ def profile(
     dtype: str = "float32",
     held_out: int = 60,
     calibration: int = 16,
-    rounds: int = 5,
+    rounds: int = 4,
+    limit: float = 335.0,
     seed: int = 0,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
@@ -46,12 +47,14 @@ def profile(
       dtype: of the inputs.
       held_out: random networks to validate on.
       calibration: chosen networks to calibrate on.
-      rounds: in which each network and operation is timed, side by side.
+      rounds: in which each network and operation is timed, side by side; all are run.
+      limit: seconds, from the start, within which rounds are added where they scatter; see `costs.interleaved`.
       seed: of all randomness.
       say: is told what comes out.
 
     Returns:
-      What result.json holds: `calibration`, `heldout: {spearman, mape, within_5, within_10, …}`, `valid`.
+      What result.json holds: `calibration`, `heldout: {spearman, mape, within_5, within_10, …}`, `timing` (see
+      `costs.Profile`), `valid`.
 
     Raises:
       InputError: a workdir that holds a table, a number out of its range.
@@ -60,18 +63,20 @@ def profile(
     workdir = check.local_path("workdir", workdir)
     check.seed("config.seed", seed)
     check.integer("config.batch", batch, least=1)
+    check.real("config.limit", limit, least=0.0)
     if (workdir / FILE).exists():
         raise InputError(f"workdir: {workdir} holds a latency table already; give another.")
     begin = time.perf_counter()
     made, module = registry.make("space", space), registry.make("network", network)
     x = jax.ShapeDtypeStruct((batch, *image), jnp.dtype(dtype))
     say(f"{made.name} ({made.size:,} genomes) on {jax.devices()[0].device_kind}, images {list(x.shape)}")
-    options = {key: config[key] for key in ("held_out", "calibration", "rounds", "seed")}
+    options = {key: config[key] for key in ("held_out", "calibration", "rounds", "limit", "seed")}
     found = costs.profile(made, module, x, say=lambda text: say(f"  {text}"), **options)
     with writing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
     found.table.save(workdir / FILE)
-    result = {"calibration": dict(found.table.calibration), "valid": True, "config": config, **environment()}
+    result = {"calibration": dict(found.table.calibration), "timing": found.timing, "valid": True}
+    result |= {"config": config, **environment()}
     files = [FILE, "result.json"]
     if found.held_out is not None:
         result["heldout"] = found.held_out.summary()

@@ -1,6 +1,7 @@
 """A latency table of a space and its network, made on this device, and how far to trust it."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -11,9 +12,9 @@ from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.costs.calibration import select_calibration_set
 from jaxnas.costs.enumeration import all_operations
-from jaxnas.costs.measure import Network, compile_networks, measure_networks, measure_operations
+from jaxnas.costs.measure import Network, compile_networks, in_parallel, measure_networks, measure_operations
 from jaxnas.costs.tables import LatencyTable, latency_table
-from jaxnas.costs.timing import noise_floor
+from jaxnas.costs.timing import Timing, noise_floor
 from jaxnas.spaces import needed
 from jaxnas.statistics import rank_correlation
 from jaxnas.types import Space
@@ -22,6 +23,8 @@ CALIBRATION = 16
 """Whole networks that a table is calibrated on."""
 CANDIDATES = 400
 """Of which they are chosen."""
+OPERATIONS = 0.15
+"""The part of the seconds left in which rounds of operations may be added."""
 SPARE = 2
 """Networks that may turn out not to read their images."""
 
@@ -65,10 +68,19 @@ class HeldOut(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """A table, and what was held out, None for nothing."""
+    """What was measured.
+
+    Attributes:
+      table: of the operations.
+      held_out: None for nothing.
+      timing: of "operations" and "networks" -> "seconds" that measuring took, the least and the most rounds of one of
+        them "rounds_least" and "rounds_most", "left_out", how many of the most were not kept, "stolen", see `Timing`,
+        and "noise_floor".
+    """
 
     table: LatencyTable
     held_out: HeldOut | None
+    timing: Mapping[str, Mapping[str, float]]
 
 
 def profile(
@@ -78,7 +90,8 @@ def profile(
     *,
     held_out: int = 0,
     calibration: int = CALIBRATION,
-    rounds: int = 5,
+    rounds: int = 6,
+    limit: float = 0.0,
     seed: int = 0,
     say: Callable[[str], None] = lambda text: None,
 ) -> Profile:
@@ -91,12 +104,15 @@ def profile(
       held_out: random networks to validate on.
       calibration: networks to calibrate on, chosen to tell most.
       rounds: see `interleaved`.
+      limit: seconds, from the start, after which rounds are no longer added; by default none are.
       seed: of all randomness.
       say: is told how it goes.
 
     Raises:
       InputError: a space that is not categorical, too few networks in it, and what `all_operations` refuses.
     """
+    begin = time.perf_counter()
+    left = lambda: max(limit - (time.perf_counter() - begin), 0.0)
     needed.categorical("profile", space)
     check.integer("held_out", held_out, least=0)
     check.integer("calibration", calibration, least=1)
@@ -105,21 +121,35 @@ def profile(
     if len(genomes) < drawn + calibration:
         raise InputError(f"held_out: space {space.name!r} has {len(genomes)} networks for {held_out} + {calibration}.")
     tested, candidates = genomes[:drawn], genomes[drawn:]
-    operations = all_operations(space, network, x, seed=seed)
-    say(f"{len(operations.distinct)} distinct operations")
-    tested, programs = _reading(tested, compile_networks(space, network, tested, x, seed=seed))
+    # Tracing keeps one core busy; compiling, which takes as long, mostly goes on beside it.
+    operations, compiled = in_parallel(
+        lambda task: task(),
+        [
+            lambda: all_operations(space, network, x, seed=seed),
+            lambda: compile_networks(space, network, tested, x, seed=seed),
+        ],
+    )
+    say(f"{len(operations.distinct)} distinct operations ({time.perf_counter() - begin:.0f} s)")
+    tested, programs = _reading(tested, compiled)
     tested, programs = tested[:held_out], programs[:held_out]
-    timings = measure_operations(operations.distinct, rounds=rounds, seed=seed)
+    start = time.perf_counter()
+    timings = measure_operations(operations.distinct, rounds=rounds, limit=OPERATIONS * left(), seed=seed)
+    timed = {"operations": _about(list(timings.values()), time.perf_counter() - start)}
     alone = np.array([1e3 * timings[key].median for key in operations.distinct])
     say(f"{sum(alone > 0)} of them timed alone, {alone[alone > 0].min():.3g} to {alone.max():.3g} ms")
     counts = operations.counts(candidates)
     chosen = candidates[select_calibration_set(counts, alone, operations.classes, calibration)]
     chosen, calibrating = _reading(chosen, compile_networks(space, network, chosen, x, seed=seed))
-    networks = measure_networks([*programs, *calibrating], rounds=rounds, seed=seed)
-    say(f"{len(networks)} networks timed")
+    start = time.perf_counter()
+    networks = measure_networks([*programs, *calibrating], rounds=rounds, limit=left(), seed=seed)
+    timed["networks"] = about = _about(networks, time.perf_counter() - start)
+    say(
+        f"{len(networks)} networks timed, in {about['rounds_least']} to {about['rounds_most']} rounds "
+        f"(the calmer half counts), while others took {about['stolen']:.0%} of the time that their threads were ready"
+    )
     table = latency_table(space, operations, timings, chosen, networks[len(programs) :], x)
     if not held_out:
-        return Profile(table, None)
+        return Profile(table, None, timed)
     counts, own = operations.counts(tested), networks[: len(programs)]
     predicted = sum(term.ms[tuple(tested[:, d] for d in term.decisions)] for term in table.terms)
     return Profile(
@@ -132,7 +162,21 @@ def profile(
             flops=np.array([program.costs["flops"] for program in programs]),
             noise_floor=noise_floor({str(i): t for i, t in enumerate(own)}),
         ),
+        timed,
     )
+
+
+def _about(timings: Sequence[Timing], seconds: float) -> dict[str, float]:
+    """See `Profile.timing`."""
+    rounds = [len(t.seconds) + t.left_out for t in timings]
+    return {
+        "seconds": seconds,
+        "rounds_least": min(rounds),
+        "rounds_most": max(rounds),
+        "left_out": max(t.left_out for t in timings),
+        "stolen": float(np.mean([t.stolen for t in timings])),
+        "noise_floor": noise_floor({str(i): t for i, t in enumerate(timings)}),
+    }
 
 
 def _reading(genomes: np.ndarray, networks: list[Network]) -> tuple[np.ndarray, list[Network]]:

@@ -26,7 +26,8 @@ def table_from_networks(
     x: jax.ShapeDtypeStruct,
     *,
     networks: int = 32,
-    rounds: int = 5,
+    rounds: int = 6,
+    limit: float = 0.0,
     seed: int = 0,
     say: Callable[[str], None] = lambda text: None,
 ) -> LatencyTable:
@@ -42,6 +43,7 @@ def table_from_networks(
       x: shape and dtype of a batch.
       networks: how many to compile and measure.
       rounds: see `interleaved`.
+      limit: seconds of measuring, see `interleaved`.
       seed: of all randomness.
       say: is told how it goes.
 
@@ -57,7 +59,7 @@ def table_from_networks(
     reads = np.array([each.reads for each in compiled])
     if reads.sum() < FOLDS:
         raise InputError(f"network: {reads.sum()} of {networks} random ones depend on their inputs.")
-    timings = measure_networks([each for each in compiled if each.reads], rounds=rounds, seed=seed)
+    timings = measure_networks([each for each in compiled if each.reads], rounds=rounds, limit=limit, seed=seed)
     ms = np.array([1e3 * timing.median for timing in timings])
     counts = _chosen(space, genomes[reads])
     say(f"{len(ms)} networks timed, {ms.min():.3g} to {ms.max():.3g} ms")

@@ -72,7 +72,7 @@ def compile_networks(
         call = lambda: program(variables, images)
         return Network(call, _counted(lowered, program, variables), _reads_last(traced.jaxpr.jaxpr))
 
-    return _in_parallel(compiled, genomes)
+    return in_parallel(compiled, genomes)
 
 
 def _counted(lowered, program, variables) -> dict[str, float]:
@@ -115,14 +115,20 @@ def _images(shapes, seed: int):
     return jax.tree.map(lambda s: jnp.asarray(rng.standard_normal(s.shape), s.dtype), shapes)
 
 
-def _in_parallel(fun: Callable, over: Sequence) -> list:
+def in_parallel(fun: Callable, over: Sequence) -> list:
+    """`fun` of each, in threads, as many as there are cores, for which what `execution` says here holds too."""
     said = current()._asdict()  # other threads begin with nothing said
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         return list(pool.map(execution(**said)(fun), over))
 
 
 def measure_networks(
-    networks: Sequence[Network], *, rounds: int = 5, calls_per_round: int | None = None, seed: int = 0
+    networks: Sequence[Network],
+    *,
+    rounds: int = 6,
+    calls_per_round: int | None = None,
+    limit: float = 0.0,
+    seed: int = 0,
 ) -> list[Timing]:
     """Times networks side by side.
 
@@ -130,21 +136,24 @@ def measure_networks(
       networks: see `compile_networks`.
       rounds: see `interleaved`.
       calls_per_round: by default as many as a twentieth of a second takes, at most 50 and at least 2.
+      limit: seconds, see `interleaved`.
       seed: of the order.
     """
     calls = {str(i): network.call for i, network in enumerate(networks)}
-    return list(_timed(calls, rounds, calls_per_round, seed).values())
+    return list(_timed(calls, rounds, calls_per_round, limit, seed).values())
 
 
-def _timed(calls, rounds: int, calls_per_round: int | None, seed: int) -> dict[str, Timing]:
+def _timed(calls, rounds: int, calls_per_round: int | None, limit: float, seed: int) -> dict[str, Timing]:
     if calls_per_round is None:
         few = {name: calls[name] for name in list(calls)[:8]}
         seconds = np.median([t.least for t in interleaved(few, rounds=2, calls_per_round=1).values()])
         calls_per_round = int(np.clip(0.05 / seconds, 2, 50))
-    return interleaved(calls, rounds=rounds, calls_per_round=calls_per_round, seed=seed)
+    return interleaved(calls, rounds=rounds, calls_per_round=calls_per_round, limit=limit, seed=seed)
 
 
-def measure_operations(operations: Mapping[str, Operation], *, rounds: int = 5, seed: int = 0) -> dict[str, Timing]:
+def measure_operations(
+    operations: Mapping[str, Operation], *, rounds: int = 6, limit: float = 0.0, seed: int = 0
+) -> dict[str, Timing]:
     """Times each operation alone: seconds of one; 0 for what returns its input or constants.
 
     What takes less than a millisecond runs eight times within one program, so that dispatch does not count.
@@ -152,6 +161,7 @@ def measure_operations(operations: Mapping[str, Operation], *, rounds: int = 5, 
     Args:
       operations: key -> operation, see `all_operations`.
       rounds: see `interleaved`.
+      limit: seconds, see `interleaved`; without those that compiling takes.
       seed: of weights, images and order.
     """
 
@@ -170,17 +180,20 @@ def measure_operations(operations: Mapping[str, Operation], *, rounds: int = 5, 
             many = lower(TIMES).compile()
         return {1: lambda: one(*values), TIMES: lambda: many(*values)}
 
-    programs = dict(zip(operations, _in_parallel(prepared, list(operations.values())), strict=True))
+    programs = dict(zip(operations, in_parallel(prepared, list(operations.values())), strict=True))
     calls = {f"{key} {times}": call for key, program in programs.items() for times, call in program.items()}
-    taken = {name: t.seconds for name, t in _timed(calls, rounds, None, seed).items()} if calls else {}
+    taken = _timed(calls, rounds, None, limit, seed) if calls else {}
 
-    def seconds(key: str, program: Mapping[int, Callable]) -> np.ndarray:
+    def timing(key: str, program: Mapping[int, Callable]) -> Timing:
         if not program:
-            return np.zeros((rounds, 1))
+            return Timing(np.zeros((rounds, 1)))
         one = taken[f"{key} 1"]
-        return np.maximum(taken[f"{key} {TIMES}"] - np.median(one), 0) / (TIMES - 1) if TIMES in program else one
+        if TIMES not in program:
+            return one
+        many = taken[f"{key} {TIMES}"]
+        return many._replace(seconds=np.maximum(many.seconds - one.median, 0) / (TIMES - 1))
 
-    return {key: Timing(seconds(key, program)) for key, program in programs.items()}
+    return {key: timing(key, program) for key, program in programs.items()}
 
 
 def _seconds(call: Callable) -> float:

@@ -1,7 +1,6 @@
-"""How long compiled functions take, told so that noise can be told from difference."""
+"""How long compiled functions take, told so that noise can be told from difference, beside other work too."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -10,17 +9,26 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
+from jaxnas.costs import _visits
 from jaxnas.networks.inference import barrier
+
+ENOUGH = 0.03
+"""Noise floor at which no rounds are added. What is timed together must often be below 4 % in each of its parts."""
 
 
 class Timing(NamedTuple):
     """Of one function.
 
     Attributes:
-      seconds: `[rounds, calls]`, of each call from its start until its results are there.
+      seconds: `[rounds, calls]`, of each call from its start until its results are there, without the time that other
+        programs took; see `interleaved`. Of the calmer half of rounds.
+      left_out: number of the other rounds.
+      stolen: the part of its threads' time that they waited for a core; 0 where that is not known.
     """
 
     seconds: np.ndarray
+    left_out: int = 0
+    stolen: float = 0.0
 
     @property
     def median(self) -> float:
@@ -39,39 +47,83 @@ class Timing(NamedTuple):
         even, odd = np.median(self.seconds[::2]), np.median(self.seconds[1::2])
         return float(2 * abs(even - odd) / (even + odd)) if even + odd > 0 else 0.0
 
+    @property
+    def spread(self) -> float:
+        """Twice the standard error of a round, as a fraction: about the noise to expect of rounds that scatter so."""
+        each = np.median(self.seconds, axis=1)
+        return float(2 * each.std(ddof=1) / np.sqrt(len(each)) / each.mean()) if each.mean() > 0 else 0.0
+
 
 def interleaved(
-    calls: Mapping[str, Callable[[], Any]], *, rounds: int = 10, calls_per_round: int = 3, seed: int = 0
+    calls: Mapping[str, Callable[[], Any]],
+    *,
+    rounds: int = 10,
+    calls_per_round: int = 3,
+    limit: float = 0.0,
+    seed: int = 0,
 ) -> dict[str, Timing]:
     """Times functions side by side: in each round all of them, in random order, so that a slow minute meets all alike.
 
     The first call in a round only warms up, its caches too, and is not counted.
 
+    On CPUs the time that other programs take is not counted either: a call takes the CPU time of this process over the
+    number of cores that the function would keep busy if it got them, counted from its threads that run or wait. How
+    long they wait is known on Linux; elsewhere it is the number that it got. Nothing else may run in this process.
+
+    Of each function, the calmer half of rounds is kept, of even and of odd ones apart, and rounds are added for
+    functions whose rounds scatter, until the noise floor is 3 %.
+
     Args:
       calls: name -> function without arguments, of a compiled program; returns its outputs. A call should take longer
         than its dispatch does; else see `repeated`.
-      rounds: at least two, whose difference is the noise.
+      rounds: at least two, whose difference is the noise, better an even number, so that both halves are as good. All
+        are run, whatever they take.
       calls_per_round: counted.
+      limit: seconds after which rounds are no longer added; by default none are.
       seed: of the order.
 
     Raises:
-      InputError: nothing to time, or too few rounds or calls.
+      InputError: nothing to time, too few rounds or calls, or a negative limit.
     """
     if not calls:
         raise InputError("calls: expected at least one function, got none.")
     check.integer("rounds", rounds, least=2)
     check.integer("calls_per_round", calls_per_round, least=1)
-    rng, names = np.random.default_rng(seed), list(calls)
-    seconds = {name: np.zeros((rounds, calls_per_round)) for name in names}
-    for i in range(rounds):
+    check.real("limit", limit, least=0.0)
+    wall = _visits.CLOCKS.wall
+    rng, end = np.random.default_rng(seed), wall() + limit
+    visits: dict[str, list[_visits.Visit]] = {name: [] for name in calls}
+    took = dict.fromkeys(calls, 0.0)
+
+    def run(names: Sequence[str]) -> None:
         for name in rng.permutation(names):
-            call = calls[name]
-            jax.block_until_ready(call())
-            for j in range(calls_per_round):
-                start = time.perf_counter()
-                jax.block_until_ready(call())
-                seconds[name][i, j] = time.perf_counter() - start
-    return {name: Timing(taken) for name, taken in seconds.items()}
+            begin = wall()
+            visits[name].append(_visits.visit(calls[name], calls_per_round))
+            took[name] = wall() - begin
+
+    def fits(names: Sequence[str]) -> bool:
+        return wall() + sum(took[name] for name in names) < end
+
+    for _ in range(rounds):
+        run(list(calls))
+    while True:
+        timings = _timings(visits)
+        # Chosen by scatter, not by how far the halves are apart: measuring again whatever disagrees, until it agrees,
+        # would make the floor small and the measurement no better. For that reason, too, the floor is looked at only
+        # after as many rounds again.
+        names = [name for name, timing in timings.items() if timing.spread > ENOUGH] or list(calls)
+        if not fits(names) or noise_floor(timings) <= ENOUGH:
+            return timings
+        for _ in range(rounds):
+            if fits(names):
+                run(names)
+
+
+def _timings(visits: Mapping[str, Sequence[_visits.Visit]]) -> dict[str, Timing]:
+    return {
+        name: Timing(seconds, len(visits[name]) - len(seconds), float(np.mean([v.stolen for v in visits[name]])))
+        for name, seconds in _visits.alone(visits).items()
+    }
 
 
 def noise_floor(timings: Mapping[str, Timing]) -> float:

@@ -32,7 +32,7 @@ def profiled(tmp_path_factory):
     config = get_config("profile:mobilenet,small")
     config["space"].update(CHAIN)
     config["network"].update(CHAIN)
-    config |= {"image": (8, 8, 1), "held_out": 3, "calibration": 4, "rounds": 2}
+    config |= {"image": (8, 8, 1), "held_out": 3, "calibration": 4, "rounds": 2, "limit": 0.0}
     workdir = tmp_path_factory.mktemp("profile")
     return run_program("profile", config, workdir), workdir, config
 
@@ -50,10 +50,13 @@ def config(profiled):
 
 
 def test_profile_leaves_a_table_its_validation_and_a_picture(profiled):
-    result, workdir, _ = profiled
-    held_out = json.loads((workdir / "result.json").read_text())["heldout"]
+    workdir = profiled[1]
+    result = json.loads((workdir / "result.json").read_text())
+    held_out, timing = result["heldout"], result["timing"]
     names = "spearman mape within_5 within_10 noise_floor_mape flops_spearman flops_mape n uncalibrated_mape"
     assert set(names.split()) <= set(held_out) and held_out["n"] == 3
+    assert set(timing) == {"operations", "networks"} and timing["networks"]["seconds"] < result["wall_seconds"]
+    assert timing["networks"]["rounds_most"] == 2 and timing["networks"]["left_out"] == 0
     assert (workdir / "latency.png").stat().st_size > 10_000
     assert costs.load_latency_table(workdir / "latency_table.json").batch.shape == (8, 8, 8, 1)
 
@@ -66,7 +69,7 @@ def test_a_table_is_not_overwritten(profiled):
 
 def test_a_noisy_run_says_that_it_says_nothing(profiled, tmp_path, monkeypatch):
     table = costs.load_latency_table(profiled[1] / "latency_table.json")
-    monkeypatch.setattr(costs, "profile", lambda *args, **kwargs: costs.Profile(table, None))
+    monkeypatch.setattr(costs, "profile", lambda *args, **kwargs: costs.Profile(table, None, {}))
     monkeypatch.setattr(profiling, "NOISY", -1.0)
     result = run_program("profile", {**profiled[2], "held_out": 0}, tmp_path / "p")
     assert not result["valid"] and "the noise floor is" in result["why_invalid"] and "heldout" not in result
@@ -88,7 +91,7 @@ def test_search_without_a_table_measures_one_and_goes_on_with_it(config, tmp_pat
 
     def profiled(*args, **kwargs):
         made.append(args)
-        return costs.Profile(real, None)
+        return costs.Profile(real, None, {})
 
     monkeypatch.setattr(on_device, "profile", profiled)
     config["cost"]["path"], config["evaluator"] = "", {"name": "test_latency_cost:flat"}
