@@ -43,6 +43,7 @@ class Execution(NamedTuple):
 
 _SAID = jax.make_user_context(Execution(""))  # part of the key of JAX's caches of traces
 _SHARED: contextvars.ContextVar[dict] = contextvars.ContextVar("_SHARED")
+_DEVICES: contextvars.ContextVar[tuple] = contextvars.ContextVar("_DEVICES", default=())
 
 
 @contextlib.contextmanager
@@ -52,11 +53,13 @@ def execution(
     inference: bool | None = None,
     side_by_side: bool | None = None,
     batch_axis: str | None = None,
+    devices: Sequence[Any] | None = None,
 ) -> Iterator[None]:
     """Within, programs are traced for what is given; what is not (None) stays as it was. It decorates functions too.
 
     Args:
       platform: "cpu", "gpu" ("cuda", "rocm") or "tpu"; at first that of the devices that JAX has.
+      devices: all that there are to run on, present or not, in the place of JAX's own; with them their platform.
       inference: see `Execution`, as `side_by_side` and `batch_axis`.
 
     Raises:
@@ -64,21 +67,31 @@ def execution(
     """
     given = {"platform": platform, "inference": inference, "side_by_side": side_by_side, "batch_axis": batch_axis}
     given = {name: value for name, value in given.items() if value is not None}
+    if devices is not None:
+        given["platform"] = platform_of(devices)
     if platform is not None:
         given["platform"] = _known(platform)
     token = _SHARED.set({}) if inference else None
+    there = None if devices is None else _DEVICES.set(tuple(devices))
     try:
         with _SAID(_SAID.value._replace(**given)):
             yield
     finally:
         if token is not None:
             _SHARED.reset(token)
+        if there is not None:
+            _DEVICES.reset(there)
 
 
 def current() -> Execution:
     """What programs are traced for here."""
     said = _SAID.value
-    return said if said.platform else said._replace(platform=platform_of(jax.devices()))
+    return said if said.platform else said._replace(platform=platform_of(all_devices()))
+
+
+def all_devices() -> Sequence[Any]:
+    """What there is to run on: the devices that are said, else JAX's."""
+    return _DEVICES.get() or jax.devices()
 
 
 def platform_of(devices: Sequence[Any]) -> str:

@@ -3,9 +3,10 @@
 How a population runs best depends on the platform, so the plan is a choice:
 
 - "map": one program, members one after another on each device; a traced genome stays a real conditional, so each
-  member pays for its own operations only. The default on the CPU, where cores are devices (see `machine.configure`).
+  member pays for its own operations only. The default on the CPU, where cores are devices (see `machine.configure`),
+  and on TPUs for networks that fill one by themselves.
 - "vmap": one program, members side by side; every option is computed for every member and the genome selects. The
-  default on accelerators, which small kernels leave idle; `chunk` bounds how many are in memory at once.
+  default elsewhere, as small kernels leave an accelerator idle; `chunk` bounds how many are in memory at once.
 - "bucket": one program for each distinct genome, which is then static; repays its compile only in long trainings.
 
 "map" and "vmap" are jittable and split the population over devices, along a mesh of one axis, "population". P need not
@@ -27,14 +28,24 @@ from jax.sharding import Mesh, PartitionSpec
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.execution import current, execution, platform_of
+from jaxnas.execution import all_devices, current, execution, platform_of
 
 PLANS = ("auto", "map", "vmap", "bucket")
 
 
-def planned(plan: str) -> str:
-    """The plan that "auto" stands for on the platform that programs are traced for, or the plan itself."""
-    return plan if plan != "auto" else "map" if current().platform == "cpu" else "vmap"
+FILLS = 2**14
+"""Positions (examples x pixels) from which on a network fills a TPU by itself."""
+
+
+def planned(plan: str, positions: int = 0) -> str:
+    """The plan that "auto" stands for on the platform that programs are traced for, or the plan itself.
+
+    Args:
+      plan: one of `PLANS`.
+      positions: examples x pixels, or tokens, that a member computes at a time, 0 for few.
+    """
+    alone = {"cpu": True, "tpu": positions >= FILLS}.get(current().platform, False)
+    return plan if plan != "auto" else "map" if alone else "vmap"
 
 
 class Population(NamedTuple):
@@ -56,7 +67,12 @@ class Population(NamedTuple):
 
 
 def over_population(
-    fn: Callable, *, plan: str = "auto", devices: Sequence[Any] | None = None, chunk: int | None = None
+    fn: Callable,
+    *,
+    plan: str = "auto",
+    devices: Sequence[Any] | None = None,
+    chunk: int | None = None,
+    positions: int = 0,
 ) -> Population:
     """Extends `fn(genome, *args, *shared) -> outputs` of one member to a population.
 
@@ -65,9 +81,10 @@ def over_population(
 
     Args:
       fn: traceable; with plan "bucket" its genome is NumPy, so that networks compile for it alone.
-      plan: "map", "vmap", "bucket", or "auto" to pick by platform.
+      plan: "map", "vmap", "bucket", or "auto" to pick by platform and size.
       devices: to split the population over, of all processes; all of them by default.
       chunk: with "vmap", members side by side on a device; all by default.
+      positions: see `planned`.
 
     Raises:
       InputError: an unknown plan, a chunk where none applies, or devices of some processes only.
@@ -75,20 +92,20 @@ def over_population(
     check.one_of("plan", plan, PLANS)
     platform = None if devices is None else platform_of(check.sequence("devices", devices, of=jax.Device))
     with execution(platform=platform):
-        chosen, where = planned(plan), current().platform
+        chosen, where = planned(plan, positions), current().platform
     if chunk is not None:
         check.integer("chunk", chunk, least=1)
         if chosen != "vmap":
             raise InputError(f"chunk: only plan 'vmap' runs members side by side, and the plan is {chosen!r}.")
     if plan == "bucket":
         return _bucketed(fn)
-    devices = jax.devices() if devices is None else devices
+    devices = all_devices() if devices is None else devices
     several = of_all_processes(devices)
     traced = {"plan": chosen, "platform": where}
 
     def run(genomes, active, *args, shared=()):
         with execution(platform=platform):
-            traced.update(plan=planned(plan), platform=current().platform)
+            traced.update(plan=planned(plan, positions), platform=current().platform)
             beside = traced["plan"] == "vmap" or None  # None: as around this population, whose networks may be
             with execution(side_by_side=beside):
                 share = partial(_share, fn, traced["plan"], chunk)
@@ -106,7 +123,8 @@ def _share(fn: Callable, plan: str, chunk: int | None, args: tuple, shared: tupl
         active, *args = args
         outputs = jax.eval_shape(one, *args)
         skip = lambda *_: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), outputs)
-        return jax.lax.cond(active, one, skip, *args)
+        with jax.named_scope("active"):
+            return jax.lax.cond(active, one, skip, *args)
 
     if plan == "map":
         return jax.lax.map(member, args)
@@ -155,7 +173,7 @@ def of_all_processes(devices: Sequence[Any]) -> bool:
             f"devices: expected some of each of the {jax.process_count()} processes, got {len(devices)} devices, none "
             f"of process {', '.join(map(str, sorted(missing)))}."
         )
-    return jax.process_count() > 1
+    return len({device.process_index for device in devices}) > 1
 
 
 def _bucketed(fn: Callable) -> Population:

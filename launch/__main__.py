@@ -8,7 +8,7 @@ import sys
 HERE = pathlib.Path(__file__).parent
 PROGRAMS = (
     *("search", "retrain", "compare", "score", "analyse", "profile", "tabulate", "import_table", "prepare"),
-    *("sweep", "benchmark", "options"),
+    *("plan", "sweep", "benchmark", "options"),
 )
 
 

@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "config": {*PARTS, "checkpoint", "search", "workdir", "config"},
     "observers": {"check", "processes"},
     "analysis": {*PARTS, *LOOP, "plots", "config", "analysis"},
+    "planning": {*PARTS, *LOOP, "config", "analysis", "planning"},
     "experiment": {*PARTS, *LOOP, "plots", "config", "analysis"},
 }
 MAY_IMPORT["benchmarks"] = {"", *MAY_IMPORT, "benchmarks"}  # they time the whole, and nothing is made of them

@@ -24,6 +24,7 @@ PACKAGES = (
     "jaxnas.config",
     "jaxnas.analysis",
     "jaxnas.plots",
+    "jaxnas.planning",
     "jaxnas.benchmarks",
     "jaxnas.execution",
     "jaxnas.population",

@@ -80,7 +80,6 @@ def score(
     begin = time.perf_counter()
     names = proxies_named(proxies)
     check.one_of("config.plan", config["plan"], ("auto", "map", "vmap"))
-    plan = over_population(len, plan=plan, chunk=chunk or None).report()["plan"]
     check.integer("config.members", config["members"], least=1)
     made = registry.make("space", space)
     data = registry.make("task", task)
@@ -88,6 +87,8 @@ def score(
     check.integer("config.batch_size", config["batch_size"], least=1, **limit)
     module = registry.make("network", network, {"classes": data.outputs})
     fits(made, module, data, Recipe())
+    positions = data.positions(batch_size)
+    plan = over_population(len, plan=plan, chunk=chunk or None, positions=positions).report()["plan"]
     genomes = _genomes(made, str(subset), seed)
     truth = _truth(made, config, genomes)
     # The table may change from one call to the next; all else identifies the run.

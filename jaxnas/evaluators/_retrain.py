@@ -74,7 +74,8 @@ def retrain(
     active = jnp.arange(G * S + extra, dtype=jnp.int32) < G * S
     keys = jax.random.split(jax.random.key(seed), G * S)[training]
     members = jax.tree.map(lambda *leaves: jnp.stack(leaves)[training // S], *genomes)
-    population = over_population(member, plan=plan, devices=devices)
+    positions = final.positions(min(recipe.batch_size, final.train.size))
+    population = over_population(member, plan=plan, devices=devices, positions=positions)
     run = jax.jit(population.run) if population.jittable else population.run
     scores = run(members, active, keys, jnp.full(active.shape, steps, jnp.int32))
     out = {name: np.asarray(value)[: G * S].reshape(G, S) for name, value in scores.items()}

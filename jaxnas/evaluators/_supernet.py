@@ -21,6 +21,7 @@ from jaxnas.spaces.skips import skip_connections
 from jaxnas.tasks.task import Task
 from jaxnas.training import Recipe, fits, loss_dtype
 from jaxnas.training.start import Initialize
+from jaxnas.training.trainer import STEPS
 from jaxnas.types import Evaluator, Feedback, Space, member_keys
 
 
@@ -116,7 +117,8 @@ def supernet(
         def member(state, at):
             choice, count = at
             body = lambda _, carry: shared.train_step(carry[0], shared.decisions(*choice), whole)
-            return jax.lax.fori_loop(0, count, body, (state, _nan(state)))
+            with jax.named_scope(STEPS):
+                return jax.lax.fori_loop(0, count, body, (state, _nan(state)))
 
         choices = proposal.genome, proposal.weights, proposal.gates
         return jax.lax.scan(member, state, (choices, jnp.where(proposal.active, proposal.budget, 0)))
@@ -129,7 +131,8 @@ def supernet(
             weights, gates, active = at
             blank = lambda *_: (_nan(state), jnp.zeros_like(weights))
             one = lambda w, g: ORDERS[order](shared, state, w, g, batch)
-            return jax.lax.cond(active, one, blank, weights, gates)
+            with jax.named_scope("active"):
+                return jax.lax.cond(active, one, blank, weights, gates)
 
         def bend(at):
             weights, due = at
@@ -137,7 +140,8 @@ def supernet(
             logits = jnp.where(space.mask, jnp.log(jnp.maximum(weights, 1e-30)), -1e9)
             of = lambda a: loss(state, jax.nn.softmax(a, -1), batch)
             bent = lambda a: largest_eigenvalue(of, a, key, mean=parallel.mean)
-            return jax.lax.cond(due, bent, lambda a: _nan(state), logits)
+            with jax.named_scope("active"):
+                return jax.lax.cond(due, bent, lambda a: _nan(state), logits)
 
         found = jax.lax.map(gradient, (proposal.weights, proposal.gates, proposal.active))
         if not curvature or proposal.gates is not None:
@@ -150,7 +154,8 @@ def supernet(
 
         def member(at):
             genome, key, due = at
-            return jax.lax.cond(due, score, lambda *_: (_nan(state), _nan(state)), state, genome, key)
+            with jax.named_scope("active"):
+                return jax.lax.cond(due, score, lambda *_: (_nan(state), _nan(state)), state, genome, key)
 
         due = proposal.active & (proposal.budget == 0)
         return parallel.each(member, (proposal.genome, member_keys(key, proposal), due))

@@ -91,7 +91,9 @@ def training(
         training = parts.advance(key, decisions, training, steps, recipe.schedule_steps, numbers(genome))
         return scored_on(parts.variables(decisions, training), decisions, training.loss), training
 
-    population = over_population(going_on if keep else member, plan=plan, devices=devices, chunk=chunk)
+    positions = task.positions(min(recipe.batch_size, task.train.size))
+    where = {"plan": plan, "devices": devices, "chunk": chunk, "positions": positions}
+    population = over_population(going_on if keep else member, **where)
     begin = lambda key, genome: parts.begin(key, space.unpack(genome))
 
     def evaluate(key, state, proposal):
@@ -117,6 +119,6 @@ def training(
         gives=frozenset({"fitness", "budget"}),
         needs=frozenset({"budget"}),
         jittable=population.jittable,
-        report=population.report,
+        report=lambda: {**population.report(), "steps_per_epoch": parts.per_epoch},
         group=population.group,
     )

@@ -76,7 +76,8 @@ def zero_cost(
     fits(space, network, task, Recipe(), initialize)
     member = scorer(space, network, names, task.loss)
 
-    population = over_population(member, plan=plan, devices=devices, chunk=chunk)
+    positions = task.positions(batch_size)
+    population = over_population(member, plan=plan, devices=devices, chunk=chunk, positions=positions)
 
     def score(state, genomes, active):
         batch = task.train.take(state.chosen)

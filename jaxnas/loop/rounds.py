@@ -115,7 +115,8 @@ def as_one_program(step: Callable, most: int) -> Callable:
             state, record = step(jax.random.fold_in(key, first + i), state)
             return state, jax.tree.map(lambda all, new: all.at[i].set(new), records, record)
 
-        return jax.lax.fori_loop(0, count, body, (state, records))
+        with jax.named_scope("rounds"):
+            return jax.lax.fori_loop(0, count, body, (state, records))
 
     return jax.jit(rounds, out_shardings=processes.replicated_sharding(), keep_unused=True)
 

@@ -67,7 +67,7 @@ def _by_views(depthwise: bool) -> bool:
     """Whether a convolution runs over shifted views, and not as XLA's own; see the module."""
     if current().platform == "cpu":
         return depthwise or not infers()
-    return current().side_by_side and not depthwise
+    return current().platform == "gpu" and current().side_by_side and not depthwise
 
 
 # Traced once for each shape, however many layers share it.

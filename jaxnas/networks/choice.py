@@ -25,6 +25,8 @@ from jax import lax
 
 from jaxnas import check
 from jaxnas.check import InputError
+from jaxnas.execution import current
+from jaxnas.networks import merging
 from jaxnas.networks.inference import materialized
 
 
@@ -138,8 +140,25 @@ class Choice(nn.Module):
         return sum(w * options[n](name=n)(x, train) for w, n in zip(weights, names, strict=True))
 
     def _pick(self, options, decision, x, train):
-        """Runs one option by a real conditional."""
+        """Runs one option by a real conditional; side by side, where it would be none, all options once."""
         collections, mutable, apply = self._explicit(options, train)
+        said = current()
+        if (
+            said.side_by_side or said.platform == "tpu"
+        ):  # whose compiler takes longest, and most code, for a convolution
+            names, decision, variables, apart = merging.merge(options, collections, decision)
+        else:
+            names, variables, apart = list(options), collections, lambda updates: updates
+        if said.side_by_side:
+            ran = {}
+            for k, name in enumerate(names):
+                own, given = {c: {name: v[name]} for c, v in variables.items() if name in v}, x
+                if not getattr(options[name](parent=None), "finite", False):
+                    own, given = _guarded(decision == k, (own, x))
+                ran[name] = apply(name, own, given)
+            y = lax.select_n(decision, *jnp.broadcast_arrays(*[y for y, _ in ran.values()]))
+            self._put(apart({c: {n: u[c][n] for n, (_, u) in ran.items() if n in u.get(c, {})} for c in mutable}))
+            return y
 
         def option(name):
             def run(operands):
@@ -149,8 +168,8 @@ class Choice(nn.Module):
 
             return run
 
-        y, updates = switch(decision, [option(n) for n in options], (collections, x))
-        self._put(updates)
+        y, updates = switch(decision, [option(n) for n in names], (variables, x))
+        self._put(apart(updates))
         return y
 
     def _open(self, options, decision: Gated, x, train):
@@ -215,6 +234,20 @@ def switch(index: chex.Array, branches: Sequence[Callable], operands: Any) -> An
 
     run.defvjp(forward, backward)
     return run(index, operands)
+
+
+@jax.custom_vjp
+def _guarded(chosen: chex.Array, tree: Any) -> Any:
+    """`tree`, whose gradient is 0 unless `chosen`, also where that of what was computed of it is no number."""
+    return tree
+
+
+def _keep_chosen(chosen, gradient):
+    keep = lambda g: g if g.dtype == jax.dtypes.float0 else jnp.where(chosen, g, jnp.zeros_like(g))
+    return None, jax.tree.map(keep, gradient)
+
+
+_guarded.defvjp(lambda chosen, tree: (tree, chosen), _keep_chosen)
 
 
 def opened(decision: Decision) -> int | chex.Array:

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas import check
-from jaxnas.networks.choice import Choice, Options, is_mixture, is_static
+from jaxnas.execution import current
+from jaxnas.networks.choice import Choice, Gated, Options, is_mixture, is_static
 from jaxnas.networks.inference import materialized
 from jaxnas.networks.initializers import lecun_normal
 from jaxnas.networks.loop import over_modules
@@ -38,8 +39,13 @@ class Cell(nn.Module):
                 "avg_pool_3x3": AvgPool,
             }
         )
-        if is_mixture(decisions["0->1"]) and not self.is_initializing():
-            return self._mixture(options, decisions, x, train)
+        first, said = decisions["0->1"], current()
+        if not is_static(first) and not isinstance(first, Gated) and not self.is_initializing():
+            mixture = is_mixture(first)
+            if said.side_by_side or (mixture and said.platform != "cpu"):
+                return self._by_source(options, decisions, x, train)
+            if mixture:
+                return self._looped(options, decisions, x, train)
         nodes = [x]
         for j in (1, 2, 3):
             terms = []
@@ -55,21 +61,42 @@ class Cell(nn.Module):
             nodes.append(reduce(jnp.add, terms) if terms else jnp.zeros_like(x[:, :1, :1]))
         return jnp.broadcast_to(nodes[-1], x.shape)
 
-    def _mixture(self, options, decisions, x, train: bool):
+    def _by_source(self, options, decisions, x, train: bool):
+        """The cell with the edges out of a node side by side, which read the same: their kernels make one convolution
+        with as many outputs, and a pool is computed once for all."""
+        edge, nodes = Choice(options, parent=None), [x, 0.0, 0.0, 0.0]
+        held = self.variables
+        mutable = [c for c in held if c != "params" and self.is_mutable_collection(c)]
+        for i in range(3):
+            targets = [to for source, to in EDGES if source == i]
+            names = [f"{i}->{to}" for to in targets]
+            stack = lambda trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+            own = {c: stack([v[name] for name in names]) for c, v in held.items() if names[0] in v}
+            apply = lambda v, decision, x: edge.apply(v, decision, x, train, mutable=mutable)
+            chosen = jnp.stack([decisions[name] for name in names])
+            ys, updates = jax.vmap(apply, in_axes=(0, 0, None))(own, chosen, nodes[i])
+            for k, to in enumerate(targets):
+                nodes[to] = nodes[to] + ys[k]
+            for collection, tree in updates.items():
+                for k, name in enumerate(names):
+                    self.put_variable(collection, name, jax.tree.map(lambda leaf, k=k: leaf[k], tree))
+        return nodes[-1]
+
+    def _looped(self, options, decisions, x, train: bool):
         """The relaxed cell as a loop over edges: compiled once for a cell and not six times, and XLA:CPU, which would
-        compute the sums at a node again for each of its uses, runs it faster."""
+        compute the sums at a node again for each of its uses, runs it faster. A TPU copies all nodes at each edge."""
         names = [f"{i}->{j}" for i, j in EDGES]
         edge = Choice(options, parent=None)
 
         def apply(nodes, row, variables, mutable):
-            (i, j), weights = row
+            (i, j), decision = row
             h = jax.lax.dynamic_index_in_dim(nodes, i, 0, False)
-            y, updates = edge.apply(variables, weights, h, train, mutable=mutable)
+            y, updates = edge.apply(variables, decision, h, train, mutable=mutable)
             return nodes.at[j].add(y.astype(nodes.dtype)), updates
 
         nodes = jnp.zeros((4, *x.shape), x.dtype).at[0].set(x)
-        rows = tuple(jnp.array(EDGES).T), jnp.stack([decisions[name] for name in names])
-        return over_modules(self, names, apply, nodes, rows)[-1]
+        chosen = jax.tree.map(lambda *each: jnp.stack(each), *[decisions[name] for name in names])
+        return over_modules(self, names, apply, nodes, (tuple(jnp.array(EDGES).T), chosen))[-1]
 
 
 class Reduction(nn.Module):

@@ -1,4 +1,8 @@
-"""Primitive operations, as Flax modules called with `(x, train)`. Images are `[B, H, W, channels]`."""
+"""Primitive operations, as Flax modules called with `(x, train)`. Images are `[B, H, W, channels]`.
+
+They are `finite`: of finite inputs, with finite variables, they make finite outputs and gradients. Of an option that
+does not say so, `Choice` keeps what is no number to itself where it is computed without being chosen (side by side).
+"""
 
 from collections.abc import Callable
 from functools import partial, reduce
@@ -9,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.execution import current
 from jaxnas.networks._conv import conv_general_dilated
 from jaxnas.networks.inference import infers
 from jaxnas.networks.initializers import lecun_normal
@@ -52,14 +57,30 @@ def stride_to(x: chex.Array, size: tuple[int, int] | None) -> int:
 def avg_pool(x: chex.Array, window: int, stride: int = 1) -> chex.Array:
     """Mean over the window's pixels inside the image; `[B, H, W, C]` to `[B, ceil(H / stride), ceil(W / stride), C]`.
 
-    Written as sums of shifted views: XLA:CPU's window reductions are slow, their gradients more.
+    Written as sums of shifted views but on TPUs: XLA:CPU's window reductions are slow, their gradients more.
     """
+    if current().platform == "tpu":
+        return _reduced(x, window, stride)
     count = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
     if stride == 1 and window % 2:
         return (_banded_sum if infers() else _window_sum)(window, x) / _window_sum(window, count)
     for axis in (1, 2):
         x, count = (_over_window(jnp.add, a, axis, window, stride, 0) for a in (x, count))
     return x / count
+
+
+def _reduced(x, window: int, stride: int):
+    """`avg_pool` by XLA's own window reduction."""
+    pads = [_padding(n, window, stride) for n in x.shape[1:3]]
+    total = lambda a: jax.lax.reduce_window(
+        a, a.dtype.type(0), jax.lax.add, (1, window, window, 1), (1, stride, stride, 1), [(0, 0), *pads, (0, 0)]
+    )
+    return total(x) / total(jnp.ones((1, *x.shape[1:3], 1), x.dtype))
+
+
+def _padding(n: int, window: int, stride: int) -> tuple[int, int]:
+    reach = (-(-n // stride) - 1) * stride + window - n
+    return reach // 2, reach - reach // 2
 
 
 def _banded_sum(window: int, x):
@@ -96,10 +117,8 @@ def max_pool(x: chex.Array, window: int, stride: int = 1) -> chex.Array:
 
 def _over_window(combine: Callable, x, axis: int, window: int, stride: int, fill: float):
     size = -(-x.shape[axis] // stride)
-    reach = (size - 1) * stride + window - x.shape[axis]
-    before = reach // 2
     pad = [(0, 0)] * x.ndim
-    pad[axis] = (before, reach - before)
+    pad[axis] = _padding(x.shape[axis], window, stride)
     x = jnp.pad(x, pad, constant_values=fill)
     views = (jax.lax.slice_in_dim(x, i, i + (size - 1) * stride + 1, stride, axis) for i in range(window))
     return reduce(combine, views)
@@ -122,6 +141,8 @@ class Zero(nn.Module):
 
     size: tuple[int, int] | None = None
 
+    finite = True
+
     @nn.compact
     def __call__(self, x, train: bool):
         return jnp.zeros((x.shape[0], *(self.size or x.shape[1:3]), x.shape[3]), x.dtype)
@@ -129,6 +150,8 @@ class Zero(nn.Module):
 
 class Identity(nn.Module):
     """Skip connection."""
+
+    finite = True
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -141,6 +164,8 @@ class AvgPool(nn.Module):
     window: int = 3
     size: tuple[int, int] | None = None
 
+    finite = True
+
     @nn.compact
     def __call__(self, x, train: bool):
         return avg_pool(x, self.window, stride_to(x, self.size))
@@ -151,6 +176,8 @@ class MaxPool(nn.Module):
 
     window: int = 3
     size: tuple[int, int] | None = None
+
+    finite = True
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -168,6 +195,8 @@ class ReLUConvBN(nn.Module):
     size: tuple[int, int] | None = None
     affine: bool = True
 
+    finite = True
+
     @nn.compact
     def __call__(self, x, train: bool):
         stride = self.stride if self.size is None else stride_to(x, self.size)
@@ -182,6 +211,8 @@ class Factorized(nn.Module):
     kernel: int = 7
     dtype: jnp.dtype | None = None
     size: tuple[int, int] | None = None
+
+    finite = True
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -200,6 +231,8 @@ class SepConv(nn.Module):
     dtype: jnp.dtype | None = None
     size: tuple[int, int] | None = None
     affine: bool = True
+
+    finite = True
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -220,6 +253,8 @@ class DilConv(nn.Module):
     size: tuple[int, int] | None = None
     affine: bool = True
 
+    finite = True
+
     @nn.compact
     def __call__(self, x, train: bool):
         C, stride = x.shape[-1], stride_to(x, self.size)
@@ -238,6 +273,8 @@ class FactorizedReduce(nn.Module):
     dtype: jnp.dtype | None = None
     affine: bool = True
 
+    finite = True
+
     @nn.compact
     def __call__(self, x, train: bool):
         x = nn.relu(x)
@@ -254,6 +291,8 @@ class Skip(nn.Module):
     features: int
     dtype: jnp.dtype | None = None
     size: tuple[int, int] | None = None
+
+    finite = True
 
     @nn.compact
     def __call__(self, x, train: bool):

@@ -53,6 +53,10 @@ class Task(NamedTuple):
         stored = jax.tree.map(lambda one: jax.ShapeDtypeStruct((size, *one.shape), one.dtype), self.train.spec.inputs)
         return jax.eval_shape(self.inputs, stored)
 
+    def positions(self, size: int) -> int:
+        """Pixels, or tokens, of the network's inputs for `size` examples: of the largest, without its last axis."""
+        return max(int(np.prod(leaf.shape[:-1] or leaf.shape)) for leaf in jax.tree.leaves(self.batch_of(size)))
+
     def blank(self) -> Any:
         """One input of zeros, to initialize a network on."""
         return jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), self.batch_of(1))

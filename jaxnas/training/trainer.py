@@ -23,6 +23,8 @@ from jaxnas.training.start import Initialize, started
 
 CHUNK = 256
 """Examples that are scored at a time."""
+STEPS, EPOCHS = "steps", "epochs"
+"""Scopes of its loops, by which a compiled program's text is read (`jaxnas.planning`)."""
 Numbers = Mapping[str, chex.Numeric]
 """Fields of the recipe, of `recipe.NUMBERS`, that differ from it in one training; traced."""
 
@@ -196,10 +198,12 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe, initialize: Initiali
             examples = order(order_key, e)
             first = jnp.maximum(e * per_epoch, state.step)
             last = jnp.minimum((e + 1) * per_epoch, until)
-            return jax.lax.fori_loop(first, last, lambda t, c: update(t, examples, c), carry)
+            with jax.named_scope(STEPS):
+                return jax.lax.fori_loop(first, last, lambda t, c: update(t, examples, c), carry)
 
         carry = (state.params, state.average, state.stats, state.optimizer, state.loss)
-        carry = jax.lax.fori_loop(state.step // per_epoch, -(-until // per_epoch), epoch, carry)
+        with jax.named_scope(EPOCHS):
+            carry = jax.lax.fori_loop(state.step // per_epoch, -(-until // per_epoch), epoch, carry)
         return TrainState(*carry[:2], state.frozen, *carry[2:4], jnp.maximum(until, state.step), carry[4])
 
     def variables(decisions, state, pack=None):

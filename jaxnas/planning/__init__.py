@@ -1,0 +1,14 @@
+"""What a search will need on devices that are not there: its own programs compiled for them, read and added up.
+
+| name | what it is |
+|---|---|
+| `plan` | a search's programs compiled for targets: memory, seconds, kernels, collectives, estimates |
+| `targets`, `Target`, `Chip` | slices of TPUs, GPUs, this CPU, and their published rates |
+| `step_bound`, `Bound` | the least that a training step must move and compute |
+"""
+
+from jaxnas.planning._plan import plan
+from jaxnas.planning.bound import Bound, step_bound
+from jaxnas.planning.targets import Chip, Target, targets
+
+__all__ = ["Bound", "Chip", "Target", "plan", "step_bound", "targets"]

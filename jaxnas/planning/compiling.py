@@ -1,0 +1,217 @@
+"""In a process of its own: compiles a search's programs for one target, and says what the compiler says of them.
+
+    python -m jaxnas.planning.compiling < request.json
+
+A plugin that compiles for absent devices changes nothing in the process that asks (`planning.plan` starts this one).
+Answers are lines of JSON: `{"program": name, …}` as each is there, at last `{"plan": …}`, or `{"error": sentence}`.
+"""
+
+import json
+import logging
+import re
+import sys
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+
+from jaxnas import machine
+from jaxnas.analysis.baselines import phases
+from jaxnas.check import InputError
+from jaxnas.config.wiring import Parts, build
+from jaxnas.costs.cost import Cost
+from jaxnas.execution import execution
+from jaxnas.planning import hlo
+from jaxnas.planning.bound import step_bound
+from jaxnas.planning.programs import Planned, programs
+from jaxnas.planning.targets import Target, targets
+
+_GENERIC = {"gpu": "cuda"}
+_NEEDED = re.compile(r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm")
+
+
+def main() -> None:
+    """Reads `{"config": …, "target": name}`."""
+    logging.getLogger("jax").setLevel(logging.ERROR)
+    machine.configure()
+    jax.config.update("jax_enable_compilation_cache", False)  # what is read from it took no seconds
+    request = json.load(sys.stdin)
+    (target,) = targets(request["target"])
+    try:
+        said = {"plan": _planned(request["config"], target)}
+    except InputError as error:
+        said = {"error": str(error)}
+    _say(said)
+
+
+def _say(what: dict) -> None:
+    print(json.dumps(what), flush=True)
+
+
+def _planned(config: dict, target: Target) -> dict[str, Any]:
+    devices = target.devices()
+    with execution(devices=devices):
+        parts = _built(config)
+        used = devices[:1] if "shared" in parts.evaluator.gives else devices
+        made: dict[str, dict] = {}
+        totals = {"seconds": 0.0}
+        for position, phase in enumerate(run := phases(parts, config)):
+            prefix = "warm_up " if position < len(run) - 1 else ""
+            for each in programs(phase, parts.evaluator, config.get("rounds_per_call")):
+                if prefix and each.name == "init":
+                    continue
+                name = prefix + each.name
+                made[name] = _compiled(each, target, used)
+                _say({"program": name, **made[name]})
+                if made[name].get("error"):
+                    break
+                calls = 1 if not each.rounds else phase.rounds / each.rounds
+                totals["seconds"] += calls * (made[name]["seconds_estimated"] or 0.0)
+                main = made[name] if each.name in ("evaluate", "call") and not prefix else None
+                if main is not None:
+                    totals |= {"main": name, "each": each}
+    return _summary(config, parts, target, used, made, totals)
+
+
+def _built(config: dict) -> Parts:
+    """The search's parts; a cost that would first be measured is 0, which takes as long."""
+    parts = build(config, prepare=False)
+    if parts.cost is None or parts.cost.prepare is None:
+        return parts
+    K = len(parts.cost.names)
+    blank = Cost(parts.cost.names, lambda genome: jnp.zeros(K), lambda probabilities: jnp.zeros(K))
+    return build(config, {"cost": blank}, prepare=False)
+
+
+def _compiled(planned: Planned, target: Target, devices: list) -> dict[str, Any]:
+    whole = (
+        SingleDeviceSharding(devices[0])
+        if len(devices) == 1
+        else NamedSharding(Mesh(np.array(devices), ("population",)), PartitionSpec())
+    )
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), planned.shapes)
+    begin = time.perf_counter()
+    lowered = planned.run.trace(*shapes).lower(lowering_platforms=(_GENERIC.get(target.platform, target.platform),))
+    traced = time.perf_counter() - begin
+    begin = time.perf_counter()
+    try:
+        compiled = lowered.compile()
+    except Exception as error:
+        text = str(error)
+        need = _NEEDED.search(text)
+        scale = {"K": 1e3, "M": 1e6, "G": 1e9}
+        line = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+        return {
+            "error": line[:300],
+            "trace_seconds": round(traced, 2),
+            "compile_seconds": round(time.perf_counter() - begin, 2),
+            "bytes": float(need[1]) * scale[need[2]] if need else None,
+        }
+    seconds = time.perf_counter() - begin
+    memory = compiled.memory_analysis()
+    size = {part: int(getattr(memory, f"{part}_size_in_bytes", 0)) for part in ("argument", "output", "temp", "alias")}
+    code = int(memory.generated_code_size_in_bytes)
+    program = hlo.read(compiled.as_text())
+    cost = hlo.cost_of(program, planned.trips, target.roofline)
+    more = {**planned.trips, "steps": planned.trips["steps"] + 1}
+    step = hlo.cost_of(program, more, target.roofline)
+    epochs = planned.trips["epochs"]
+    per_step = lambda name: (getattr(step, name) - getattr(cost, name)) / epochs
+    clock = target.chip.clock if target.chip else 0.0
+    of = lambda cycles, seconds: cycles / clock if clock else seconds
+    estimated = of(cost.cycles, cost.seconds) if target.chip else None
+    return {
+        "trace_seconds": round(traced, 2),
+        "compile_seconds": round(seconds, 2),
+        "code_bytes": code,
+        "temp_bytes": size["temp"],
+        "bytes": size["argument"] + size["output"] + size["temp"] - size["alias"] + code,
+        "collectives": {kind: round(n) for kind, n in cost.collectives.items()},
+        "collective_bytes": cost.collective_bytes,
+        "kernels": round(cost.kernels),
+        "kernels_per_step": round(per_step("kernels")),
+        "step_bytes": per_step("bytes"),
+        "step_flops": per_step("flops"),
+        "step_seconds_estimated": of(per_step("cycles"), per_step("seconds")) if target.chip else None,
+        "seconds_estimated": estimated,
+        "hlo_bytes": cost.bytes,
+        "hlo_flops": cost.flops,
+    }
+
+
+def _summary(config, parts: Parts, target: Target, devices, made: dict, totals: dict) -> dict[str, Any]:
+    sizes = [each["bytes"] for each in made.values() if each.get("bytes")]
+    failed = next((each["error"] for each in made.values() if each.get("error")), None)
+    largest = max(sizes, default=None)
+    fits = failed is None and largest is not None and largest <= target.memory
+    found = {
+        "platform": target.platform,
+        "devices": len(devices),
+        "fits": fits,
+        "bytes": largest,
+        "bytes_limit": target.memory,
+        "why_not": failed,
+        "execution": parts.evaluator.report() if parts.evaluator.report else {},
+        "estimate": {"tpu": "cycles of the compiler", "gpu": "roofline of bytes and FLOPs"}.get(target.platform),
+        "programs": made,
+    }
+    if failed or "main" not in totals:
+        return found
+    each, main = totals["each"], made[totals["main"]]
+    hours = totals["seconds"] / 3600 if target.chip else None
+    rounds = max(each.rounds, 1)
+    share = -(-each.members // len(devices))
+    found |= {
+        "members": each.members,
+        "members_per_device": share,
+        "largest_population": _largest(found, main, each.members, len(devices), target),
+        "steps": each.steps,
+        "hours_estimated": hours,
+        "chip_hours_estimated": hours * len(devices) if hours is not None else None,
+        "seconds_per_round_estimated": main["seconds_estimated"] / rounds if target.chip else None,
+    }
+    if main["step_seconds_estimated"]:
+        found["ms_per_step_estimated"] = 1e3 * main["step_seconds_estimated"]
+        found["ms_per_step_and_member_estimated"] = 1e3 * main["step_seconds_estimated"] / share
+    if target.chip is not None:
+        found["bound"] = _bound(config, parts, target, main, share)
+    return found
+
+
+def _largest(found: dict, main: dict, members: int, devices: int, target: Target) -> int | None:
+    """The population (or chunk) of which temporaries, as large as they are for each member now, fit; None where members
+    run one after another, so that any does."""
+    if found["execution"].get("plan") != "vmap":
+        return None
+    beside = min(found["execution"].get("chunk") or members, -(-members // devices))
+    fixed = main["bytes"] - main["temp_bytes"]
+    return int(beside * (target.memory - fixed) / max(main["temp_bytes"], 1)) * (
+        1 if found["execution"].get("chunk") else devices
+    )
+
+
+def _bound(config: dict, parts: Parts, target: Target, main: dict, share: int) -> dict[str, Any]:
+    """What bounds a step, and how far it is from the least (see `planning.bound`)."""
+    chip = target.chip
+    bytes_, flops = main["step_bytes"] or main["hlo_bytes"], main["step_flops"] or main["hlo_flops"]
+    kernels = main["kernels_per_step"] or main["kernels"]
+    parts_of = {"memory": bytes_ / chip.bandwidth, "compute": flops / chip.flops}
+    if target.platform == "gpu":
+        parts_of["kernel launches"] = kernels * target.roofline("", 0, 0)
+    said: dict[str, Any] = {"by": max(parts_of, key=parts_of.get)}
+    batch = (config.get("evaluator") or {}).get("batch_size", 64)
+    if not main["step_seconds_estimated"] or parts.space.mask is None or parts.network is None:
+        return said
+    try:
+        least = step_bound(parts.space, parts.network, parts.task.batch_of(batch))
+    except (InputError, TypeError):
+        return said  # of a network whose operations cannot be told apart
+    said |= {"step_bytes": least.bytes, "step_flops": least.flops, "step_ms": 1e3 * least.seconds(chip)}
+    return said | {"times_the_least": main["step_seconds_estimated"] / share / least.seconds(chip)}
+
+
+if __name__ == "__main__":
+    main()
