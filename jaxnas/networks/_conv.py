@@ -4,8 +4,11 @@ On the CPU, XLA's own convolution is many times slower than a matrix product ove
 loop (`lax.map` over a population, or training steps), forward and backward. Its depthwise convolution is slower still
 than a sum of shifted views, inside loops and outside.
 
-Elsewhere XLA's is used, but for kernels that differ from network to network: of those vmap makes one grouped
+On a GPU XLA's is used, but for kernels that differ from network to network: of those vmap makes one grouped
 convolution, for which cuDNN runs a kernel for each group. A matrix product over shifted views has a batch axis instead.
+
+On a TPU XLA's is used, but for depthwise ones of few channels: with a diagonal kernel, as dense ones, they fill its
+matrix unit.
 """
 
 from collections.abc import Sequence
@@ -21,6 +24,8 @@ from jaxnas.execution import current
 from jaxnas.networks.inference import infers
 
 NHWC = ("NHWC", "HWIO", "NHWC")
+DIAGONAL = 32
+"""Channels up to which a depthwise convolution is a dense one on a TPU."""
 
 
 def conv_general_dilated(
@@ -38,8 +43,8 @@ def conv_general_dilated(
     """`lax.conv_general_dilated`, to be handed to `flax.linen.Conv(conv_general_dilated=...)`.
 
     Args and results are those of the original. On the CPU, 2-D convolutions of NHWC images run over shifted views:
-    ungrouped ones as one matrix product, depthwise ones as a sum. So do ungrouped ones of networks side by side
-    elsewhere.
+    ungrouped ones as one matrix product, depthwise ones as a sum. So do ungrouped ones of networks side by side on a
+    GPU.
     """
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     depthwise = feature_group_count == lhs.shape[-1] == rhs.shape[-1] > 1
@@ -50,6 +55,8 @@ def conv_general_dilated(
         and set(lhs_dilation or (1,)) == {1}
         and all(option is None for option in options.values())
     )
+    if plain and depthwise and current().platform == "tpu" and lhs.shape[-1] <= DIAGONAL:
+        rhs, feature_group_count = rhs * jnp.eye(lhs.shape[-1], dtype=rhs.dtype), 1
     if not plain or not _by_views(depthwise):
         return lax.conv_general_dilated(
             lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers,

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas import check
+from jaxnas.execution import current
 from jaxnas.networks.choice import Choice, is_static
 from jaxnas.networks.initializers import lecun_normal
 from jaxnas.networks.nasnet import AuxiliaryHead, Blocks
@@ -137,7 +138,7 @@ class Cell(nn.Module):
             return bank.at[i].add(_dropped(edge, op, x, train, rate).astype(bank.dtype)), None
 
         scan = nn.scan(
-            body,
+            nn.remat(body) if current().platform == "tpu" else body,
             variable_axes={"params": 0, "batch_stats": 0},
             split_rngs={"params": True, "drop_path": True},
         )
