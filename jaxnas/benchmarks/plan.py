@@ -1,0 +1,103 @@
+"""What the project's main programs need on devices that are not there: compiled, and read, see `jaxnas.planning`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxnas import check, tasks
+from jaxnas.benchmarks import side_by_side
+from jaxnas.check import InputError
+from jaxnas.planning import plan
+
+_SIZES = {"digits": {"image": 8, "channels": 8, "cells": 1}, "full": {"image": 32, "channels": 16, "cells": 5}}
+
+
+def images(image: int = 32, train: int = 1024, held_out: int = 256) -> tasks.Task:
+    """A task of random images, `image` pixels high and wide."""
+    return side_by_side.random_images(np.random.default_rng(0), image, train=train, validation=held_out, test=held_out)
+
+
+def _nasbench201(size: str, networks: int, evaluator: dict, budget: int = 0, **data) -> dict[str, Any]:
+    image, channels, cells = _SIZES[size].values()
+    return {
+        "seed": 0,
+        "rounds": 1,
+        "space": {"name": "nasbench201"},
+        "network": {"name": "nasbench201", "channels": channels, "cells": cells},
+        "task": {"name": f"{__name__}:images", "image": image, **data},
+        "strategy": {"name": "random_search", "proposals": networks, "budget": budget},
+        "evaluator": evaluator,
+    }
+
+
+def _darts(order: str) -> dict[str, Any]:
+    return {
+        "seed": 0,
+        "rounds": 1,
+        "space": {"name": "darts"},
+        "network": {"name": "darts", "channels": 16, "cells": 8},
+        "task": {"name": f"{__name__}:images"},
+        "strategy": {"name": "darts"},
+        "evaluator": {"name": "supernet", "batch_size": 64, "steps": 1000, "order": order},
+    }
+
+
+_TRAINING = {"name": "training", "batch_size": 64}
+_WHOLE = {"train": 50_000, "held_out": 10_000}
+DISTINCT, EPOCHS = 6466, 200
+"""Networks of NAS-Bench-201 that differ, and epochs of CIFAR-10 that each was trained for."""
+PROGRAMS: dict[str, dict[str, Any]] = {
+    "training_digits_64": _nasbench201("digits", 64, _TRAINING, 50),
+    "training_digits_128": _nasbench201("digits", 128, _TRAINING, 50),
+    "training_full_64": _nasbench201("full", 64, _TRAINING, 50),
+    "darts_first_order": _darts("first"),
+    "darts_second_order": _darts("finite_difference"),
+    "synflow_full_128": _nasbench201("full", 128, {"name": "zero_cost", "proxies": "synflow", "batch_size": 64}),
+    "synflow_all": _nasbench201(
+        "full", 15625, {"name": "zero_cost", "proxies": "synflow", "batch_size": 64, "plan": "vmap", "chunk": 125}
+    ),
+    "nasbench201_anew": _nasbench201(
+        "full", DISTINCT, {"name": "training", "batch_size": 256}, EPOCHS * (50_000 // 256), **_WHOLE
+    ),
+}
+KEPT = (
+    *("fits", "bytes", "execution", "devices", "members_per_device", "largest_population", "why_not"),
+    *("ms_per_step_estimated", "ms_per_step_and_member_estimated", "seconds_per_round_estimated", "hours_estimated"),
+    *("bound", "estimate"),
+)
+
+
+def measure(
+    *, programs: Sequence[str] = ("training_digits_64",), target: str = "cpu", chunk: int | None = None
+) -> dict[str, Any]:
+    """Compiles programs for a device that need not be there: seconds of compiling, memory, code, kernels, estimates.
+
+    Args:
+      programs: names of `PROGRAMS`: training_digits_64, training_digits_128, training_full_64, darts_first_order,
+        darts_second_order, synflow_full_128, synflow_all, nasbench201_anew.
+      target: one of them, see `jaxnas.planning.targets`.
+      chunk: members side by side on a device, of programs that train them so; all by default.
+
+    Returns:
+      `{program: {fits, bytes, ms_per_step_and_member_estimated, …, evaluate: {trace_seconds, compile_seconds, …}}}`.
+
+    Raises:
+      InputError: an unknown program or target, or a missing extra.
+    """
+    figures: dict[str, Any] = {}
+    for name in programs:
+        check.one_of("programs", name, PROGRAMS)
+    for name in programs:
+        config = PROGRAMS[name]
+        if chunk is not None and config["evaluator"]["name"] == "training":
+            config = {**config, "evaluator": {**config["evaluator"], "plan": "vmap", "chunk": chunk}}
+        try:
+            (found,) = plan(config, target, say=lambda text: None)["targets"].values()
+        except InputError as error:
+            figures[name] = {"error": str(error)}
+            continue
+        figures[name] = {k: found[k] for k in KEPT if found.get(k) is not None}
+        figures[name]["evaluate"] = found["programs"]["evaluate"]
+        print(f"{name}: {figures[name]}", flush=True)
+    return figures
