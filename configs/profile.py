@@ -18,7 +18,7 @@ NASBENCH201 = {
     "image": (32, 32, 3),
 }
 MOBILENET = {**NASBENCH201, "space": {"name": "mobilenet"}, "network": {"name": "mobilenet", "classes": 10}}
-FEW = {"batch": 8, "image": (8, 8, 3), "held_out": 12, "calibration": 8}
+FEW = {"batch": 8, "image": (8, 8, 3), "held_out": 12, "calibration": 8, "limit": 20.0}
 CHAIN = {"kernels": (3, 5), "depths": (1, 2), "widths": (1.0,)}
 CONFIGS = {
     "nasbench201": NASBENCH201,

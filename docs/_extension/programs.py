@@ -1,5 +1,7 @@
 """Pages of commands, options and benchmarks, written from the programs, the registry and the files of figures."""
 
+import importlib
+import inspect
 import json
 import os
 import pathlib
@@ -76,7 +78,12 @@ def benchmarks(pictures: pathlib.Path) -> str:
         "# Benchmarks",
         "",
         "Figures as the program that measured them wrote them (`jaxnas benchmark --what=WHAT`): medians of alternating "
-        "rounds. Nothing here is of a GPU or a TPU.",
+        "rounds. No GPU or TPU was there; files named plan are of programs that were compiled for one, see "
+        "[plan](/how_to/plan.md).",
+        "",
+        "## On your own device",
+        "",
+        inspect.getdoc(importlib.import_module("jaxnas.benchmarks.device")),
         "",
     ]
     for file in sorted((ROOT / "benchmarks").glob("*.json")):

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas import analysis, costs, networks, spaces
-from jaxnas.benchmarks import neat, proxies, side_by_side, supernet, training
+from jaxnas.benchmarks import neat, plan, proxies, side_by_side, supernet, training
 from jaxnas.check import InputError
 from jaxnas.execution import current
 from jaxnas.population import planned
@@ -19,6 +19,12 @@ from jaxnas.population import planned
 SCALES = ("full", "small")
 NB201, DARTS = "torch_nb201.py", "torch_darts.py"
 """The programs that a peer can be, by the names of their files."""
+
+TARGETS = {
+    **{"NVIDIA A100-SXM4-80GB": "a100", "NVIDIA H100 80GB HBM3": "h100", "NVIDIA H200": "h200"},
+    **{"TPU v5 lite": "v5e:1x1", "TPU v6 lite": "v6e:1x1", "cpu": "cpu"},
+}
+"""Kind of a device -> its target for `jaxnas.planning`."""
 
 Commands = Mapping[str, Sequence[str]]
 
@@ -133,6 +139,14 @@ def _latency(peers: Commands, *, image: int, batch: int, chain: dict, network: d
     return {"calibration": dict(found.table.calibration), "held_out": found.held_out.summary()}
 
 
+def _plan(peers: Commands, *, programs: Sequence[str]) -> dict:
+    """What `jaxnas.planning` expects of this very device, to be read beside what the other pieces measured."""
+    kind = jax.devices()[0].device_kind
+    if kind not in TARGETS:
+        raise InputError(f"no target of jaxnas.planning describes {kind!r}; there are {', '.join(TARGETS)}.")
+    return plan.measure(programs=programs, target=TARGETS[kind])
+
+
 _DIGITS = {"image": 8, "channels": 8, "cells": 1, "batch": 64}
 _FULL = {"image": 32, "channels": 16, "cells": 5, "batch": 64}
 _SMALL = {"image": 8, "channels": 4, "cells": 1, "batch": 8}
@@ -205,6 +219,15 @@ PIECES = (
         {
             "full": {**_FULL, "steps": 10, "architectures": 64, "rounds": 2, "peer_architectures": 4},
             "small": {**_SMALL, "cells": 2, "steps": 5, "architectures": 4, "rounds": 2, "peer_architectures": 2},
+        },
+    ),
+    Piece(
+        "plan",
+        {"full": 60, "small": 60},
+        _plan,
+        {
+            "full": {"programs": ("training_digits_128", "training_full_64")},
+            "small": {"programs": ("training_digits_64",)},
         },
     ),
     Piece(

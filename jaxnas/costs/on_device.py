@@ -20,6 +20,8 @@ from jaxnas.types import Genome, Space
 
 LATENCY = "latency_ms"
 """Name of the cost."""
+LIMIT = 60.0
+"""Seconds of measuring for a search's own table, where rounds scatter."""
 FILE = "latency_table.json"
 """Of the table, in a run's folder."""
 
@@ -84,9 +86,9 @@ def _table(space: Space, network: nn.Module, x: jax.ShapeDtypeStruct, by: str, n
     print(f"measuring latencies on {jax.devices()[0].device_kind}, {x.shape[0]} inputs a batch ...")
     say = lambda text: print(f"  {text}")
     if by == "operations":
-        table = profile(space, network, x, calibration=networks, say=say).table
+        table = profile(space, network, x, calibration=networks, limit=LIMIT, say=say).table
     else:
-        table = table_from_networks(space, network, x, networks=networks, say=say)
+        table = table_from_networks(space, network, x, networks=networks, limit=LIMIT, say=say)
     floor, error = (f"{table.calibration[name]:.1%}" for name in ("noise_floor", "mape"))
     print(f"  measured twice, networks differ by {floor}; predictions are off by {error}")
     return table
