@@ -8,6 +8,10 @@ and cpu. Says for each whether it fits, seconds of compiling, kernels, collectiv
 and the search; plan.json in the workdir has all of it. TPUs: by the compiler's cycles. GPUs: by a roofline.
 """
 
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before JAX, which would look for the devices whose compilers are there
+
 from absl import flags
 
 from jaxnas.planning import plan
