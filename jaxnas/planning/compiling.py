@@ -203,7 +203,8 @@ def _bound(config: dict, parts: Parts, target: Target, main: dict, share: int) -
         parts_of["kernel launches"] = kernels * target.roofline("", 0, 0)
     said: dict[str, Any] = {"by": max(parts_of, key=parts_of.get)}
     batch = (config.get("evaluator") or {}).get("batch_size", 64)
-    if not main["step_seconds_estimated"] or parts.space.mask is None or parts.network is None:
+    shared = "shared" in parts.evaluator.gives  # a supernet's step runs more than one architecture
+    if not main["step_seconds_estimated"] or shared or parts.space.mask is None or parts.network is None:
         return said
     try:
         least = step_bound(parts.space, parts.network, parts.task.batch_of(batch))
