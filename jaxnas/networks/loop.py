@@ -1,4 +1,4 @@
-"""Modules of one structure as one loop, so that they are compiled once."""
+"""Modules of one structure compiled once: as a loop, one after another, or side by side."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,11 +20,31 @@ def over_modules(module: nn.Module, names: Sequence[str], apply: Callable, carry
       carry: a pytree.
       rows: a pytree of arrays `[len(names), ...]`, or None.
     """
-    side_by_side = lambda trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-    held = {c: side_by_side([v.get(name, {}) for name in names]) for c, v in module.variables.items()}
-    mutable = [c for c in held if c != "params" and module.is_mutable_collection(c)]
+    held, mutable = _held(module, names)
     carry, updates = jax.lax.scan(lambda carry, at: apply(carry, *at, mutable), carry, (rows, held))
+    _put(module, names, updates)
+    return carry
+
+
+def beside_each_other(module: nn.Module, names: Sequence[str], apply: Callable, rows: Any = None) -> Any:
+    """`[len(names), ...]`, the outputs of `apply(row, variables, mutable) -> (outputs, updates)` for each of `names`.
+
+    What they read alike is computed once. Arguments as those of `over_modules`.
+    """
+    held, mutable = _held(module, names)
+    outputs, updates = jax.vmap(lambda row, own: apply(row, own, mutable))(rows, held)
+    _put(module, names, updates)
+    return outputs
+
+
+def _held(module: nn.Module, names: Sequence[str]) -> tuple[dict, list[str]]:
+    """The variables of `names` by collection, stacked, and which collections may change."""
+    stacked = lambda trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+    held = {c: stacked([v.get(name, {}) for name in names]) for c, v in module.variables.items()}
+    return held, [c for c in held if c != "params" and module.is_mutable_collection(c)]
+
+
+def _put(module: nn.Module, names: Sequence[str], updates: dict) -> None:
     for collection, tree in updates.items():
         for k, name in enumerate(names):
             module.put_variable(collection, name, jax.tree.map(lambda leaf, k=k: leaf[k], tree))
-    return carry

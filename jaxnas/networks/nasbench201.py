@@ -1,6 +1,7 @@
 """The NAS-Bench-201 network (Dong and Yang, 2020): a cell of four nodes, repeated in three stages.
 
-But for a stand-alone network the cells of a stage are one loop, and the edges of a relaxed cell: see `loop`.
+But for a stand-alone network the cells of a stage are one loop. The edges of a relaxed cell are one too, or stand side
+by side: see `loop`.
 """
 
 from functools import partial, reduce
@@ -14,7 +15,7 @@ from jaxnas.execution import current
 from jaxnas.networks.choice import Choice, Gated, Options, is_mixture, is_static
 from jaxnas.networks.inference import materialized
 from jaxnas.networks.initializers import lecun_normal
-from jaxnas.networks.loop import over_modules
+from jaxnas.networks.loop import beside_each_other, over_modules
 from jaxnas.networks.norm import BatchNorm
 from jaxnas.networks.ops import AvgPool, Identity, ReLUConvBN, Zero, avg_pool, conv
 from jaxnas.spaces._nasbench201 import EDGES, OPERATIONS
@@ -65,21 +66,13 @@ class Cell(nn.Module):
         """The cell with the edges out of a node side by side, which read the same: their kernels make one convolution
         with as many outputs, and a pool is computed once for all."""
         edge, nodes = Choice(options, parent=None), [x, 0.0, 0.0, 0.0]
-        held = self.variables
-        mutable = [c for c in held if c != "params" and self.is_mutable_collection(c)]
         for i in range(3):
             targets = [to for source, to in EDGES if source == i]
             names = [f"{i}->{to}" for to in targets]
-            stack = lambda trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-            own = {c: stack([v[name] for name in names]) for c, v in held.items() if names[0] in v}
-            apply = lambda v, decision, x: edge.apply(v, decision, x, train, mutable=mutable)
             chosen = jnp.stack([decisions[name] for name in names])
-            ys, updates = jax.vmap(apply, in_axes=(0, 0, None))(own, chosen, nodes[i])
-            for k, to in enumerate(targets):
-                nodes[to] = nodes[to] + ys[k]
-            for collection, tree in updates.items():
-                for k, name in enumerate(names):
-                    self.put_variable(collection, name, jax.tree.map(lambda leaf, k=k: leaf[k], tree))
+            apply = lambda decision, own, mutable, x=nodes[i]: edge.apply(own, decision, x, train, mutable=mutable)
+            for to, y in zip(targets, beside_each_other(self, names, apply, chosen), strict=True):
+                nodes[to] = nodes[to] + y
         return nodes[-1]
 
     def _looped(self, options, decisions, x, train: bool):
