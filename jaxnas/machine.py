@@ -16,7 +16,8 @@ def configure() -> None:
     """Process-wide settings of the programs: every CPU core a device, data no part of the compiled programs, and
     compiled programs kept between runs.
 
-    Call it before anything else of JAX runs. Where the user has set any of them, that stays.
+    Call it before anything else of JAX runs. Where the user has set any of them, that stays. That data are no part of
+    programs needs `JAX_USE_SIMPLIFIED_JAXPR_CONSTANTS=true` besides, in the environment that JAX is imported in.
     """
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file it writes
     wanted = {
@@ -32,7 +33,7 @@ def configure() -> None:
     if not forced and "JAX_NUM_CPU_DEVICES" not in os.environ:
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     # Data are arguments of the programs that close over them. Written into them, which is JAX's default, CIFAR-10 alone
-    # takes XLA 11 s and a gigabyte to compile.
+    # takes XLA 11 s and a gigabyte to compile. Half of it JAX reads where it is imported: programs say it before.
     jax.config.update("jax_use_simplified_jaxpr_constants", True)
     if jax.config.jax_compilation_cache_dir is None:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "jaxnas" / "xla"

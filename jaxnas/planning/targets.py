@@ -82,7 +82,7 @@ class Target(NamedTuple):
 
     def environment(self) -> dict[str, str]:
         """What a process that compiles for it needs; nothing of this machine's devices is touched."""
-        given = {"JAX_PLATFORMS": "cpu"}
+        given = {"JAX_PLATFORMS": "cpu", "JAX_USE_SIMPLIFIED_JAXPR_CONSTANTS": "true"}
         if self.platform == "tpu":
             return given | {
                 "TPU_SKIP_MDS_QUERY": "1",
