@@ -4,7 +4,7 @@ How a population runs best depends on the platform, so the plan is a choice:
 
 - "map": one program, members one after another on each device; a traced genome stays a real conditional, so each
   member pays for its own operations only. The default on the CPU, where cores are devices (see `machine.configure`),
-  and on TPUs for networks that fill one by themselves.
+  and on accelerators for networks that fill one by themselves.
 - "vmap": one program, members side by side; every option is computed for every member and the genome selects. The
   default elsewhere, as small kernels leave an accelerator idle; `chunk` bounds how many are in memory at once.
 - "bucket": one program for each distinct genome, which is then static; repays its compile only in long trainings.
@@ -33,8 +33,8 @@ from jaxnas.execution import all_devices, current, execution, platform_of
 PLANS = ("auto", "map", "vmap", "bucket")
 
 
-FILLS = 2**14
-"""Positions (examples x pixels) from which on a network fills a TPU by itself."""
+FILLS = {"cpu": 0, "tpu": 2**14, "gpu": 2**17}
+"""Positions (examples x pixels) from which on a network fills a device by itself, by platform."""
 
 
 def planned(plan: str, positions: int = 0) -> str:
@@ -44,7 +44,7 @@ def planned(plan: str, positions: int = 0) -> str:
       plan: one of `PLANS`.
       positions: examples x pixels, or tokens, that a member computes at a time, 0 for few.
     """
-    alone = {"cpu": True, "tpu": positions >= FILLS}.get(current().platform, False)
+    alone = positions >= FILLS.get(current().platform, np.inf)
     return plan if plan != "auto" else "map" if alone else "vmap"
 
 

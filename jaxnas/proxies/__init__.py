@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.proxies._proxy import Passes, Proxy, proxy
+from jaxnas.proxies._proxy import Passes, Proxy, products, proxy
 from jaxnas.proxies.activations import epsinas, flops, l2_norm, nwot, params, zen
 from jaxnas.proxies.gradients import fisher, grad_norm, grasp, plain, snip, synflow
 from jaxnas.proxies.jacobians import epe_nas, jacov
@@ -89,7 +89,8 @@ def together(names: Sequence[str]) -> Callable:
     chosen = [PROXIES[name] for name in named(names)]
 
     def score(apply_fn, params, batch, key, loss=cross_entropy):
-        passes = Passes(apply_fn, params, batch, key, loss, any(each.masks for each in chosen))
-        return {each.name: each.of(passes) for each in chosen}
+        with products(any(each.precise for each in chosen)):
+            passes = Passes(apply_fn, params, batch, key, loss, any(each.masks for each in chosen))
+            return {each.name: each.of(passes) for each in chosen}
 
     return score

@@ -1,5 +1,6 @@
 """What zero-cost proxies are made of: one network at initialization, one batch, and the passes that they share."""
 
+import contextlib
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -117,23 +118,33 @@ class Proxy:
       masks: whether it needs the gradient with respect to masks.
       by_function: whether the score depends on nothing but the function that a network computes, so that networks of
         one canonical form may share it; else operations count that lead nowhere.
+      precise: whether its ranks change with products of bfloat16, which a TPU makes of float32: then products are asked
+        for in full (see `jaxnas.benchmarks.precision`).
     """
 
-    def __init__(self, of: Callable[[Passes], chex.Array], group: str, by_function: bool, masks: bool):
-        self.of, self.group, self.by_function, self.masks = of, group, by_function, masks
+    def __init__(
+        self, of: Callable[[Passes], chex.Array], group: str, by_function: bool, masks: bool, precise: bool = False
+    ):
+        self.of, self.group, self.by_function, self.masks, self.precise = of, group, by_function, masks, precise
         self.name, self.__doc__ = of.__name__, of.__doc__
 
     def __call__(
         self, apply_fn: Callable, params: Any, batch: Batch, key: chex.PRNGKey, loss: Callable = cross_entropy
     ) -> chex.Array:
-        return self.of(Passes(apply_fn, params, batch, key, loss, self.masks))
+        with products(self.precise):
+            return self.of(Passes(apply_fn, params, batch, key, loss, self.masks))
 
     def __repr__(self) -> str:
         return f"<proxy {self.name}>"
 
 
+def products(precise: bool) -> contextlib.AbstractContextManager:
+    """Within, products of float32 are float32 on every platform, where they are to be `precise`."""
+    return jax.default_matmul_precision("highest") if precise else contextlib.nullcontext()
+
+
 def proxy(
-    group: str, *, by_function: bool = True, masks: bool = False
+    group: str, *, by_function: bool = True, masks: bool = False, precise: bool = False
 ) -> Callable[[Callable[[Passes], chex.Array]], Proxy]:
     """Makes a function of `Passes` a proxy."""
-    return lambda of: Proxy(of, group, by_function, masks)
+    return lambda of: Proxy(of, group, by_function, masks, precise)

@@ -17,7 +17,7 @@ def _correlations(jacobian):
     return unit @ unit.T
 
 
-@proxy("jacobian")
+@proxy("jacobian", precise=True)
 def jacov(passes: Passes) -> chex.Array:
     """-sum over eigenvalues l of the Jacobians' correlations of log(l + k) + 1 / (l + k), k = 1e-5.
 
@@ -29,7 +29,7 @@ def jacov(passes: Passes) -> chex.Array:
     return jnp.where(jnp.any(passes.jacobian != 0), -(jnp.log(shifted) + 1 / shifted).sum(), -jnp.inf)
 
 
-@proxy("jacobian")
+@proxy("jacobian", precise=True)
 def epe_nas(passes: Passes) -> chex.Array:
     """Sum over classes of |sum of log(|correlation| + k)| within the class, k = 1e-5 (Lopes et al., 2021).
 

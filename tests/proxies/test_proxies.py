@@ -424,3 +424,12 @@ def test_all_and_repeated_names():
     assert proxies.named("all") == list(PROXIES) and proxies.named("nwot, snip,nwot") == ["nwot", "snip"]
     with pytest.raises(ValueError, match="proxies: expected names out of synflow"):
         proxies.named("")
+
+
+@pytest.mark.parametrize(("name", "asked"), [("jacov", True), ("synflow", False)])
+def test_products_are_asked_for_in_full_where_ranks_need_it(name, asked):
+    """A TPU makes bfloat16 of float32 unless they are."""
+    apply = lambda params, x: x @ params["kernel"]
+    batch = Batch(jnp.ones((3, 4)), jnp.arange(3))
+    program = jax.make_jaxpr(lambda p: PROXIES[name](apply, p, batch, jax.random.key(0)))({"kernel": jnp.ones((4, 5))})
+    assert ("HIGHEST" in str(program)) == asked
