@@ -1,9 +1,12 @@
 """`jaxnas NAME …`: the programs by name, the same as `python -m launch.NAME …` in a checkout."""
 
 import ast
+import os
 import pathlib
 import runpy
 import sys
+
+from . import LATE, SETTINGS
 
 HERE = pathlib.Path(__file__).parent
 PROGRAMS = (
@@ -23,6 +26,9 @@ def main() -> None:
     if name not in PROGRAMS:
         sys.exit(f"jaxnas: no program {name!r}; there are {', '.join(PROGRAMS)}.")
     del sys.argv[1]
+    if LATE and __package__ == "jaxnas.launch":
+        os.environ.update(SETTINGS)
+        os.execv(sys.executable, [sys.executable, "-m", f"{__package__}.{name}", *sys.argv[1:]])
     runpy.run_module(f"{__package__}.{name}", run_name="__main__", alter_sys=True)
 
 

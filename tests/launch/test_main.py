@@ -1,12 +1,15 @@
 """`jaxnas NAME`: the programs by name."""
 
+import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
 import launch
 from launch.__main__ import PROGRAMS
-from tests.support.programs import run
+from tests.support.programs import ROOT, run
 
 FILES = {path.stem for path in pathlib.Path(launch.__file__).parent.glob("[!_]*.py")}
 
@@ -32,3 +35,14 @@ def test_the_rest_of_the_command_is_the_programs():
     assert status == 0 and said.startswith("config.strategy: random_search")
     status, said = run("launch", "options", "random_serch")
     assert status == 1 and said.startswith("launch.options: name: unknown 'random_serch'. Did you mean 'random_search'")
+
+
+def test_data_are_arguments_of_the_programs_that_close_over_them():
+    code = (
+        "import launch, jax, jax.numpy as jnp, jaxnas; jaxnas.configure(); data = jnp.arange(10_000.0)\n"
+        "program = jax.jit(lambda x: x + data).lower(1.0).compile()\n"
+        "print(program.memory_analysis().argument_size_in_bytes)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_USE")}
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert int(said.stdout) >= 40_000, said.stderr
