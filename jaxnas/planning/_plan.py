@@ -5,8 +5,9 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import IO, Any
 
 from jaxnas import check
 from jaxnas.check import InputError
@@ -90,10 +91,8 @@ def _planned(config: Mapping[str, Any], target: Target, say: Callable[[str], Non
     return found
 
 
-def _in_background(stream, kept: list[str]):
+def _in_background(stream: IO[str], kept: list[str]) -> threading.Thread:
     """Reads a stream to its end beside the rest, so that whoever writes to it never waits."""
-    import threading
-
     thread = threading.Thread(target=lambda: kept.extend(stream), daemon=True)
     thread.start()
     return thread

@@ -9,7 +9,7 @@ import functools
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 BITS = {"pred": 8, "bf16": 16, "f16": 16, "f32": 32, "f64": 64, "c64": 64, "c128": 128}
@@ -191,28 +191,22 @@ def _trips(program: Program, body, instruction: Instruction, trips: Mapping[str,
     if (scope := _scope(instruction, "while")) in trips:
         return trips[scope]
     condition = program.computations[re.search(r"condition=%([\w.\-]+)", instruction.rest)[1]]
-    constants = [
-        int(each.operands[0])
-        for each in condition.values()
-        if each.kind == "constant" and re.fullmatch(r"-?\d+", each.operands[0])
-    ]
-    called = [name for each in condition.values() for name in _CALLED.findall(each.rest)]
-    for name in called:
-        constants += [
-            int(each.operands[0])
-            for each in program.computations[name].values()
-            if each.kind == "constant" and re.fullmatch(r"-?\d+", each.operands[0])
-        ]
-    if constants:
-        return max(constants)
+    inner = [program.computations[name] for each in condition.values() for name in _CALLED.findall(each.rest)]
+    if bounds := [n for part in (condition, *inner) for n in _integers(part.values())]:
+        return max(bounds)
     start = body.get(instruction.operands[0])
     if start is not None and start.kind == "tuple":  # the bound came in with what is carried
         read_ = [int(m[1]) for each in condition.values() if (m := re.search(r"index=(\d+)", each.rest))]
-        bounds = [body[start.operands[k]] for k in read_ if body.get(start.operands[k]) is not None]
-        values = [int(b.operands[0]) for b in bounds if b.kind == "constant" and b.operands[0].lstrip("-").isdigit()]
-        if values:
-            return max(values)
+        carried = [body[start.operands[k]] for k in read_ if start.operands[k] in body]
+        if bounds := _integers(carried):
+            return max(bounds)
     return 1.0
+
+
+def _integers(instructions: Iterable[Instruction]) -> list[int]:
+    """The whole numbers among the constants."""
+    constants = (each.operands[0] for each in instructions if each.kind == "constant")
+    return [int(text) for text in constants if re.fullmatch(r"-?\d+", text)]
 
 
 def _bytes(program: Program, body, instruction: Instruction) -> float:
