@@ -9,7 +9,7 @@ import pytest
 
 import jaxnas
 from jaxnas.check import InputError
-from jaxnas.costs.measure import _in_parallel
+from jaxnas.costs.measure import in_parallel
 from jaxnas.execution import Execution, current, execution
 from jaxnas.machine import environment
 from jaxnas.networks import conv_general_dilated
@@ -51,7 +51,7 @@ def test_convolution_of_a_platform_that_is_not_there_is_in_the_form_for_it(platf
 
 def test_other_threads_of_a_measurement_trace_for_what_is_said():
     with execution(platform="tpu"):
-        assert _in_parallel(lambda _: current().platform, range(3)) == ["tpu"] * 3
+        assert in_parallel(lambda _: current().platform, range(3)) == ["tpu"] * 3
 
 
 def test_unknown_platform_is_refused_with_the_nearest():
