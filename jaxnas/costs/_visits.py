@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxnas.execution import platform_of
+
 
 class Clocks(NamedTuple):
     """Seconds since some moment: that have passed, that this process's threads have run on cores, all together, and
@@ -59,7 +61,7 @@ def visit(call: Callable[[], Any], times: int) -> Visit:
     waited, cpu, passed = CLOCKS.waited() - begin[2], CLOCKS.cpu() - begin[1], CLOCKS.wall() - begin[0]
     ready = cpu + max(waited, 0.0)
     # An accelerator's work is no CPU time, and what sleeps takes its time without any; a coarse clock may show none.
-    if jax.default_backend() != "cpu" or ready < passed / 2 or not busy.all():
+    if platform_of(jax.devices()) != "cpu" or ready < passed / 2 or not busy.all():
         return Visit(wall, 1.0, 0.0)
     return Visit(busy, ready / passed, 1 - cpu / ready)
 
