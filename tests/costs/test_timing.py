@@ -74,7 +74,7 @@ def test_without_a_clock_of_waiting_stolen_time_is_that_of_the_usual_round(monke
 
 def test_wall_time_counts_on_accelerators(monkeypatch):
     machine = Machine(monkeypatch, stolen=lambda i: 0.5)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(_visits, "platform_of", lambda devices: "gpu")
     timing = interleaved(machine.functions(1), rounds=2)["0"]
     assert timing.median == 2.0 and timing.stolen == 0.0
 
