@@ -31,6 +31,8 @@ from jaxnas.check import InputError
 from jaxnas.execution import all_devices, current, execution, platform_of
 
 PLANS = ("auto", "map", "vmap", "bucket")
+ACTIVE = "active"
+"""Scope of conditionals that ask whether a member is active, by which `jaxnas.planning` knows them."""
 
 
 FILLS = {"cpu": 0, "tpu": 2**14, "gpu": 2**17}
@@ -123,7 +125,7 @@ def _share(fn: Callable, plan: str, chunk: int | None, args: tuple, shared: tupl
         active, *args = args
         outputs = jax.eval_shape(one, *args)
         skip = lambda *_: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), outputs)
-        with jax.named_scope("active"):
+        with jax.named_scope(ACTIVE):
             return jax.lax.cond(active, one, skip, *args)
 
     if plan == "map":

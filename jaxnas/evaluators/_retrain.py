@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
+from jaxnas.execution import all_devices
 from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
 from jaxnas.training import Recipe, fits, trainer
@@ -69,7 +70,7 @@ def retrain(
     if G == 0:
         raise InputError("genomes: expected at least one, got none.")
     # As many as devices share evenly, which then need not wait for each other (see `population`).
-    extra = -(G * S) % len(jax.devices() if devices is None else devices)
+    extra = -(G * S) % len(all_devices() if devices is None else devices)
     training = np.minimum(np.arange(G * S + extra, dtype=np.int32), G * S - 1)
     active = jnp.arange(G * S + extra, dtype=jnp.int32) < G * S
     keys = jax.random.split(jax.random.key(seed), G * S)[training]

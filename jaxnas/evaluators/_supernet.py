@@ -17,6 +17,7 @@ from jaxnas.evaluators.shared_weights import shared_weights
 from jaxnas.execution import execution
 from jaxnas.networks._extract import extract
 from jaxnas.networks.norm import MOMENTUM
+from jaxnas.population import ACTIVE
 from jaxnas.spaces.skips import skip_connections
 from jaxnas.tasks.task import Task
 from jaxnas.training import Recipe, fits, loss_dtype
@@ -131,7 +132,7 @@ def supernet(
             weights, gates, active = at
             blank = lambda *_: (_nan(state), jnp.zeros_like(weights))
             one = lambda w, g: ORDERS[order](shared, state, w, g, batch)
-            with jax.named_scope("active"):
+            with jax.named_scope(ACTIVE):
                 return jax.lax.cond(active, one, blank, weights, gates)
 
         def bend(at):
@@ -140,7 +141,7 @@ def supernet(
             logits = jnp.where(space.mask, jnp.log(jnp.maximum(weights, 1e-30)), -1e9)
             of = lambda a: loss(state, jax.nn.softmax(a, -1), batch)
             bent = lambda a: largest_eigenvalue(of, a, key, mean=parallel.mean)
-            with jax.named_scope("active"):
+            with jax.named_scope(ACTIVE):
                 return jax.lax.cond(due, bent, lambda a: _nan(state), logits)
 
         found = jax.lax.map(gradient, (proposal.weights, proposal.gates, proposal.active))
@@ -154,7 +155,7 @@ def supernet(
 
         def member(at):
             genome, key, due = at
-            with jax.named_scope("active"):
+            with jax.named_scope(ACTIVE):
                 return jax.lax.cond(due, score, lambda *_: (_nan(state), _nan(state)), state, genome, key)
 
         due = proposal.active & (proposal.budget == 0)

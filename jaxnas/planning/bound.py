@@ -5,8 +5,7 @@ of x bytes, outputs of y bytes and p bytes of parameters, at their dtype:
 
     bytes = 2 x + y            forward: x is read, y written; backward: x is read again,
             + y + x            the gradient of y is read, that of x written
-            + 6 p              read twice, gradient written and read, and the parameter and its momentum updated: 6 at
-                               least with the two of an optimizer's state
+            + 6 p              read twice, the gradient written, momentum read and written, the parameter written
     FLOPs = 3 · those of the forward pass
 
 A step takes at least max(bytes / bandwidth, FLOPs / rate), the mean over random architectures.
@@ -22,6 +21,7 @@ import numpy as np
 from jaxnas.costs.operations import Operation
 from jaxnas.costs.tracing import Pass, Tracer
 from jaxnas.planning.targets import Chip
+from jaxnas.proxies.traverse import multiplications
 from jaxnas.types import Space
 
 ARCHITECTURES = 16
@@ -76,16 +76,8 @@ def _flops(jaxpr) -> float:
     """Of products and convolutions, 2 for each multiplication."""
     total = 0.0
     for eqn in jaxpr.eqns:
-        name = eqn.primitive.name
-        if name == "dot_general":
-            (contracted, _), _ = eqn.params["dimension_numbers"]
-            shape = eqn.invars[0].aval.shape
-            total += 2.0 * eqn.outvars[0].aval.size * np.prod([shape[d] for d in contracted])
-        elif name == "conv_general_dilated":
-            kernel = eqn.invars[1].aval
-            out = kernel.shape[eqn.params["dimension_numbers"].rhs_spec[0]]
-            total += 2.0 * eqn.outvars[0].aval.size * kernel.size / out
-        times = eqn.params["length"] if name == "scan" else 1
+        total += 2.0 * multiplications(eqn)
+        times = eqn.params["length"] if eqn.primitive.name == "scan" else 1
         for inner in jax.tree.leaves(tuple(eqn.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")):
             inner = getattr(inner, "jaxpr", inner)
             if hasattr(inner, "eqns"):

@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from jaxnas.population import ACTIVE
+
 BITS = {"pred": 8, "bf16": 16, "f16": 16, "f32": 32, "f64": 64, "c64": 64, "c128": 128}
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter")
-ACTIVE = "active"
-"""Scope of a conditional that asks whether a member is active."""
 _FREE = {
     *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "partition-id", "replica-id", "after-all"),
     *("while", "conditional", "call", "opt-barrier", "async-done", "async-update", "iota", "domain", "add-dependency"),
