@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
 
 PLATFORMS = ("cpu", "gpu", "tpu")
 _GENERIC = {"cuda": "gpu", "rocm": "gpu"}
+_LOWERED_FOR = {"gpu": "cuda"}
 
 
 class Execution(NamedTuple):
@@ -69,7 +71,7 @@ def execution(
     given = {name: value for name, value in given.items() if value is not None}
     if devices is not None:
         given["platform"] = platform_of(devices)
-    if platform is not None:
+    elif platform is not None:
         given["platform"] = _known(platform)
     token = _SHARED.set({}) if inference else None
     there = None if devices is None else _DEVICES.set(tuple(devices))
@@ -92,6 +94,40 @@ def current() -> Execution:
 def all_devices() -> Sequence[Any]:
     """What there is to run on: the devices that are said, else JAX's."""
     return _DEVICES.get() or jax.devices()
+
+
+def traced(run: Callable, *shapes: Any, devices: Sequence[Any] | None = None) -> jax.stages.Traced:
+    """`jax.jit(run)` traced for devices that need not be there; see `lowered`.
+
+    Args:
+      run: what `jax.jit` takes, or has made.
+      shapes: of its arguments, pytrees of what has a shape and a dtype.
+      devices: that the arguments are whole on; by default the first of `all_devices()`.
+    """
+    devices = all_devices()[:1] if devices is None else devices
+    if len(devices) == 1:
+        whole: jax.sharding.Sharding = jax.sharding.SingleDeviceSharding(devices[0])
+    else:
+        mesh = jax.sharding.Mesh(np.array(devices), ("population",))
+        whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    placed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), shapes)
+    return (run if hasattr(run, "trace") else jax.jit(run)).trace(*placed)
+
+
+def lowered(program: jax.stages.Traced) -> jax.stages.Lowered:
+    """For the platform that is said; `compile()` it where its devices are."""
+    platform = current().platform
+    return program.lower(lowering_platforms=(_LOWERED_FOR.get(platform, platform),))
+
+
+def absent() -> bool:
+    """Whether the devices that are said are not JAX's own: programs compile for them, and cannot run."""
+    return bool(_DEVICES.get()) and _DEVICES.get()[0] not in jax.devices()
+
+
+def said() -> dict[str, Any]:
+    """Arguments with which `execution` says the same in another thread, where nothing is said at first."""
+    return {**current()._asdict(), "devices": _DEVICES.get() or None}
 
 
 def platform_of(devices: Sequence[Any]) -> str:

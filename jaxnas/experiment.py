@@ -152,14 +152,13 @@ class _Experiment:
             genomes.append(self.parts.space.from_string(self.config["reference"]))
         distinct = list({np.asarray(genome).tobytes(): np.array(genome) for genome in genomes}.values())
         measured = cost.measure(distinct)
-        own = measured[0]
-        self.say(
-            f"  predicted {own['predicted_ms']:.4g} ms, measured {own['measured_ms']:.4g} (noise {own['noise']:.1%})"
-        )
+        for name, own in measured[0].items():
+            if name in cost.names:
+                noise = f" (noise {own['noise']:.1%})" if "noise" in own else ""
+                self.say(f"  {name}: predicted {own['predicted']:.4g}, measured {own['measured']:.4g}{noise}")
         if self.front is not None:
-            ms = {line["architecture"]: line["measured_ms"] for line in measured}
-            self.say(fronts.table(self.front.result["front"], self.parts.evaluator.cost_names, ms))
-        return {"latency": measured, **outcome.expected_cost(self.parts, self.found)}
+            self.say(fronts.table(self.front.result["front"], self.parts.evaluator.cost_names, measured))
+        return {"measured_again": measured, **outcome.expected_cost(self.parts, self.found)}
 
     def search_at_random(self) -> dict[str, Any]:
         """Random search at the same cost."""

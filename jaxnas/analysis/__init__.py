@@ -5,7 +5,7 @@
 | `retrain` | the final training of what a search found, beside random architectures |
 | `compare` | strategies × seeds × evaluations on a table |
 | `score` | zero-cost proxies of many architectures |
-| `profile` | a latency table of this device, and how far to trust it |
+| `profile` | a latency table of this device, and how far to trust it; of absent ones see `planning.profile` |
 | `tabulate` | every distinct architecture of a space trained into a table |
 | `correlate` | rank correlation of a search's fitness with training alone, or with a table |
 | `collapse` | how often a differentiable search ends in skip connections |
@@ -22,5 +22,6 @@ from jaxnas.config.registry import register
 
 __all__ = ["collapse", "compare", "correlate", "profile", "retrain", "score", "tabulate"]
 
-for _program in (compare, profile, score, tabulate):
+for _program in (compare, score, tabulate):
     register("program", _program.__name__, _program, takes=("workdir", "say"))
+register("program", "profile", profile, takes=("workdir", "say", "meter"))

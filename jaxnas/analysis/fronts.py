@@ -123,14 +123,16 @@ SHOWN = 12
 
 
 def table(
-    members: Sequence[Mapping[str, Any]], names: Sequence[str], measured: Mapping[str, float] | None = None
+    members: Sequence[Mapping[str, Any]], names: Sequence[str], measured: Sequence[Mapping[str, Any]] = ()
 ) -> str:
-    """The front as text: fitness, costs, what was measured of each architecture (ms), and its string."""
-    columns = [*names, *(["measured"] if measured else [])]
+    """The front as text: fitness, costs, those that were measured again (see `costs.Cost.measure`), and its string."""
+    again = {line["architecture"]: line for line in measured}
+    repeated = [name for name in names if measured and name in measured[0]]
+    columns = [*names, *(f"{name.split('_')[0]} again" for name in repeated)]
     lines = [f"  {'fitness':>10}" + "".join(f"{name:>14}" for name in columns) + "  architecture"]
     for member in members[:SHOWN]:
         values = [member["cost"][name] for name in names]
-        values += [measured[member["architecture"]]] if measured else []
+        values += [again[member["architecture"]][name]["measured"] for name in repeated]
         figures = "".join(f"{value:>14.4g}" for value in values)
         lines.append(f"  {member['fitness']:>10.4f}{figures}  {member['architecture']}")
     if len(members) > SHOWN:

@@ -213,10 +213,10 @@ def expected_cost(parts: Parts, found: Result) -> dict[str, float]:
 
 def conclusion(result: Mapping[str, Any]) -> str:
     """What was won beside the reference, where both were retrained and measured; else empty."""
-    rows, measured = result.get("retrained", {}), result.get("latency")
+    rows, measured = result.get("retrained", {}), result.get("measured_again")
     if not measured or not {"found", REFERENCE} <= set(rows) or "test_accuracy" not in rows["found"]:
         return ""
-    ms = {line["architecture"]: line["measured_ms"] for line in measured}
+    ms = {line["architecture"]: line["latency_ms"]["measured"] for line in measured if "latency_ms" in line}
     sides = [
         {"accuracy": rows[name]["test_accuracy"], "cost": ms.get(rows[name]["architecture"])}
         for name in ("found", REFERENCE)

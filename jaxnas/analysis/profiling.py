@@ -14,6 +14,7 @@ from jaxnas.analysis.text import listed, relative
 from jaxnas.check import InputError
 from jaxnas.config import registry
 from jaxnas.costs.on_device import FILE
+from jaxnas.execution import all_devices
 from jaxnas.machine import environment
 from jaxnas.workdir import write, writing
 
@@ -34,6 +35,7 @@ def profile(
     rounds: int = 4,
     limit: float = 335.0,
     seed: int = 0,
+    meter: costs.Meter | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Measures a latency table, and what it predicts of networks that calibrated nothing.
@@ -50,16 +52,17 @@ def profile(
       rounds: in which each network and operation is timed, side by side; all are run.
       limit: seconds, from the start, within which rounds are added where they scatter; see `costs.interleaved`.
       seed: of all randomness.
+      meter: what tells how long programs take; a clock on this device by default, see `planning.profile`.
       say: is told what comes out.
 
     Returns:
-      What result.json holds: `calibration`, `heldout: {spearman, mape, within_5, within_10, …}`, `timing` (see
-      `costs.Profile`), `valid`.
+      What result.json holds: `cost`, its name; `of`, the device and versions; `calibration`,
+      `heldout: {spearman, mape, within_5, within_10, …}`, `timing` (see `costs.Profile`), `valid`.
 
     Raises:
       InputError: a workdir that holds a table, a number out of its range.
     """
-    config = {key: value for key, value in locals().items() if key not in ("workdir", "say")}
+    config = {key: value for key, value in locals().items() if key not in ("workdir", "meter", "say")}
     workdir = check.local_path("workdir", workdir)
     check.seed("config.seed", seed)
     check.integer("config.batch", batch, least=1)
@@ -69,19 +72,20 @@ def profile(
     begin = time.perf_counter()
     made, module = registry.make("space", space), registry.make("network", network)
     x = jax.ShapeDtypeStruct((batch, *image), jnp.dtype(dtype))
-    say(f"{made.name} ({made.size:,} genomes) on {jax.devices()[0].device_kind}, images {list(x.shape)}")
+    say(f"{made.name} ({made.size:,} genomes) on {all_devices()[0].device_kind}, images {list(x.shape)}")
     options = {key: config[key] for key in ("held_out", "calibration", "rounds", "limit", "seed")}
-    found = costs.profile(made, module, x, say=lambda text: say(f"  {text}"), **options)
+    found = costs.profile(made, module, x, meter=meter, say=lambda text: say(f"  {text}"), **options)
     with writing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
     found.table.save(workdir / FILE)
     result = {"calibration": dict(found.table.calibration), "timing": found.timing, "valid": True}
-    result |= {"config": config, **environment()}
+    result |= {"cost": found.table.cost, "of": dict(found.table.environment), "config": config, **environment()}
     files = [FILE, "result.json"]
     if found.held_out is not None:
         result["heldout"] = found.held_out.summary()
         say(_table(result["heldout"]))
-        plots.latency(found.held_out, workdir / "latency.png")
+        whole = "estimated as a whole" if found.table.cost == costs.ESTIMATED_LATENCY else "measured"
+        plots.latency(found.held_out, workdir / "latency.png", whole=whole)
         files.append("latency.png")
     floor = max(found.table.calibration["noise_floor"], result.get("heldout", {}).get("noise_floor_mape", 0.0))
     if floor > NOISY:
@@ -100,4 +104,5 @@ def _table(summary: dict) -> str:
         lines.append(
             f"  {name:24}{row['spearman']:>11.4f}{row['mape']:>9.1%}{row['within_5']:>13.0%}{row['within_10']:>8.0%}"
         )
-    return "\n".join([*lines, f"  {'measured twice':35}{summary['noise_floor_mape']:>9.1%}"])
+    twice = [f"  {'measured twice':35}{summary['noise_floor_mape']:>9.1%}"] if summary["noise_floor_mape"] else []
+    return "\n".join([*lines, *twice])

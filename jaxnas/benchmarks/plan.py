@@ -8,6 +8,7 @@ import numpy as np
 from jaxnas import check, tasks
 from jaxnas.benchmarks import side_by_side
 from jaxnas.check import InputError
+from jaxnas.config.files import get_config
 from jaxnas.planning import plan
 
 _SIZES = {"digits": {"image": 8, "channels": 8, "cells": 1}, "full": {"image": 32, "channels": 16, "cells": 5}}
@@ -16,6 +17,20 @@ _SIZES = {"digits": {"image": 8, "channels": 8, "cells": 1}, "full": {"image": 3
 def images(image: int = 32, train: int = 1024, held_out: int = 256) -> tasks.Task:
     """A task of random images, `image` pixels high and wide."""
     return side_by_side.random_images(np.random.default_rng(0), image, train=train, validation=held_out, test=held_out)
+
+
+def cifar10(**options) -> tasks.Task:
+    """Random images of CIFAR-10's number and size, for plans where the data are not; options of `tasks.npz`."""
+    random = np.random.default_rng(0)
+    of = lambda n: (random.integers(0, 256, (n, 32, 32, 3), np.uint8), random.permutation(np.arange(n) % 10))
+    return tasks.classification("cifar10", of(50_000), of(10_000), where="random images", **options)
+
+
+def landmark(name: str) -> dict[str, Any]:
+    """A config at its paper's size, on random images in the place of its file."""
+    config = get_config(name)
+    options = {key: value for key, value in config["task"].items() if key != "path"}
+    return {**config, "task": {**options, "name": f"{__name__}:cifar10"}}
 
 
 def _nasbench201(size: str, networks: int, evaluator: dict, budget: int = 0, **data) -> dict[str, Any]:
@@ -61,6 +76,11 @@ PROGRAMS: dict[str, dict[str, Any]] = {
         "full", DISTINCT, {"name": "training", "batch_size": 256}, EPOCHS * (50_000 // 256), **_WHOLE
     ),
 }
+LANDMARKS = (
+    *("nasnet", "amoebanet", "random_nasnet", "darts", "enas", "gdas", "spos", "mnasnet", "proxylessnas"),
+    *("nasbench201_supernet", "zerocost"),
+)
+"""Configs at their papers' size, of CIFAR-10's images."""
 KEPT = (
     *("fits", "bytes", "execution", "devices", "members_per_device", "largest_population", "why_not"),
     *("ms_per_step_estimated", "ms_per_step_and_member_estimated", "seconds_per_round_estimated", "hours_estimated"),
@@ -86,10 +106,11 @@ def measure(
       InputError: an unknown program or target, or a missing extra.
     """
     figures: dict[str, Any] = {}
+    programs = [each for name in programs for each in (LANDMARKS if name == "landmarks" else (name,))]
     for name in programs:
-        check.one_of("programs", name, PROGRAMS)
+        check.one_of("programs", name, (*PROGRAMS, *LANDMARKS, "landmarks"))
     for name in programs:
-        config = PROGRAMS[name]
+        config = PROGRAMS.get(name) or landmark(name)
         if chunk is not None and config["evaluator"]["name"] == "training":
             config = {**config, "evaluator": {**config["evaluator"], "plan": "vmap", "chunk": chunk}}
         try:
@@ -98,6 +119,7 @@ def measure(
             figures[name] = {"error": str(error)}
             continue
         figures[name] = {k: found[k] for k in KEPT if found.get(k) is not None}
-        figures[name]["evaluate"] = found["programs"]["evaluate"]
+        main = ("evaluate", "call", "warm_up evaluate", "warm_up call")
+        figures[name] |= {each: found["programs"][each] for each in main if each in found["programs"]}
         print(f"{name}: {figures[name]}", flush=True)
     return figures

@@ -20,7 +20,7 @@ PARTS = {
     "problem": "What networks that carry their weights are to do, in place of a task.",
     "warm_up": "A strategy (and its `rounds`) that goes first, on whose shared weights the other goes on.",
     "early_stopping": "Ends a differentiable search by its curvature: window, ratio, start.",
-    "cost": "What an architecture costs beside its fitness, `latency` on this device say.",
+    "cost": "What an architecture costs beside its fitness, `latency` on this device say; or a list of several.",
     "objective": "How a cost counts in fitness.",
     "fine_tune": "Gradient descent on a graph's weights at birth: steps, learning_rate, inherited.",
 }

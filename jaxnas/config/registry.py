@@ -24,7 +24,7 @@ OFFERS: dict[str, tuple[str, ...]] = {
     "evaluator": ("space", "network", "task", "problem", "devices", "fine_tune", "space_name"),
     "strategy": ("space", "costs", "expected_cost", "budgets"),
     "early_stopping": ("strategy",),
-    "program": ("workdir", "say"),
+    "program": ("workdir", "say", "meter"),
 }
 """Kind of part -> what a factory of that kind can be handed:
 
@@ -33,7 +33,7 @@ OFFERS: dict[str, tuple[str, ...]] = {
 - devices: that share each batch; fine_tune: gradient descent on a genome's weights; space_name: as the config has it;
 - costs: names of the evaluator's costs; expected_cost: `probabilities -> [K]`; budgets: the only ones it knows;
 - strategy: what is wrapped;
-- workdir: folder of the run, or None; say: is told what comes out.
+- workdir: folder of the run, or None; say: is told what comes out; meter: what tells how long programs take.
 """
 ESSENTIAL = {"strategy": ("space",), "evaluator": ("space", "network", "task"), "cost": ("space", "network", "task")}
 

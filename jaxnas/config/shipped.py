@@ -56,5 +56,7 @@ register("evaluator", "table", lookup.from_table, takes=("space", "space_name"))
 register("evaluator", "direct", carried.by_fitness, takes=(*NETWORK, "problem", "fine_tune"))
 
 register("cost", "latency", on_device.latency, takes=(*NETWORK, "workdir"))
+register("cost", "estimated_latency", on_device.estimated_latency, takes=NETWORK)
+register("cost", "peak_memory", on_device.peak_memory, takes=(*NETWORK, "workdir"))
 for objective in (costs.constraint, costs.penalty, costs.weighted_product):
     register("objective", objective.__name__, objective)

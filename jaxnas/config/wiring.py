@@ -47,7 +47,8 @@ def build(
     Args:
       config: a dict, or the name of one (see `get_config`). `space`, `network`, `task`, `problem`, `strategy`,
         `evaluator`, `warm_up`, `cost` and `objective` are dicts with a `name`, of a registered factory or
-        `package.module:factory`, and its arguments; `early_stopping` and `fine_tune` are arguments alone.
+        `package.module:factory`, and its arguments; `cost` may be a list of them; `early_stopping` and `fine_tune` are
+        arguments alone.
       parts: kind -> a part that is there already, in place of what the config says: an own `Task`, say.
       workdir: folder of a run, whose latency table is taken where it has one.
       devices: that share the batches of a supernet; one by default.
@@ -62,7 +63,8 @@ def build(
     for kind in OFFERS:
         value = config.get(kind)
         missing = kind in ("space", "strategy", "evaluator") and not value and kind not in given
-        if missing or not isinstance(value or {}, Mapping):
+        several = kind == "cost" and isinstance(value, (list, tuple))
+        if missing or not (several or isinstance(value or {}, Mapping)):
             raise InputError(f"config.{kind}: expected a dict with a name, got {value!r}.")
 
     def part(kind: str, **offered) -> Any:
@@ -85,7 +87,11 @@ def build(
         raise InputError(
             f"data_parallel: evaluator {evaluator.name!r} splits its population over all devices, not its batches."
         )
-    cost = part("cost", **offered, workdir=None if workdir is None else pathlib.Path(workdir))
+    offered["workdir"] = None if workdir is None else pathlib.Path(workdir)
+    if "cost" not in given and isinstance(config.get("cost"), (list, tuple)):
+        cost = costs.together([make("cost", each, offered) for each in config["cost"]])
+    else:
+        cost = part("cost", **offered)
     if cost is not None:
         evaluator = evaluators.with_cost(evaluator, cost.cost, cost.names)
     objective = part("objective")
@@ -175,7 +181,7 @@ def _attainable(config: Mapping[str, Any], space: Space, cost: Cost) -> None:
         for argument, limit in asked.items():
             if limit is None:
                 continue
-            genome, least = costs.fastest(space, lambda genome, k=k: jax.numpy.atleast_1d(cost.cost(genome))[k])
+            genome, least = costs.cheapest(space, lambda genome, k=k: jax.numpy.atleast_1d(cost.cost(genome))[k])
             if least > limit:
                 raise InputError(
                     f"{argument}: no architecture was found with {name} of at most {limit:g}; the least, of "

@@ -3,10 +3,11 @@
 | name | what it does | gives |
 |---|---|---|
 | `profile` | times a space's operations and whole networks, checks predictions | `Profile`: table, `HeldOut` errors |
-| `table_from_networks` | fits whole networks that it times | `LatencyTable` |
-| `latency_model` | predicts by a `LatencyTable`, in pure JAX | `LatencyModel`: `latency`, `expected_latency` |
-| `load_latency_table` | reads a table; refuses one of another device, version or batch | `LatencyTable` |
-| `fastest` | descends to a genome of least latency | genome, ms |
+| `table_from_networks` | fits whole networks that it times, or whose peak memory the compiler says | `CostTable` |
+| `cost_model` | predicts by a `CostTable`, in pure JAX | `CostModel`: `cost`, `expected_cost` |
+| `load_cost_table` | reads a table; refuses one of another cost, device, version or batch | `CostTable` |
+| `estimates` | a compiler's figures in the place of a clock, for `profile` | `Meter` |
+| `cheapest` | descends to a genome of least cost | genome, cost |
 | `all_operations` | finds what every architecture of a space runs, by tracing | `Operations` |
 | `compile_networks` | compiles stand-alone networks to infer | a call, and costs that XLA counts |
 | `measure_networks` | times them | `Timing` |
@@ -16,41 +17,45 @@
 | `record_trace`, `read_trace` | profile a program | `Kernel` |
 | `attribute` | says which operation a program's time belongs to | `Attribution` |
 | `Cost` | what a config's `cost` names: its function, what measures it again | |
+| `together` | several as one | `Cost` |
 | `weighted_product`, `penalty`, `constraint` | for `evaluators.scalarized` | `Objective` |
 """
 
 from jaxnas.costs._profile import HeldOut, Profile, profile
 from jaxnas.costs.attribution import Attribution, attribute
-from jaxnas.costs.cost import Cost
+from jaxnas.costs.cost import Cost, together
 from jaxnas.costs.enumeration import all_operations
 from jaxnas.costs.from_networks import table_from_networks
 from jaxnas.costs.kernels import Kernel, read_trace, record_trace
-from jaxnas.costs.latency import LatencyModel, fastest, latency_model
-from jaxnas.costs.measure import compile_networks, measure_networks
+from jaxnas.costs.measure import ESTIMATED_LATENCY, Meter, compile_networks, estimates, measure_networks
+from jaxnas.costs.model import CostModel, cheapest, cost_model
 from jaxnas.costs.objectives import Objective, constraint, penalty, weighted_product
 from jaxnas.costs.operations import Operations
-from jaxnas.costs.tables import LatencyTable, load_latency_table
+from jaxnas.costs.tables import CostTable, load_cost_table
 from jaxnas.costs.timing import Timing, interleaved, noise_floor, repeated
 
 __all__ = [
     "Attribution",
     "Cost",
+    "CostModel",
+    "CostTable",
+    "ESTIMATED_LATENCY",
     "HeldOut",
     "Kernel",
-    "LatencyModel",
-    "LatencyTable",
+    "Meter",
     "Objective",
     "Operations",
     "Profile",
     "Timing",
     "all_operations",
     "attribute",
+    "cheapest",
     "compile_networks",
     "constraint",
-    "fastest",
+    "cost_model",
+    "estimates",
     "interleaved",
-    "latency_model",
-    "load_latency_table",
+    "load_cost_table",
     "measure_networks",
     "noise_floor",
     "penalty",
@@ -59,5 +64,6 @@ __all__ = [
     "record_trace",
     "repeated",
     "table_from_networks",
+    "together",
     "weighted_product",
 ]

@@ -12,8 +12,8 @@ from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.costs.calibration import select_calibration_set
 from jaxnas.costs.enumeration import all_operations
-from jaxnas.costs.measure import Network, compile_networks, in_parallel, measure_networks, measure_operations
-from jaxnas.costs.tables import LatencyTable, latency_table
+from jaxnas.costs.measure import Meter, Network, compile_networks, in_parallel, stopwatch
+from jaxnas.costs.tables import CostTable, calibrated_table
 from jaxnas.costs.timing import Timing, noise_floor
 from jaxnas.spaces import needed
 from jaxnas.statistics import rank_correlation
@@ -78,7 +78,7 @@ class Profile(NamedTuple):
         and "noise_floor".
     """
 
-    table: LatencyTable
+    table: CostTable
     held_out: HeldOut | None
     timing: Mapping[str, Mapping[str, float]]
 
@@ -92,6 +92,7 @@ def profile(
     calibration: int = CALIBRATION,
     rounds: int = 6,
     limit: float = 0.0,
+    meter: Meter | None = None,
     seed: int = 0,
     say: Callable[[str], None] = lambda text: None,
 ) -> Profile:
@@ -105,13 +106,14 @@ def profile(
       calibration: networks to calibrate on, chosen to tell most.
       rounds: see `interleaved`.
       limit: seconds, from the start, after which rounds are no longer added; by default none are.
+      meter: what tells how long programs take, a clock by default; `costs.estimates` for devices that are not there.
       seed: of all randomness.
       say: is told how it goes.
 
     Raises:
       InputError: a space that is not categorical, too few networks in it, and what `all_operations` refuses.
     """
-    begin = time.perf_counter()
+    begin, meter = time.perf_counter(), meter or stopwatch(rounds=rounds, seed=seed)
     left = lambda: max(limit - (time.perf_counter() - begin), 0.0)
     needed.categorical("profile", space)
     check.integer("held_out", held_out, least=0)
@@ -133,25 +135,29 @@ def profile(
     tested, programs = _reading(tested, compiled)
     tested, programs = tested[:held_out], programs[:held_out]
     start = time.perf_counter()
-    timings = measure_operations(operations.distinct, rounds=rounds, limit=OPERATIONS * left(), seed=seed)
+    timings = meter.operations(operations.distinct, OPERATIONS * left())
     timed = {"operations": _about(list(timings.values()), time.perf_counter() - start)}
     alone = np.array([1e3 * timings[key].median for key in operations.distinct])
-    say(f"{sum(alone > 0)} of them timed alone, {alone[alone > 0].min():.3g} to {alone.max():.3g} ms")
+    told = "estimated" if meter.estimated_by else "timed"
+    say(f"{sum(alone > 0)} of them {told} alone, {alone[alone > 0].min():.3g} to {alone.max():.3g} ms")
     counts = operations.counts(candidates)
     chosen = candidates[select_calibration_set(counts, alone, operations.classes, calibration)]
     chosen, calibrating = _reading(chosen, compile_networks(space, network, chosen, x, seed=seed))
     start = time.perf_counter()
-    networks = measure_networks([*programs, *calibrating], rounds=rounds, limit=left(), seed=seed)
+    networks = meter.networks([*programs, *calibrating], left())
     timed["networks"] = about = _about(networks, time.perf_counter() - start)
-    say(
-        f"{len(networks)} networks timed, in {about['rounds_least']} to {about['rounds_most']} rounds "
-        f"(the calmer half counts), while others took {about['stolen']:.0%} of the time that their threads were ready"
+    rounds_taken = (
+        f" by {meter.estimated_by}"
+        if meter.estimated_by
+        else f", in {about['rounds_least']} to {about['rounds_most']} rounds (the calmer half counts), while others "
+        f"took {about['stolen']:.0%} of the time that their threads were ready"
     )
-    table = latency_table(space, operations, timings, chosen, networks[len(programs) :], x)
+    say(f"{len(networks)} networks {told}{rounds_taken}")
+    table = calibrated_table(space, operations, timings, chosen, networks[len(programs) :], x, meter)
     if not held_out:
         return Profile(table, None, timed)
     counts, own = operations.counts(tested), networks[: len(programs)]
-    predicted = sum(term.ms[tuple(tested[:, d] for d in term.decisions)] for term in table.terms)
+    predicted = sum(term.values[tuple(tested[:, d] for d in term.decisions)] for term in table.terms)
     return Profile(
         table,
         HeldOut(

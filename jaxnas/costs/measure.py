@@ -17,7 +17,7 @@ from flax.core import unfreeze
 
 from jaxnas.costs.operations import Operation
 from jaxnas.costs.timing import Timing, interleaved, repeated
-from jaxnas.execution import current, execution
+from jaxnas.execution import absent, all_devices, current, execution, lowered, said, traced
 from jaxnas.spaces import needed
 from jaxnas.types import Genome, Space
 from jaxnas.version import __version__
@@ -32,15 +32,21 @@ class Network(NamedTuple):
     """A stand-alone network, compiled to infer.
 
     Attributes:
-      call: `() -> outputs`, of one batch.
+      program: compiled.
+      arguments: that it is called with, variables and a batch; their shapes alone where its device is not there.
       costs: "flops", "parameters", "peak_bytes" (arguments, outputs, temporaries) and "bytes_accessed", as the compiler
         counts them.
       reads: whether the outputs depend on the images; else XLA removes nearly all of the network.
     """
 
-    call: Callable[[], Any]
+    program: jax.stages.Compiled
+    arguments: tuple
     costs: dict[str, float]
     reads: bool
+
+    def call(self) -> Any:
+        """The outputs of one batch."""
+        return self.program(*self.arguments)
 
 
 def compile_networks(
@@ -66,21 +72,23 @@ def compile_networks(
         run = lambda variables, x: network.apply(variables, decisions, x, False)
         with execution(inference=True):
             shapes = jax.eval_shape(lambda key: network.init(key, decisions, images, False), jax.random.key(0))
-            traced = jax.jit(run).trace(shapes, x)
-            lowered = traced.lower()
-        program, variables = lowered.compile(), _variables(shapes, seed)
-        call = lambda: program(variables, images)
-        return Network(call, _counted(lowered, program, variables), _reads_last(traced.jaxpr.jaxpr))
+            form = traced(run, shapes, x)
+            uncompiled = lowered(form)
+            program = uncompiled.compile()
+            if absent():  # whose own FLOPs no client counts
+                uncompiled = jax.jit(run).trace(shapes, x).lower(lowering_platforms=("cpu",))
+        arguments = (shapes, x) if absent() else (_variables(shapes, seed), images)
+        return Network(program, arguments, _counted(uncompiled, program, shapes), _reads_last(form.jaxpr.jaxpr))
 
     return in_parallel(compiled, genomes)
 
 
-def _counted(lowered, program, variables) -> dict[str, float]:
+def _counted(uncompiled, program, variables) -> dict[str, float]:
     memory = program.memory_analysis()
     peak = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
     return {
         # Before XLA replaces operations by calls of libraries, whose work it does not count.
-        "flops": float((lowered.cost_analysis() or {}).get("flops", np.nan)),
+        "flops": float((uncompiled.cost_analysis() or {}).get("flops", np.nan)),
         "parameters": float(sum(leaf.size for leaf in jax.tree.leaves(variables.get("params", {})))),
         "peak_bytes": float(peak - memory.alias_size_in_bytes),
         "bytes_accessed": float((program.cost_analysis() or {}).get("bytes accessed", np.nan)),
@@ -117,9 +125,8 @@ def _images(shapes, seed: int):
 
 def in_parallel(fun: Callable, over: Sequence) -> list:
     """`fun` of each, in threads, as many as there are cores, for which what `execution` says here holds too."""
-    said = current()._asdict()  # other threads begin with nothing said
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        return list(pool.map(execution(**said)(fun), over))
+        return list(pool.map(execution(**said())(fun), over))
 
 
 def measure_networks(
@@ -228,9 +235,65 @@ def _alone(operation: Operation, seed: int):
     return (run, values) if reads & set(jaxpr.invars) else (None, None)
 
 
+class Meter(NamedTuple):
+    """What tells how long programs take.
+
+    Attributes:
+      cost: name of its figures.
+      operations: `(key -> operation, limit) -> {key: Timing}`, of each alone.
+      networks: `([Network], limit) -> [Timing]`; limits are seconds, see `interleaved`.
+      estimated_by: what estimates them where nothing runs, "cycles of the compiler" say; "" for a clock.
+    """
+
+    cost: str
+    operations: Callable[[Mapping[str, Operation], float], dict[str, Timing]]
+    networks: Callable[[Sequence[Network], float], list[Timing]]
+    estimated_by: str = ""
+
+
+LATENCY, ESTIMATED_LATENCY = "latency_ms", "estimated_latency_ms"
+"""Names of what is measured, and of what a compiler estimates, which are never mixed."""
+
+
+def stopwatch(*, rounds: int = 6, seed: int = 0) -> Meter:
+    """Times on the device that is there; see `measure_operations` and `measure_networks`."""
+    return Meter(
+        LATENCY,
+        lambda operations, limit: measure_operations(operations, rounds=rounds, limit=limit, seed=seed),
+        lambda networks, limit: measure_networks(networks, rounds=rounds, limit=limit, seed=seed),
+    )
+
+
+def estimates(seconds: Callable[[jax.stages.Compiled], float], by: str) -> Meter:
+    """What a compiler's figures say of programs for a device that need not be there.
+
+    Args:
+      seconds: of a compiled program.
+      by: what says so, for the table.
+    """
+
+    def alone(operation: Operation) -> Timing:
+        run, values = _alone(operation, 0)
+        if run is None:
+            return _known(0.0)
+        with execution(inference=True):
+            return _known(seconds(lowered(traced(run, *values)).compile()))
+
+    def operations(each: Mapping[str, Operation], limit: float) -> dict[str, Timing]:
+        return dict(zip(each, in_parallel(alone, list(each.values())), strict=True))
+
+    return Meter(
+        ESTIMATED_LATENCY, operations, lambda networks, limit: [_known(seconds(n.program)) for n in networks], by
+    )
+
+
+def _known(seconds: float) -> Timing:
+    return Timing(np.full((2, 1), seconds))
+
+
 def environment(x: jax.ShapeDtypeStruct) -> dict[str, Any]:
     """What the latency of a network on the batch `x` depends on besides: device, versions, flags."""
-    device = jax.devices()[0]
+    device = all_devices()[0]
     flags = os.environ.get("XLA_FLAGS", "").split()
     found = {
         "platform": current().platform,

@@ -1,7 +1,7 @@
-"""Latency on this device as a cost of a search."""
+"""Costs of a search that come from compiled networks: latency here, latency by estimate, peak memory."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -11,19 +11,18 @@ from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.costs._profile import profile
 from jaxnas.costs.cost import Cost
-from jaxnas.costs.from_networks import table_from_networks
-from jaxnas.costs.latency import LatencyModel, latency_model
-from jaxnas.costs.measure import compile_networks, measure_networks
-from jaxnas.costs.tables import LatencyTable, load_latency_table
+from jaxnas.costs.from_networks import PEAK, peak_mb, table_from_networks
+from jaxnas.costs.measure import ESTIMATED_LATENCY, LATENCY, compile_networks, measure_networks
+from jaxnas.costs.model import CostModel, cost_model
+from jaxnas.costs.tables import CostTable, load_cost_table
+from jaxnas.execution import all_devices
 from jaxnas.tasks.task import Task
 from jaxnas.types import Genome, Space
 
-LATENCY = "latency_ms"
-"""Name of the cost."""
 LIMIT = 60.0
 """Seconds of measuring for a search's own table, where rounds scatter."""
-FILE = "latency_table.json"
-"""Of the table, in a run's folder."""
+FILE, PEAK_FILE = "latency_table.json", "peak_memory_table.json"
+"""Of tables, in a run's folder."""
 
 
 def latency(
@@ -52,60 +51,148 @@ def latency(
       allow_device_mismatch: take a table that was measured on another device or version.
 
     Raises:
-      InputError: no network or task; a table of another device, space or network.
+      InputError: no network or task; a table of another device, space or network, or of estimates.
     """
-    check.integer("config.cost.batch", batch, least=1)
     check.one_of("config.cost.by", by, ("operations", "networks"))
-    if network is None or not isinstance(task, Task):
-        raise InputError("config.cost: latency is that of a network on a task's inputs; give both, or no cost.")
-    x = task.batch_of(batch)
-    kept = None if workdir is None else pathlib.Path(workdir) / FILE
-    measured: dict[str, LatencyTable | LatencyModel] = {}
+    x = _batch(LATENCY, network, task, batch)
 
-    def use(table: LatencyTable) -> None:
-        measured.update(table=table, model=latency_model(space, network, table))
+    def make(say: Callable[[str], None]) -> CostTable:
+        if by == "operations":
+            return profile(space, network, x, calibration=networks, limit=LIMIT, say=say).table
+        return table_from_networks(space, network, x, networks=networks, limit=LIMIT, say=say)
 
-    def prepare() -> None:
-        if not measured:
-            use(_table(space, network, x, by, networks))
+    def measure(table: CostTable, model: CostModel, genomes: Sequence[Genome]) -> list[dict]:
+        timings = measure_networks(_compiled(space, network, table, genomes))
+        return [
+            {"predicted": float(model.cost(genome)), "measured": 1e3 * timing.median, "noise": timing.noise}
+            for genome, timing in zip(genomes, timings, strict=True)
+        ]
 
-    if path or (kept is not None and kept.is_file()):
-        use(load_latency_table(path or kept, batch=x, allow_device_mismatch=allow_device_mismatch))
-    return Cost(
-        (LATENCY,),
-        lambda genome: measured["model"].latency(genome),
-        lambda probabilities: measured["model"].expected_latency(probabilities),
-        prepare=prepare,
-        measure=lambda genomes: _measured(space, network, **measured, genomes=genomes),
-        save=lambda folder: measured["table"].save(folder / FILE),
+    return _by_table(
+        *(LATENCY, space, network, x, path, None if workdir is None else pathlib.Path(workdir) / FILE),
+        make=make,
+        measure=measure,
+        allow_device_mismatch=allow_device_mismatch,
     )
 
 
-def _table(space: Space, network: nn.Module, x: jax.ShapeDtypeStruct, by: str, networks: int) -> LatencyTable:
-    """A new table, made now."""
-    print(f"measuring latencies on {jax.devices()[0].device_kind}, {x.shape[0]} inputs a batch ...")
-    say = lambda text: print(f"  {text}")
-    if by == "operations":
-        table = profile(space, network, x, calibration=networks, limit=LIMIT, say=say).table
-    else:
-        table = table_from_networks(space, network, x, networks=networks, limit=LIMIT, say=say)
-    floor, error = (f"{table.calibration[name]:.1%}" for name in ("noise_floor", "mape"))
-    print(f"  measured twice, networks differ by {floor}; predictions are off by {error}")
-    return table
+def estimated_latency(
+    space: Space,
+    network: nn.Module | None,
+    task: Task | None,
+    *,
+    path: str,
+    batch: int = 1,
+    allow_device_mismatch: bool = False,
+) -> Cost:
+    """Latency in ms by a compiler's estimates, for a device that is not here.
+
+    Args:
+      space, network: whose networks.
+      task: whose inputs.
+      path: of the table that `jaxnas profile --target=TARGET` made.
+      batch: inputs at once.
+      allow_device_mismatch: take a table of another version of JAX or of this library.
+
+    Raises:
+      InputError: no network or task; a table of another space or network, or one that was measured.
+    """
+    x = _batch(ESTIMATED_LATENCY, network, task, batch)
+    return _by_table(*(ESTIMATED_LATENCY, space, network, x, path, None), allow_device_mismatch=allow_device_mismatch)
 
 
-def _measured(
-    space: Space, network: nn.Module, table: LatencyTable, model: LatencyModel, genomes: Sequence[Genome]
-) -> list[dict]:
-    """Predicted and measured latency of each genome's network."""
-    pruned = [np.asarray(space.pruned(genome)) for genome in genomes]
-    timings = measure_networks(compile_networks(space, network, pruned, table.batch))
-    return [
-        {
-            "architecture": space.to_string(genome),
-            "predicted_ms": float(model.latency(genome)),
-            "measured_ms": 1e3 * timing.median,
-            "noise": timing.noise,
-        }
-        for genome, timing in zip(genomes, timings, strict=True)
-    ]
+def peak_memory(
+    space: Space,
+    network: nn.Module | None,
+    task: Task | None,
+    workdir: pathlib.Path | None = None,
+    *,
+    path: str = "",
+    batch: int = 1,
+    networks: int = 48,
+    allow_device_mismatch: bool = False,
+) -> Cost:
+    """Megabytes that a stand-alone network takes on this device in inference, as its compiler says: parameters, inputs,
+    outputs and temporaries. A cost of each option is fitted to random networks (see `costs.table_from_networks`).
+
+    Args:
+      space, network: whose networks.
+      task: whose inputs.
+      workdir: a run's folder; the table that it holds is taken where there is no path.
+      path: of another run's peak_memory_table.json; without one networks are compiled now.
+      batch: inputs at once.
+      networks: how many are compiled for a new table.
+      allow_device_mismatch: take a table that was made on another device or version.
+
+    Raises:
+      InputError: no network or task; a table of another device, space or network.
+    """
+    x = _batch(PEAK, network, task, batch)
+
+    def measure(table: CostTable, model: CostModel, genomes: Sequence[Genome]) -> list[dict]:
+        compiled = _compiled(space, network, table, genomes)
+        return [
+            {"predicted": float(model.cost(genome)), "measured": peak_mb(each)}
+            for genome, each in zip(genomes, compiled, strict=True)
+        ]
+
+    return _by_table(
+        *(PEAK, space, network, x, path, None if workdir is None else pathlib.Path(workdir) / PEAK_FILE),
+        make=lambda say: table_from_networks(space, network, x, cost=PEAK, networks=networks, say=say),
+        measure=measure,
+        allow_device_mismatch=allow_device_mismatch,
+    )
+
+
+def _batch(name: str, network: nn.Module | None, task: Task | None, batch: int) -> jax.ShapeDtypeStruct:
+    check.integer("config.cost.batch", batch, least=1)
+    if network is None or not isinstance(task, Task):
+        raise InputError(f"config.cost: {name} is that of a network on a task's inputs; give both, or no cost.")
+    return task.batch_of(batch)
+
+
+def _by_table(
+    name: str,
+    space: Space,
+    network: nn.Module,
+    x: jax.ShapeDtypeStruct,
+    path: str,
+    kept: pathlib.Path | None,
+    *,
+    make: Callable[[Callable], CostTable] | None = None,
+    measure: Callable | None = None,
+    allow_device_mismatch: bool = False,
+) -> Cost:
+    """What a table predicts: the one at `path`, else the one that the run has `kept`, else a new one."""
+    found: dict[str, CostTable | CostModel] = {}
+
+    def use(table: CostTable) -> None:
+        found.update(table=table, model=cost_model(space, network, table))
+
+    def prepare() -> None:
+        if not found:
+            print(f"{name} of networks on {all_devices()[0].device_kind}, {x.shape[0]} inputs a batch ...")
+            use(table := make(lambda text: print(f"  {text}")))
+            floor, error = (table.calibration[each] for each in ("noise_floor", "mape"))
+            twice = f"measured twice, networks differ by {floor:.1%}; " if floor else ""
+            print(f"  {twice}predictions are off by {error:.1%}")
+
+    if path or (kept is not None and kept.is_file()):
+        use(load_cost_table(path or kept, cost=name, batch=x, allow_device_mismatch=allow_device_mismatch))
+
+    def measured(genomes: Sequence[Genome]) -> list[dict]:
+        lines = measure(**found, genomes=genomes)
+        return [{"architecture": space.to_string(g), name: line} for g, line in zip(genomes, lines, strict=True)]
+
+    return Cost(
+        (name,),
+        lambda genome: found["model"].cost(genome),
+        lambda probabilities: found["model"].expected_cost(probabilities),
+        prepare=prepare,
+        measure=None if measure is None else measured,
+        save=None if kept is None else lambda folder: found["table"].save(folder / kept.name),
+    )
+
+
+def _compiled(space: Space, network: nn.Module, table: CostTable, genomes: Sequence[Genome]) -> list:
+    return compile_networks(space, network, [np.asarray(space.pruned(genome)) for genome in genomes], table.batch)

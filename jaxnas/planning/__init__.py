@@ -3,12 +3,14 @@
 | name | what it is |
 |---|---|
 | `plan` | a search's programs compiled for targets: memory, seconds, kernels, collectives, estimates |
+| `profile` | a latency table by a target's compiler, in the place of a clock |
 | `targets`, `Target`, `Chip` | slices of TPUs, GPUs, this CPU, and their published rates |
 | `step_bound`, `Bound` | the least that a training step must move and compute |
 """
 
 from jaxnas.planning._plan import plan
+from jaxnas.planning._profile import profile
 from jaxnas.planning.bound import Bound, step_bound
 from jaxnas.planning.targets import Chip, Target, targets
 
-__all__ = ["Bound", "Chip", "Target", "plan", "step_bound", "targets"]
+__all__ = ["Bound", "Chip", "Target", "plan", "profile", "step_bound", "targets"]

@@ -1,19 +1,15 @@
 """A search planned for devices that are not there."""
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Mapping
-from typing import IO, Any
+from typing import Any
 
 from jaxnas import check
-from jaxnas.check import InputError
 from jaxnas.config.files import get_config
 from jaxnas.config.keys import KEYS, SEARCH, check_keys
 from jaxnas.machine import environment
+from jaxnas.planning import child
 from jaxnas.planning.targets import Target, targets
 from jaxnas.workdir import write
 
@@ -66,36 +62,12 @@ def plan(
 
 def _planned(config: Mapping[str, Any], target: Target, say: Callable[[str], None]) -> dict[str, Any]:
     """What a process of its own found for one target."""
-    given = {**os.environ, **target.environment()}
-    request = json.dumps({"config": config, "target": target.name})
-    command = [sys.executable, "-m", "jaxnas.planning.compiling"]
-    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=given, text=True, **pipe) as process:
-        process.stdin.write(request)
-        process.stdin.close()
-        errors: list[str] = []
-        reader = _in_background(process.stderr, errors)
-        found = None
-        for line in process.stdout:
-            answer = json.loads(line)
-            if "error" in answer and "program" not in answer:
-                raise InputError(f"target {target.name}: {answer['error']}")
-            if "program" in answer:
-                say(f"  {program(answer)}")
-            found = answer.get("plan", found)
-        process.wait()
-        reader.join()
-    if found is None:
-        last = next((line for line in reversed("".join(errors).splitlines()) if line.strip()), "no message")
-        raise InputError(f"target {target.name}: its compiler ended with status {process.returncode}: {last[:400]}")
+    found: dict[str, Any] = {}
+    for answer in child.answers("jaxnas.planning.compiling", {"config": config}, target):
+        if "program" in answer:
+            say(f"  {program(answer)}")
+        found = answer.get("plan", found)
     return found
-
-
-def _in_background(stream: IO[str], kept: list[str]) -> threading.Thread:
-    """Reads a stream to its end beside the rest, so that whoever writes to it never waits."""
-    thread = threading.Thread(target=lambda: kept.extend(stream), daemon=True)
-    thread.start()
-    return thread
 
 
 def program(found: Mapping[str, Any]) -> str:

@@ -2,53 +2,32 @@
 
     python -m jaxnas.planning.compiling < request.json
 
-A plugin that compiles for absent devices changes nothing in the process that asks (`planning.plan` starts this one).
-Answers are lines of JSON: `{"program": name, …}` as each is there, at last `{"plan": …}`, or `{"error": sentence}`.
+Answers are lines of JSON: `{"program": name, …}` as each is there, at last `{"plan": …}`; see `planning.child`.
 """
 
-import json
-import logging
 import re
-import sys
 import time
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from jaxnas import machine
 from jaxnas.analysis.baselines import phases
 from jaxnas.check import InputError
 from jaxnas.config.wiring import Parts, build
 from jaxnas.costs.cost import Cost
-from jaxnas.execution import execution
+from jaxnas.execution import execution, lowered, traced
 from jaxnas.planning import hlo
 from jaxnas.planning.bound import step_bound
+from jaxnas.planning.child import say, serve
 from jaxnas.planning.programs import Planned, programs
-from jaxnas.planning.targets import Target, targets
+from jaxnas.planning.targets import Target
 
-_GENERIC = {"gpu": "cuda"}
 _NEEDED = re.compile(r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm")
 
 
 def main() -> None:
     """Reads `{"config": …, "target": name}`."""
-    logging.getLogger("jax").setLevel(logging.ERROR)
-    machine.configure()
-    jax.config.update("jax_enable_compilation_cache", False)  # what is read from it took no seconds
-    request = json.load(sys.stdin)
-    (target,) = targets(request["target"])
-    try:
-        said = {"plan": _planned(request["config"], target)}
-    except InputError as error:
-        said = {"error": str(error)}
-    _say(said)
-
-
-def _say(what: dict) -> None:
-    print(json.dumps(what), flush=True)
+    serve(lambda request, target: say({"plan": _planned(request["config"], target)}))
 
 
 def _planned(config: dict, target: Target) -> dict[str, Any]:
@@ -65,7 +44,7 @@ def _planned(config: dict, target: Target) -> dict[str, Any]:
                     continue
                 name = prefix + each.name
                 made[name] = _compiled(each, target, used)
-                _say({"program": name, **made[name]})
+                say({"program": name, **made[name]})
                 if made[name].get("error"):
                     break
                 calls = 1 if not each.rounds else phase.rounds / each.rounds
@@ -87,18 +66,12 @@ def _built(config: dict) -> Parts:
 
 
 def _compiled(planned: Planned, target: Target, devices: list) -> dict[str, Any]:
-    whole = (
-        SingleDeviceSharding(devices[0])
-        if len(devices) == 1
-        else NamedSharding(Mesh(np.array(devices), ("population",)), PartitionSpec())
-    )
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), planned.shapes)
     begin = time.perf_counter()
-    lowered = planned.run.trace(*shapes).lower(lowering_platforms=(_GENERIC.get(target.platform, target.platform),))
-    traced = time.perf_counter() - begin
+    program = lowered(traced(planned.run, *planned.shapes, devices=devices))
+    trace_seconds = time.perf_counter() - begin
     begin = time.perf_counter()
     try:
-        compiled = lowered.compile()
+        compiled = program.compile()
     except Exception as error:
         text = str(error)
         need = _NEEDED.search(text)
@@ -106,7 +79,7 @@ def _compiled(planned: Planned, target: Target, devices: list) -> dict[str, Any]
         line = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
         return {
             "error": line[:300],
-            "trace_seconds": round(traced, 2),
+            "trace_seconds": round(trace_seconds, 2),
             "compile_seconds": round(time.perf_counter() - begin, 2),
             "bytes": float(need[1]) * scale[need[2]] if need else None,
         }
@@ -124,7 +97,7 @@ def _compiled(planned: Planned, target: Target, devices: list) -> dict[str, Any]
     of = lambda cycles, seconds: cycles / clock if clock else seconds
     estimated = of(cost.cycles, cost.seconds) if target.chip else None
     return {
-        "trace_seconds": round(traced, 2),
+        "trace_seconds": round(trace_seconds, 2),
         "compile_seconds": round(seconds, 2),
         "code_bytes": code,
         "temp_bytes": size["temp"],
@@ -155,7 +128,7 @@ def _summary(config, parts: Parts, target: Target, devices, made: dict, totals: 
         "bytes_limit": target.memory,
         "why_not": failed,
         "execution": parts.evaluator.report() if parts.evaluator.report else {},
-        "estimate": {"tpu": "cycles of the compiler", "gpu": "roofline of bytes and FLOPs"}.get(target.platform),
+        "estimate": target.estimated_by or None,
         "programs": made,
     }
     if failed or "main" not in totals:

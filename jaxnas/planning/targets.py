@@ -80,6 +80,11 @@ class Target(NamedTuple):
             return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / self.count
         return self.chip.memory
 
+    @property
+    def estimated_by(self) -> str:
+        """What estimates are by; "" where there are none."""
+        return {"tpu": "cycles of the compiler", "gpu": "roofline of bytes and FLOPs"}.get(self.platform, "")
+
     def environment(self) -> dict[str, str]:
         """What a process that compiles for it needs; nothing of this machine's devices is touched."""
         given = {"JAX_PLATFORMS": "cpu", "JAX_USE_SIMPLIFIED_JAXPR_CONSTANTS": "true"}

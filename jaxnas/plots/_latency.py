@@ -8,8 +8,9 @@ from jaxnas.costs import HeldOut
 from jaxnas.plots._figure import BLUE, GRID, MUTED, dot_style, figure_legend, log_ticks, new_figure, plain_axes, save
 
 
-def latency(held_out: HeldOut, path: str | os.PathLike) -> None:
-    """Predicted against measured latency of the networks of a `costs.HeldOut`, beside what FLOPs say of them."""
+def latency(held_out: HeldOut, path: str | os.PathLike, *, whole: str = "measured") -> None:
+    """Predicted latency of the networks of a `costs.HeldOut` against that of them as a whole, measured or estimated,
+    beside what FLOPs say of them."""
     measured, summary = held_out.measured, held_out.summary()
     about = {"": ("predicted", held_out.predicted), "flops_": ("by FLOPs", held_out.by_flops)}
     figure, panels = new_figure(9.6, 4.9, columns=2)
@@ -21,7 +22,7 @@ def latency(held_out: HeldOut, path: str | os.PathLike) -> None:
         axes.plot(measured, predicted, ".", color=BLUE, label="networks", **dot_style(len(measured)))
         title = f"ρ = {summary[prefix + 'spearman']:.3f}, mean error {summary[prefix + 'mape']:.1%}"
         axes.set_title(title)
-        axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel="measured (ms)", ylabel=f"{name} (ms)")
+        axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel=f"{whole} (ms)", ylabel=f"{name} (ms)")
         log_ticks(axes.xaxis, axes.yaxis)
         plain_axes(axes)
     figure_legend(figure, panels[0])

@@ -1,6 +1,6 @@
 """Binary gates: ProxylessNAS's search, two paths in memory at a time (Cai, Zhu and Han, 2019)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import chex
@@ -29,7 +29,7 @@ def binary_gates(
     weight_decay: float = 0.0,
     weight_rounds: int = 1,
     expected_cost: Callable | None = None,
-    cost_weight: float = 0.0,
+    cost_weight: float | Sequence[float] = 0.0,
 ) -> Strategy:
     """Rounds of weights train one sampled path; after `weight_rounds` of them one moves logits, of two options each.
 
@@ -47,7 +47,7 @@ def binary_gates(
       weight_decay: added to the gradient of the logits drawn.
       weight_rounds: between two rounds of the logits.
       expected_cost: `probabilities [D, C] -> [K]` or a scalar, differentiable, as `jaxnas.costs` makes it; None: none.
-      cost_weight: loss that a unit of cost is worth; K costs are summed before.
+      cost_weight: loss that a unit of cost is worth; one for all K costs, or one for each.
 
     Raises:
       InputError: a number out of its range, a space that is not categorical.

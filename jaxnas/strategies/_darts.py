@@ -1,6 +1,6 @@
 """DARTS: differentiable architecture search on a relaxed supernet (Liu, Simonyan and Yang, 2019)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import chex
@@ -30,7 +30,7 @@ def darts(
     warm_up: int = 0,
     momentum: float = 0.5,
     expected_cost: Callable | None = None,
-    cost_weight: float = 0.0,
+    cost_weight: float | Sequence[float] = 0.0,
 ) -> Strategy:
     """The softmax of architecture logits mixes the options; Adam moves the logits along the evaluator's gradient.
 
@@ -46,7 +46,7 @@ def darts(
       warm_up: rounds in which only weights learn.
       momentum: Adam's first decay rate.
       expected_cost: `probabilities [D, C] -> [K]` or a scalar, differentiable, as `jaxnas.costs` makes it; None: none.
-      cost_weight: loss that a unit of cost is worth; K costs are summed before.
+      cost_weight: loss that a unit of cost is worth; one for all K costs, or one for each.
 
     Raises:
       InputError: a number out of its range, a space that is not categorical.

@@ -1,6 +1,6 @@
 """GDAS: differentiable search that samples one path at a time (Dong and Yang, 2019)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import chex
@@ -31,7 +31,7 @@ def gdas(
     weight_decay: float = 1e-3,
     momentum: float = 0.5,
     expected_cost: Callable | None = None,
-    cost_weight: float = 0.0,
+    cost_weight: float | Sequence[float] = 0.0,
 ) -> Strategy:
     """A Gumbel-softmax sample, made one-hot on the way forward and soft on the way back (straight through).
 
@@ -49,7 +49,7 @@ def gdas(
       weight_decay: added to the logits' gradient.
       momentum: Adam's first decay rate.
       expected_cost: `probabilities [D, C] -> [K]` or a scalar, differentiable, as `jaxnas.costs` makes it; None: none.
-      cost_weight: loss that a unit of cost is worth; K costs are summed before.
+      cost_weight: loss that a unit of cost is worth; one for all K costs, or one for each.
 
     Raises:
       InputError: a number out of its range, a space that is not categorical.

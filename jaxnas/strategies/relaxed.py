@@ -1,6 +1,6 @@
 """Architecture logits and their descent, shared by DARTS, GDAS and binary gates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import chex
 import jax
@@ -40,22 +40,25 @@ def adam(learning_rate: float, weight_decay: float, momentum: float) -> optax.Gr
     return chain._replace(update=in_32_bits(chain.update))
 
 
-def priced(space: Space, expected_cost: Callable | None, cost_weight: float) -> Callable:
-    """`probabilities [D, C] -> [D, C]`, the gradient of `cost_weight` times the sum of `expected_cost(probabilities)`.
+def priced(space: Space, expected_cost: Callable | None, cost_weight: float | Sequence[float]) -> Callable:
+    """`probabilities [D, C] -> [D, C]`, the gradient of the sum of `cost_weight * expected_cost(probabilities)`.
 
     To be added to the loss's, so that what is descended on is loss + weight * expected cost (Cai, Zhu and Han, 2019,
     equation 6; Wu et al., 2019): wherever the loss's gradient is taken, at a mixture, a Gumbel sample or a pair.
 
     Raises:
-      InputError: a negative weight, a weight without a cost, or a cost that is not known of every option.
+      InputError: a negative weight, a weight without a cost, weights that are not as many as costs, or a cost that is
+        not known of every option.
     """
-    check.real("cost_weight", cost_weight, least=0)
+    weights = cost_weight if isinstance(cost_weight, (list, tuple)) else [cost_weight]
+    for weight in weights:
+        check.real("cost_weight", weight, least=0)
     if expected_cost is None:
-        if cost_weight > 0:
+        if any(weights):
             raise InputError(f"cost_weight: {cost_weight!r} has nothing to weigh; give expected_cost, or 0.")
         return jnp.zeros_like
     check.function("expected_cost", expected_cost)
-    total = lambda probabilities: jnp.asarray(cost_weight * jnp.sum(expected_cost(probabilities)), jnp.float32)
+    total = lambda probabilities: jnp.sum(jnp.asarray(weights, jnp.float32) * expected_cost(probabilities))
     even = np.asarray(space.mask / space.mask.sum(1, keepdims=True), np.float32)
     found = np.asarray(expected_cost(jnp.asarray(even)))
     if not np.isfinite(found).all():
@@ -63,6 +66,8 @@ def priced(space: Space, expected_cost: Callable | None, cost_weight: float) -> 
             f"expected_cost: of all options with equal probability it is {found}; the cost of every option must be "
             "known."
         )
+    if len(weights) not in (1, found.size):
+        raise InputError(f"cost_weight: expected one for each of {found.size} costs, got {list(weights)}.")
     return jax.grad(total)
 
 

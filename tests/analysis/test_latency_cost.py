@@ -58,7 +58,7 @@ def test_profile_leaves_a_table_its_validation_and_a_picture(profiled):
     assert set(timing) == {"operations", "networks"} and timing["networks"]["seconds"] < result["wall_seconds"]
     assert timing["networks"]["rounds_most"] == 2 and timing["networks"]["left_out"] == 0
     assert (workdir / "latency.png").stat().st_size > 10_000
-    assert costs.load_latency_table(workdir / "latency_table.json").batch.shape == (8, 8, 8, 1)
+    assert costs.load_cost_table(workdir / "latency_table.json").batch.shape == (8, 8, 8, 1)
 
 
 def test_a_table_is_not_overwritten(profiled):
@@ -68,7 +68,7 @@ def test_a_table_is_not_overwritten(profiled):
 
 
 def test_a_noisy_run_says_that_it_says_nothing(profiled, tmp_path, monkeypatch):
-    table = costs.load_latency_table(profiled[1] / "latency_table.json")
+    table = costs.load_cost_table(profiled[1] / "latency_table.json")
     monkeypatch.setattr(costs, "profile", lambda *args, **kwargs: costs.Profile(table, None, {}))
     monkeypatch.setattr(profiling, "NOISY", -1.0)
     result = run_program("profile", {**profiled[2], "held_out": 0}, tmp_path / "p")
@@ -77,17 +77,17 @@ def test_a_noisy_run_says_that_it_says_nothing(profiled, tmp_path, monkeypatch):
 
 def test_search_measures_its_candidates_again(config, tmp_path):
     result = jaxnas.run(config, tmp_path / "run")
-    found, *others = result["latency"]
-    assert found["architecture"] == result["architecture"]
-    assert found["predicted_ms"] == pytest.approx(result["cost"]["latency_ms"], rel=1e-5) and found["measured_ms"] > 0
+    found, *others = result["measured_again"]
+    assert found["architecture"] == result["architecture"] and found["latency_ms"]["measured"] > 0
+    assert found["latency_ms"]["predicted"] == pytest.approx(result["cost"]["latency_ms"], rel=1e-5)
     assert {line["architecture"] for line in others} == {member["architecture"] for member in result["front"]}
-    kept = costs.load_latency_table(tmp_path / "run" / "latency_table.json")
-    assert kept.operations == costs.load_latency_table(config["cost"]["path"]).operations
+    kept = costs.load_cost_table(tmp_path / "run" / "latency_table.json")
+    assert kept.operations == costs.load_cost_table(config["cost"]["path"]).operations
 
 
 def test_search_without_a_table_measures_one_and_goes_on_with_it(config, tmp_path, monkeypatch):
     made = []
-    real = costs.load_latency_table(config["cost"]["path"])
+    real = costs.load_cost_table(config["cost"]["path"])
 
     def profiled(*args, **kwargs):
         made.append(args)
@@ -100,6 +100,19 @@ def test_search_without_a_table_measures_one_and_goes_on_with_it(config, tmp_pat
     assert len(made) == 1 and again["evaluations"] == first["evaluations"] + 4
 
 
+def test_latency_and_peak_memory_beside_each_other(config, tmp_path):
+    config["cost"] = [config["cost"], {"name": "peak_memory", "batch": 8, "networks": 10}]
+    config["strategy"] = {"name": "nsga2", "population_size": 4, "proposals": 4, "limits": {"peak_mb": 1000.0}}
+    config["objective"] = None
+    result = jaxnas.run(config, tmp_path / "run")
+    assert set(result["cost"]) == {"latency_ms", "peak_mb"}
+    for line in result["measured_again"]:
+        assert line["peak_mb"]["predicted"] == pytest.approx(line["peak_mb"]["measured"], rel=0.5)
+        assert line["latency_ms"]["measured"] > 0
+    again = jaxnas.run({**config, "rounds": 3}, tmp_path / "run")  # with the tables that the folder has
+    assert again["evaluations"] == result["evaluations"] + 4
+
+
 def test_strategies_take_the_expectation(config):
     gates = get_config("proxylessnas:small")
     config["strategy"] = {**gates["strategy"], "cost_weight": 0.5}
@@ -107,6 +120,9 @@ def test_strategies_take_the_expectation(config):
     assert parts.strategy.name == "binary_gates"
     uniform = parts.space.mask / parts.space.mask.sum(1, keepdims=True)
     assert float(parts.cost.expected_cost(np.float32(uniform))) > 0
+    config["strategy"]["cost_weight"] = [0.5, 0.1]
+    with pytest.raises(ValueError, match=r"cost_weight: expected one for each of 1 costs, got \[0.5, 0.1\]"):
+        build({**config, "objective": {}})
 
 
 def test_a_target_that_nobody_meets_is_refused(config):
@@ -125,7 +141,7 @@ def test_a_target_that_nobody_meets_is_refused(config):
         ({"name": "latencies"}, "config.cost.name: unknown 'latencies'. Did you mean 'latency'"),
         ({"pth": "x"}, "config.cost, argument of 'latency': unknown 'pth'. Did you mean 'path'"),
         ({"batch": 0}, "config.cost.batch: expected at least 1"),
-        ({"batch": 64}, r"measured elsewhere: shape \[8, 8, 8, 1\], here \[64, 8, 8, 1\]"),
+        ({"batch": 64}, r"made elsewhere: shape \[8, 8, 8, 1\], here \[64, 8, 8, 1\]"),
         ({"path": "none.json"}, "none.json cannot be read"),
     ],
 )

@@ -61,11 +61,11 @@ def test_strategies_over_decisions_say_that_the_space_is_not_categorical(name):
         ("network NasBench201", lambda: evaluators.zero_cost(GRAPH, NasBench201(), tasks.digits())),
         ("network NasBench201", lambda: evaluators.supernet(GRAPH, NasBench201(), tasks.digits(), steps=1)),
         ("evaluator 'table'", lambda: evaluators.table(GRAPH, np.zeros(1))),
-        ("latency_model", lambda: costs.latency_model(GRAPH, NasBench201(), None)),
+        ("cost_model", lambda: costs.cost_model(GRAPH, NasBench201(), None)),
         ("all_operations", lambda: costs.all_operations(GRAPH, NasBench201(), None)),
         ("profile", lambda: costs.profile(GRAPH, NasBench201(), None)),
         ("compile_networks", lambda: costs.compile_networks(GRAPH, NasBench201(), [], jnp.zeros(3))),
-        ("fastest", lambda: costs.fastest(GRAPH, lambda genome: 1.0)),
+        ("cheapest", lambda: costs.cheapest(GRAPH, lambda genome: 1.0)),
         ("skip_connections", lambda: skip_connections(GRAPH)),
     ],
 )
@@ -105,9 +105,9 @@ def test_samples_of_the_users_own_may_be_positions():
     assert strategies.mcts(own).name == "mcts"
 
 
-def test_the_fastest_is_not_one_of_unknown_latency():
+def test_the_cheapest_is_not_one_of_unknown_cost():
     ms = jnp.asarray(np.where(np.arange(6) == 0, np.nan, np.arange(6.0)), jnp.float32)
-    genome, value = costs.fastest(SMALL, lambda genome: ms[SMALL.index(genome)])
+    genome, value = costs.cheapest(SMALL, lambda genome: ms[SMALL.index(genome)])
     assert genome.tolist() == SMALL.from_index(1).tolist() and value == 1
-    with pytest.raises(InputError, match="latency: it is not known of any of 256 samples of space 'categorical'"):
-        costs.fastest(SMALL, lambda genome: jnp.nan)
+    with pytest.raises(InputError, match="cost: it is not known of any of 256 samples of space 'categorical'"):
+        costs.cheapest(SMALL, lambda genome: jnp.nan)
