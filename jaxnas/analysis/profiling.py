@@ -13,6 +13,7 @@ from jaxnas import check, costs, plots
 from jaxnas.analysis.text import listed, relative
 from jaxnas.check import InputError
 from jaxnas.config import registry
+from jaxnas.costs.measure import ESTIMATED_LATENCY
 from jaxnas.costs.on_device import FILE
 from jaxnas.execution import all_devices
 from jaxnas.machine import environment
@@ -84,7 +85,7 @@ def profile(
     if found.held_out is not None:
         result["heldout"] = found.held_out.summary()
         say(_table(result["heldout"]))
-        whole = "estimated as a whole" if found.table.cost == costs.ESTIMATED_LATENCY else "measured"
+        whole = "estimated as a whole" if found.table.cost == ESTIMATED_LATENCY else "measured"
         plots.latency(found.held_out, workdir / "latency.png", whole=whole)
         files.append("latency.png")
     floor = max(found.table.calibration["noise_floor"], result.get("heldout", {}).get("noise_floor_mape", 0.0))

@@ -27,7 +27,7 @@ from jaxnas.costs.cost import Cost, together
 from jaxnas.costs.enumeration import all_operations
 from jaxnas.costs.from_networks import table_from_networks
 from jaxnas.costs.kernels import Kernel, read_trace, record_trace
-from jaxnas.costs.measure import ESTIMATED_LATENCY, Meter, compile_networks, estimates, measure_networks
+from jaxnas.costs.measure import Meter, compile_networks, estimates, measure_networks
 from jaxnas.costs.model import CostModel, cheapest, cost_model
 from jaxnas.costs.objectives import Objective, constraint, penalty, weighted_product
 from jaxnas.costs.operations import Operations
@@ -39,7 +39,6 @@ __all__ = [
     "Cost",
     "CostModel",
     "CostTable",
-    "ESTIMATED_LATENCY",
     "HeldOut",
     "Kernel",
     "Meter",
