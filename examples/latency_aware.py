@@ -47,7 +47,7 @@ if about["noise_floor"] > 0.04:
 # is).
 
 # %%
-latency = costs.cost_model(space, network, measured).latency
+latency = costs.cost_model(space, network, measured).cost
 table = tables.load(tables.embedded("nasbench201_digits"))
 accuracy = 100 * table.by_genome("validation_accuracy")[:, :, -1].mean(1)
 evaluator = evaluators.with_cost(evaluators.table(space, accuracy), latency, "latency_ms")

@@ -19,18 +19,24 @@ def images(image: int = 32, train: int = 1024, held_out: int = 256) -> tasks.Tas
     return side_by_side.random_images(np.random.default_rng(0), image, train=train, validation=held_out, test=held_out)
 
 
-def cifar10(**options) -> tasks.Task:
-    """Random images of CIFAR-10's number and size, for plans where the data are not; options of `tasks.npz`."""
+def cifar10(path: str = "", train: int = 50_000, test: int = 10_000, **options) -> tasks.Task:
+    """Random images of CIFAR-10's number and size, for plans where the data are not.
+
+    Args:
+      path: of the file that they stand for, which is not read.
+      train: images to train and validate with.
+      test: images to test with.
+      **options: of `tasks.npz`.
+    """
     random = np.random.default_rng(0)
     of = lambda n: (random.integers(0, 256, (n, 32, 32, 3), np.uint8), random.permutation(np.arange(n) % 10))
-    return tasks.classification("cifar10", of(50_000), of(10_000), where="random images", **options)
+    return tasks.classification("cifar10", of(train), of(test), where="random images", **options)
 
 
 def landmark(name: str) -> dict[str, Any]:
     """A config at its paper's size, on random images in the place of its file."""
     config = get_config(name)
-    options = {key: value for key, value in config["task"].items() if key != "path"}
-    return {**config, "task": {**options, "name": f"{__name__}:cifar10"}}
+    return {**config, "task": {**config["task"], "name": f"{__name__}:cifar10"}}
 
 
 def _nasbench201(size: str, networks: int, evaluator: dict, budget: int = 0, **data) -> dict[str, Any]:

@@ -30,10 +30,10 @@ def profile(
         what `analysis.profile` refuses.
     """
     (one, *others) = targets(target)
-    if others or one.count > 1:
-        raise InputError(f"target: expected one device, v5e:1x1 or h100, got {target!r}.")
     if one.chip is None:
         raise InputError("target: nothing is published of the CPU to estimate by; without a target it is measured.")
+    if others or one.count > 1:
+        raise InputError(f"target: expected one device, v5e:1x1 or h100, got {target!r}.")
     found: dict[str, Any] = {}
     request = {"config": dict(config), "workdir": str(check.local_path("workdir", workdir).absolute())}
     for answer in child.answers("jaxnas.planning.estimating", request, one):

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import pytest
 
 from configs import amoebanet, darts, enas, gdas, nasbench201_supernet, nasnet, random_nasnet
-from jaxnas import build, costs, get_config
+from jaxnas import build, costs, get_config, run
+from jaxnas.benchmarks.plan import LANDMARKS
 from jaxnas.config.files import shipped
 
 
@@ -103,3 +104,43 @@ def test_it_lists_nothing_that_is_off(name):
             yield from values(value) if isinstance(value, dict) and value else [value]
 
     assert not [value for value in values(get_config(name)) if value is None or value in ("", {})]
+
+
+FEW = {"name": "jaxnas.benchmarks.plan:cifar10", "train": 64, "test": 16}
+NARROW = {
+    "nasnet": {"filters": 2},
+    "darts": {"channels": 2},
+    "mobilenet": {"channels": (4, 4, 8, 8, 8), "stem": 4, "features": 16},
+    "nasbench201": {"channels": 2},
+}
+QUICK = {
+    "training": {"batch_size": 4},
+    "supernet": {"batch_size": 4, "examples": 8, "curvature": 0, "recalibrate": 1},
+    "zero_cost": {"batch_size": 4},
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name == "nasbench201_supernet" else [pytest.mark.slow]) for name in LANDMARKS],
+)
+def test_the_papers_configs_run_two_rounds_of_narrow_networks(name, one_device):
+    config = get_config(name)
+    config["task"] |= FEW
+    config["network"] |= NARROW[config["network"]["name"]]
+    for argument, value in QUICK[config["evaluator"]["name"]].items():
+        if argument == "batch_size" or argument in config["evaluator"]:
+            config["evaluator"][argument] = value
+    given = config["strategy"]
+    if given["name"] != "exhaustive":  # whose first cells are empty
+        given |= {argument: 2 for argument in ("budget", "proposals") if given.get(argument, 0) > 2}
+    given |= {"population_size": 4, "tournament_size": 2} if "tournament_size" in given else {}
+    config |= {"rounds": 2, "retrain": None}
+    if "warm_up" in config:
+        config["warm_up"]["rounds"] = 2
+    if "cost" in config:
+        config["cost"] |= {"by": "networks", "networks": 10}
+    if "objective" in config:
+        config["objective"]["target"] = 1e6
+    result = run(config)
+    assert result["architecture"] and result["evaluations"] >= 2

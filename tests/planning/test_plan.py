@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import build, networks, spaces
+from jaxnas import build, get_config, networks, spaces
 from jaxnas.check import InputError
-from jaxnas.planning import Chip, plan, step_bound, targets
+from jaxnas.planning import Chip, plan, profile, step_bound, targets
 from jaxnas.planning.bound import Bound
 from tests.support.programs import run
 
@@ -106,6 +106,37 @@ def test_a_slice_of_tpus_that_is_not_there(tmp_path):
 def test_a_gpu_that_is_not_there():
     found = plan(LATENT, "h100", say=lambda text: None)["targets"]["h100"]
     assert found["fits"] and found["bound"]["by"] == "kernel launches" and found["hours_estimated"] > 0
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("v5e:2x2", "target: expected one device, v5e:1x1 or h100, got 'v5e:2x2'"),
+        ("h100,h100", "target: expected one device"),
+        ("cpu", "nothing is published of the CPU to estimate by"),
+    ],
+)
+def test_a_table_of_estimates_is_of_one_absent_device(target, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: module)
+    with pytest.raises(InputError, match=message):
+        profile({}, target, tmp_path)
+
+
+@needs("libtpu")
+def test_latency_by_the_estimates_of_a_compiler(tmp_path):
+    config = get_config("profile:mobilenet,small")
+    config["space"] |= {"kernels": (3,), "expansions": (3,)}
+    config["network"] |= {"kernels": (3,), "expansions": (3,)}
+    config |= {"held_out": 0, "calibration": 2, "batch": 2}
+    result = profile(config, "v5e:1x1", tmp_path / "p", say=lambda text: None)
+    assert result["cost"] == "estimated_latency_ms" and result["of"]["platform"] == "tpu"
+    cost = {"name": "estimated_latency", "path": str(tmp_path / "p" / "latency_table.json"), "batch": 2}
+    task = {"name": "jaxnas.benchmarks.plan:cifar10", "train": 64, "test": 16, "downsample": 4}
+    search = get_config("mnasnet:small") | {"space": config["space"], "network": config["network"], "cost": cost}
+    parts = build(search | {"task": task, "objective": None})
+    assert 0 < float(parts.cost.cost(parts.space.sample(jax.random.key(0)))) < 1
+    with pytest.raises(InputError, match="expected one of latency_ms, .* is of estimated_latency_ms"):
+        build(search | {"task": task, "objective": None, "cost": {**cost, "name": "latency"}})
 
 
 class Product(nn.Module):
