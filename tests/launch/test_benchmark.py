@@ -7,13 +7,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxnas import benchmarks, tasks
-from jaxnas.benchmarks import device, figures, pieces, side_by_side, worker
+from jaxnas.benchmarks import device, figures, pieces, precision, side_by_side, worker
 from jaxnas.check import InputError
 from jaxnas.population import CompileMeter
 from tests.support.programs import run
@@ -407,3 +409,23 @@ def test_an_error_of_a_piece_is_a_line(monkeypatch):
     monkeypatch.setattr(worker, "PIECES", [pieces.Piece("big", {}, exhausted, {"small": {}})])
     answer = worker.answer_to({"piece": "big", "scale": "small", "peers": []})
     assert answer == {"error": "RuntimeError: RESOURCE_EXHAUSTED: out of memory"}
+
+
+def test_products_are_rounded_within_every_kind_of_control_flow_and_in_gradients():
+    near = lambda x: x.astype(jnp.bfloat16).astype(jnp.float32)
+    a, b = (jax.random.normal(jax.random.key(i), (5, 5)) for i in range(2))
+    exact = lambda x, y: x @ y
+    rounded = lambda x, y: near(x) @ near(y)
+
+    def run(product, a, b):
+        double = jax.jit(lambda x: product(x, b))
+        chosen = jax.lax.cond(a[0, 0] > 0, lambda x: product(x, b), lambda x: product(x, a), a)
+        scanned, rows = jax.lax.scan(lambda x, row: (jnp.tanh(product(x, b)), x @ row * 0 + row), a, b)
+        looped = jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, jnp.tanh(product(c[1], b))), (0, a))[1]
+        return double(a), chosen, scanned, rows, looped, a + b
+
+    emulated = precision.with_rounded_products(partial(run, exact))(a, b)
+    jax.tree.map(np.testing.assert_array_equal, tuple(emulated), run(rounded, a, b))
+    gradient = precision.with_rounded_products(jax.grad(lambda a: (a @ b).sum()))(a)
+    np.testing.assert_array_equal(gradient, rounded(jnp.ones((5, 5)), b.T))
+    assert not np.array_equal(emulated[0], exact(a, b))
