@@ -11,6 +11,7 @@ and takes a `Choice` in by `flax.nnx.bridge.ToNNX`.
 | `NasNet` | `spaces.nasnet` |
 | `Layers` | `spaces.layers`: vectors, sequences, images or tokens |
 | `MobileNet` | `spaces.mobilenet` |
+| `Transformer` | `spaces.transformer`: tokens, numbers, or images in patches |
 | `GraphNetwork` | `spaces.graph`: no Flax module, as weights are part of the genome |
 | `ResNet` | none: a yardstick |
 
@@ -27,6 +28,7 @@ and takes a `Choice` in by `flax.nnx.bridge.ToNNX`.
 | `Functions` | a network of a pure `init` and a pure `apply` |
 | `stand_alone`, `as_nnx` | one architecture without decisions, as a Linen module or with its variables as NNX |
 | `extract` | the variables of one architecture, out of the population network's or the supernet's |
+| `decoder` | one architecture of a `Transformer`, token by token |
 | `gradient_descent`, `inherited` | tune a graph's weights; a space whose children inherit them |
 """
 
@@ -34,6 +36,7 @@ from jaxnas.networks._conv import conv_general_dilated
 from jaxnas.networks._extract import extract
 from jaxnas.networks.choice import Choice, Gated, exists, width
 from jaxnas.networks.darts import Darts
+from jaxnas.networks.decoding import Decoder, decoder
 from jaxnas.networks.graph import GraphNetwork, gradient_descent, inherited
 from jaxnas.networks.initializers import initialize, lecun_normal
 from jaxnas.networks.interop import Functions, as_nnx, stand_alone
@@ -56,12 +59,14 @@ from jaxnas.networks.ops import (
     max_pool,
 )
 from jaxnas.networks.resnet import ResNet
+from jaxnas.networks.transformer import Transformer
 
 __all__ = [
     "AvgPool",
     "BatchNorm",
     "Choice",
     "Darts",
+    "Decoder",
     "Factorized",
     "Functions",
     "Gated",
@@ -76,11 +81,13 @@ __all__ = [
     "ResNet",
     "SepConv",
     "Skip",
+    "Transformer",
     "Zero",
     "as_nnx",
     "avg_pool",
     "conv",
     "conv_general_dilated",
+    "decoder",
     "exists",
     "extract",
     "gradient_descent",

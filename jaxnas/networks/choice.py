@@ -272,6 +272,16 @@ def width(decision: Decision, widths: Sequence[int]) -> tuple[int, float | chex.
     return features, (decision @ masks if jnp.ndim(decision) == 1 else masks[decision])
 
 
+def joint(a: int | chex.Array, b: int | chex.Array, sizes: tuple[int, int]) -> int | chex.Array:
+    """Two decisions as one among all pairs of options, those of `b` fastest."""
+    if jnp.ndim(a) == jnp.ndim(b) == 0:
+        return a * sizes[1] + b
+    weights = (
+        d if jnp.ndim(d) == 1 else jax.nn.one_hot(d, n, dtype=jnp.float32) for d, n in zip((a, b), sizes, strict=True)
+    )
+    return jnp.outer(*weights).reshape(-1)
+
+
 def exists(decision: Decision, depths: Sequence[int], i: int) -> Decision:
     """A choice of depth: the decision, for a `Choice` of (identity, layer), whether layer `i` (from 0) is there."""
     there = np.asarray(depths) > i

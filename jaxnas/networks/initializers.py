@@ -36,6 +36,17 @@ def lecun_normal(batch_axis: tuple[int, ...] | int = ()) -> Callable:
     return initializer
 
 
+@functools.cache
+def normal(deviation: float = 0.02) -> Callable:
+    """Normal values of a fixed standard deviation, whatever the width, drawn together as those of `lecun_normal`."""
+    alone = nn.initializers.truncated_normal(deviation / 0.87962566103423978)
+
+    def initializer(key, shape, dtype=jnp.float32):
+        return _Undrawn(jnp.zeros(shape, dtype), deviation) if _together.get() else alone(key, shape, dtype)
+
+    return initializer
+
+
 def initialize(network: nn.Module, key: jax.Array, *args: Any) -> dict:
     """`network.init(key, *args)`, with one draw for all parameters of this module's initializers.
 

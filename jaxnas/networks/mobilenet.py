@@ -9,7 +9,6 @@ its own size, and slower to compile.
 
 from functools import partial
 
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,7 @@ from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.execution import current
 from jaxnas.networks._conv import conv_general_dilated
-from jaxnas.networks.choice import Choice, exists, is_static, opened, switch, width
+from jaxnas.networks.choice import Choice, exists, is_static, joint, opened, switch, width
 from jaxnas.networks.inference import materialized
 from jaxnas.networks.initializers import lecun_normal
 from jaxnas.networks.norm import BatchNorm
@@ -122,16 +121,6 @@ class MobileNet(nn.Module):
         x = conv(self.features, 1, dtype=self.dtype, name="last_conv")(x)
         x = nn.relu6(BatchNorm(self.dtype, name="last_norm")(x, train))
         return nn.Dense(self.classes, kernel_init=lecun_normal(), name="head")(x.mean((1, 2), dtype=jnp.float32))
-
-
-def joint(a: int | chex.Array, b: int | chex.Array, sizes: tuple[int, int]) -> int | chex.Array:
-    """Two decisions as one among all pairs of options, those of `b` fastest."""
-    if jnp.ndim(a) == jnp.ndim(b) == 0:
-        return a * sizes[1] + b
-    weights = (
-        d if jnp.ndim(d) == 1 else jax.nn.one_hot(d, n, dtype=jnp.float32) for d, n in zip((a, b), sizes, strict=True)
-    )
-    return jnp.outer(*weights).reshape(-1)
 
 
 class InvertedResidual(nn.Module):

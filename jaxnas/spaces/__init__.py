@@ -9,6 +9,7 @@
 | `darts` | Liu, Simonyan and Yang, 2019 | a normal and a reduction cell of four nodes | by the operations |
 | `layers` | | an operation for each of a sequence of layers | by the options |
 | `mobilenet` | Sandler et al., 2018; Tan et al., 2019 | kernel, expansion, depth and width of stages | by the options |
+| `transformer` | | mixer, heads, feed-forward network and norm of layers, width and depth of all | by the options |
 | `graph` | Stanley and Miikkulainen, 2002 (NEAT) | a `Graph`, with its weights | unbounded search space |
 
 `path_encoding` is a feature of NAS-Bench-201's cells (White, Neiswanger and Savani, 2021); `skip_connections` counts
@@ -24,6 +25,7 @@ from jaxnas.spaces._mobilenet import mobilenet
 from jaxnas.spaces._nasbench101 import nasbench101
 from jaxnas.spaces._nasbench201 import nasbench201, path_encoding
 from jaxnas.spaces._nasnet import nasnet
+from jaxnas.spaces._transformer import transformer
 from jaxnas.spaces.skips import skip_connections
 
 __all__ = [
@@ -38,4 +40,5 @@ __all__ = [
     "nasnet",
     "path_encoding",
     "skip_connections",
+    "transformer",
 ]

@@ -1,0 +1,67 @@
+"""One architecture of a transformer, token by token: what it knows of those before is a state of fixed size."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxnas import check
+from jaxnas.check import InputError
+from jaxnas.networks.choice import is_static
+from jaxnas.networks.transformer import Transformer
+
+
+class Decoder(NamedTuple):
+    """Pure functions of one architecture.
+
+    Attributes:
+      state: `(batch, length) -> state` before the first of at most `length` tokens.
+      step: `(variables, tokens [B], state) -> (logits [B, classes] of the next token, state)`.
+    """
+
+    state: Callable[[int, int], Any]
+    step: Callable[[Any, chex.Array, Any], tuple[chex.Array, Any]]
+
+    def cache_bytes(self, length: int) -> int:
+        """Of the state of one sequence of at most `length` tokens."""
+        shapes = jax.eval_shape(lambda: self.state(1, length)["cache"])
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+
+
+def decoder(network: Transformer, decisions: Mapping[str, int]) -> Decoder:
+    """The step form of an architecture, whose outputs are those of the network applied to the whole sequence.
+
+    Args:
+      network: causal, of tokens, with an output for each position and no padding.
+      decisions: integers, as `space.unpack` makes them of a genome on the host.
+
+    Raises:
+      InputError: another network, or decisions that are not made yet.
+    """
+    if not (network.causal and network.vocabulary and network.each and network.padding is None):
+        raise InputError("network: expected a causal one of tokens, with an output for each position and no padding.")
+    for name, decision in decisions.items():
+        if not is_static(decision):
+            raise InputError(f"decisions: expected an integer for {name!r}, got {decision!r}.")
+    every, layers = network.chosen(decisions)
+    mixers = {}
+    for i, layer in enumerate(layers):
+        options = list(network.mixers_of(layer, network.widths[every])[0].items())
+        name, made = options[layer.mixer]
+        if layer.there and name != "none":
+            mixers[f"mixer_{i}"] = (name, made(parent=None))
+
+    def state(batch: int, length: int) -> Any:
+        check.integer("batch", batch, least=1)
+        check.integer("length", length, least=1, most=network.length)
+        cache = {at: {name: {"state": mixer.state(batch, length)}} for at, (name, mixer) in mixers.items()}
+        return {"at": jnp.int32(0), "cache": cache}
+
+    def step(variables: Any, tokens: chex.Array, state: Any) -> tuple[chex.Array, Any]:
+        held = {"params": variables["params"], "cache": state["cache"]}
+        logits, updated = network.apply(held, decisions, tokens[:, None], False, state["at"], mutable=["cache"])
+        return logits[:, 0], {"at": state["at"] + 1, "cache": updated.get("cache", {})}
+
+    return Decoder(state, step)
