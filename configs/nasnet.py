@@ -50,8 +50,7 @@ SMALL = {
     "evaluator": {"name": "training", "fitness": "loss", "batch_size": 64, "learning_rate": 0.1},
     "retrain": {"steps": 300, "seeds": 2, "learning_rate": 0.1, "drop_path": 0.1},
     "random_search": True,
-    # Beside a residual network of so many blocks a stage, as wide as gives it as many parameters.
-    "residual": 1,
+    "yardstick": {"name": "resnet", "blocks": 1, "scaled": "filters"},
 }
 
 

@@ -70,7 +70,7 @@ def correlate(
         label = metric + ("" if higher else " (less is better)")
         fitness = _scores(workdir, genomes)
     else:
-        config = {**config, "residual": 0}
+        config = {**config, "yardstick": None}
         retraining.check_retraining(parts, config, needed=True)
         name, higher = f"test_{parts.task.metric.name}", parts.task.metric.higher_is_better
         label = f"{name.replace('_', ' ')}, retrained"

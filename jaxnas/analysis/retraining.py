@@ -126,6 +126,8 @@ def check_retraining(parts: Parts, config: Mapping[str, Any], *, needed: bool = 
     check.integer("config.retrain.steps", options.get("steps"), least=1)
     check.integer("config.retrain.seeds", options.get("seeds", 1), least=1)
     check.one_of("config.retrain.plan", options.get("plan", "auto"), PLANS)
+    if config.get("yardstick"):
+        yardsticks.hand_made(config["yardstick"], parts.space, parts.task, parts.space.sample(jax.random.key(0)), 1)
     recipe = training.Recipe.of(**{k: v for k, v in options.items() if k in training.Recipe._fields})
     training.trainer(network, parts.task, recipe)  # refuses the recipe
     training.fits(parts.space, network, parts.task, recipe)
@@ -145,8 +147,8 @@ def _retraining(parts: Parts, config: Mapping[str, Any]) -> tuple[Any, dict[str,
 def retrained(parts: Parts, config: Mapping[str, Any], architectures: Mapping[str, str]) -> dict[str, dict]:
     """Retrains named architectures as `config.retrain` says; name -> architecture, parameters and test figures.
 
-    `config.retrain.network` says where the network differs from that of the search. With `config.residual` blocks, a
-    residual network beside them, with as many parameters as the first has.
+    `config.retrain.network` says where the network differs from that of the search. With `config.yardstick`, a
+    hand-made network beside them, with as many parameters as the first has.
     """
     network, options = _retraining(parts, config)
     parts = parts._replace(network=network)
@@ -154,11 +156,11 @@ def retrained(parts: Parts, config: Mapping[str, Any], architectures: Mapping[st
     genomes = [parts.space.from_string(a) for a in distinct]
     scores = _timed(parts.space, parts.network, parts.task, genomes, options)
     rows = {name: {"architecture": a, **_row(scores, distinct.index(a))} for name, a in architectures.items()}
-    if config.get("residual"):
+    if config.get("yardstick"):
         size = int(scores["parameters"][0])
-        network = yardsticks.residual(parts.space, parts.task, config["residual"], genomes[0], size)
+        network = yardsticks.hand_made(config["yardstick"], parts.space, parts.task, genomes[0], size)
         options = {k: v for k, v in options.items() if k not in ("drop_path", "auxiliary")}  # it has nothing for them
-        rows["residual network"] = _row(_timed(parts.space, network, parts.task, genomes[:1], options), 0)
+        rows["hand-made"] = _row(_timed(parts.space, network, parts.task, genomes[:1], options), 0)
     return rows
 
 

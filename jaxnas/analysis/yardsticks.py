@@ -1,12 +1,18 @@
-"""What a search's result is compared with: a residual network, and what is known to do well without any search."""
+"""What a search's result is compared with: a hand-made network, and what is known to do well without any search."""
 
-from collections.abc import Callable, Iterator
+import bisect
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas import evaluators, networks
+from jaxnas import evaluators
+from jaxnas.check import InputError
+from jaxnas.config import registry
 from jaxnas.tasks import Batch, Task, cross_entropy, sigmoid_cross_entropy, squared_error
 from jaxnas.tasks.batch import along
 from jaxnas.types import Genome, Space
@@ -16,21 +22,48 @@ MANY_PRODUCTS = {"neighbour": 2e12, "kernel": 4e10}
 """Products of numbers that take about a minute."""
 
 
-def residual(space: Space, task: Task, blocks: int, genome: Genome, parameters: int) -> networks.ResNet:
-    """The residual network of `blocks` a stage whose width brings it nearest to so many `parameters`.
+MOST_SIZES = 4096
+"""Of the field by which a hand-made network is scaled."""
 
-    `space` and `genome` are what a network is handed, which this one ignores.
+
+class Fixed(nn.Module):
+    """A network that leaves nothing to decide, called with any decisions."""
+
+    network: nn.Module
+
+    @nn.compact
+    def __call__(self, decisions, x, train: bool):
+        return self.network({}, x, train)
+
+
+def hand_made(config: Mapping[str, Any], space: Space, task: Task, genome: Genome, parameters: int) -> Fixed:
+    """The network of `config.yardstick`, as large as brings it nearest to so many `parameters`.
+
+    Args:
+      config: of a network, with `scaled`: the field, a whole number or one in a list, that grows until it is as large.
+      space, genome: what networks are handed, which this one ignores.
+      task: on what.
+      parameters: of what was found.
+
+    Raises:
+      InputError: an unknown network or argument, or none as large.
     """
+    given = dict(config)
+    field = given.pop("scaled", None)
+    if not isinstance(field, str):
+        raise InputError(f"config.yardstick.scaled: expected the field that is scaled, got {field!r}.")
+    several = isinstance(given.pop(field, None), (list, tuple))
 
-    def of(filters):
-        network = networks.ResNet(blocks, filters, task.outputs)
-        return evaluators.parameters(space, network, task, genome)
+    def network(size: int) -> Fixed:
+        scaled = {**given, field: (size,) if several else size}
+        return Fixed(registry.make("network", scaled, {"classes": task.outputs}))
 
-    filters = 1
-    while of(filters + 1) <= parameters:
-        filters += 1
-    best = min((filters, filters + 1), key=lambda f: abs(of(f) - parameters))
-    return networks.ResNet(blocks, best, task.outputs)
+    of = functools.cache(lambda size: evaluators.parameters(space, network(size), task, genome))
+    sizes = range(1, MOST_SIZES)
+    above = bisect.bisect_left(sizes, parameters, key=of)
+    if above == len(sizes):
+        raise InputError(f"config.yardstick: with {field} of {MOST_SIZES} it has fewer than {parameters:,} parameters.")
+    return network(min(sizes[max(above - 1, 0) : above + 1], key=lambda size: abs(of(size) - parameters)))
 
 
 def classical(task: Task) -> dict[str, dict]:

@@ -29,7 +29,7 @@ LATER = {
     "retrain": "The final training of what was found: steps, seeds, plan, network, and fields of the recipe.",
     "random_search": "Whether to search at random at the same cost, beside it.",
     "reference": "An architecture to retrain beside it.",
-    "residual": "Blocks a stage of a residual network of as many parameters, beside it.",
+    "yardstick": "A hand-made network of as many parameters, beside it: its arguments, and `scaled`, which grows.",
     "recommend": "Which point of the front to recommend: the most accurate within limits on costs.",
     "table": "A table that knows the architecture found: path, metric.",
     "reference_point": "Fitness and costs from which hypervolume is measured.",

@@ -95,7 +95,7 @@ class Transformer(nn.Module):
     Attributes:
       layers, mixers, …, depths: those of `spaces.transformer`.
       classes: outputs.
-      vocabulary: number of tokens; 0 where inputs are no tokens.
+      vocabulary: number of tokens, by default as many as classes; 0 where inputs are no tokens.
       each: whether there is an output for each position.
       causal: whether positions see what comes before them alone.
       window: positions that the mixer "window" sees.
@@ -116,7 +116,7 @@ class Transformer(nn.Module):
     widths: Sequence[int] = (128,)
     depths: Sequence[int] = ()
     classes: int = 256
-    vocabulary: int = 256
+    vocabulary: int | None = None
     each: bool = True
     causal: bool = True
     window: int = 64
@@ -131,7 +131,10 @@ class Transformer(nn.Module):
         self._options()
         for field in ("classes", "window", "patch", "length"):
             check.integer(field, getattr(self, field), least=1)
+        self.vocabulary = self.classes if self.vocabulary is None else self.vocabulary
         check.integer("vocabulary", self.vocabulary, least=0)
+        if 0 < self.vocabulary < self.classes and self.each:
+            raise InputError(f"vocabulary: expected the task's {self.classes} tokens at least, got {self.vocabulary}.")
         if not self.causal and {"delta", "ssm"} & set(self.mixers):
             raise InputError("mixers: 'delta' and 'ssm' see what comes before a position alone; causal=False has none.")
         super().__post_init__()

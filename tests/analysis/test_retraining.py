@@ -14,7 +14,7 @@ CONFIG = {
     "strategy": {"name": "regularized_evolution", "population_size": 4, "tournament_size": 2, "budget": 5},
     "evaluator": {"name": "training", "learning_rate": 0.1},
     "retrain": {"steps": 20, "seeds": 1},
-    "residual": 1,
+    "yardstick": {"name": "resnet", "blocks": 1, "scaled": "filters"},
 }
 FOUND = "layer=dense,power=2"
 
@@ -28,7 +28,7 @@ def whole(tmp_path_factory):
 def test_the_file_has_what_was_returned_and_how_to_do_it_again(whole):
     result, output = whole
     assert json.loads(output.read_text()) == json.loads(json.dumps(result))
-    assert set(result["retrained"]) == {"found", "random 0", "random 1", "random 2", "residual network"}
+    assert set(result["retrained"]) == {"found", "random 0", "random 1", "random 2", "hand-made"}
     assert result["config"] == CONFIG and {"versions", "device"} <= set(result)
 
 
@@ -41,8 +41,8 @@ def test_found_is_compared_with_random_architectures(whole):
 
 def test_residual_network_has_about_as_many_parameters(whole):
     rows = whole[0]["retrained"]
-    assert "architecture" not in rows["residual network"]
-    assert abs(rows["residual network"]["parameters"] / rows["found"]["parameters"] - 1) < 0.5
+    assert "architecture" not in rows["hand-made"]
+    assert abs(rows["hand-made"]["parameters"] / rows["found"]["parameters"] - 1) < 0.5
 
 
 def test_results_of_another_config_are_not_overwritten(whole):
