@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check
@@ -184,10 +185,17 @@ def _by_table(
         lines = measure(**found, genomes=genomes)
         return [{"architecture": space.to_string(g), name: line} for g, line in zip(genomes, lines, strict=True)]
 
+    def expected_cost(probabilities):
+        if not found and not isinstance(probabilities, jax.core.Tracer):
+            return jnp.float32(
+                0
+            )  # to a strategy that is made before anything is measured, and asks whether it is known
+        return found["model"].expected_cost(probabilities)
+
     return Cost(
         (name,),
         lambda genome: found["model"].cost(genome),
-        lambda probabilities: found["model"].expected_cost(probabilities),
+        expected_cost,
         prepare=prepare,
         measure=None if measure is None else measured,
         save=None if kept is None else lambda folder: found["table"].save(folder / kept.name),

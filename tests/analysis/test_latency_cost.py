@@ -10,6 +10,7 @@ import jaxnas
 from jaxnas import build, costs, evaluators, get_config
 from jaxnas.analysis import profiling
 from jaxnas.config import run_program
+from jaxnas.config.wiring import prepare_cost
 from jaxnas.costs import on_device
 
 pytestmark = pytest.mark.usefixtures("one_device")
@@ -123,6 +124,18 @@ def test_strategies_take_the_expectation(config):
     config["strategy"]["cost_weight"] = [0.5, 0.1]
     with pytest.raises(ValueError, match=r"cost_weight: expected one for each of 1 costs, got \[0.5, 0.1\]"):
         build({**config, "objective": {}})
+
+
+def test_a_differentiable_search_measures_a_table_where_there_is_none(config, monkeypatch):
+    made = []
+    table = costs.load_cost_table(config["cost"]["path"])
+    monkeypatch.setattr(on_device, "profile", lambda *args, **kwargs: made.append(1) or costs.Profile(table, None, {}))
+    config["cost"]["path"] = ""
+    gates = get_config("proxylessnas:small")["strategy"]
+    parts = build({**config, "strategy": gates, "objective": {}}, prepare=False)
+    assert not made
+    prepare_cost(parts, config)
+    assert made and float(parts.cost.expected_cost(np.float32(parts.space.mask / 2))) > 0
 
 
 def test_a_target_that_nobody_meets_is_refused(config):
