@@ -9,6 +9,7 @@ for space in (spaces.mobilenet, spaces.nasbench101, spaces.nasbench201, spaces.n
     register("space", space.__name__, space)
 register("space", "categorical", spaces.categorical)
 register("space", "layers", spaces.layers)
+register("space", "transformer", spaces.transformer)
 register("space", "graph", spaces.graph, takes=("inputs", "outputs"))
 
 register("network", "nasbench201", networks.NasBench201, takes=("classes",))
@@ -16,13 +17,15 @@ register("network", "nasnet", networks.NasNet, takes=("classes",))
 register("network", "darts", networks.Darts, takes=("classes",))
 register("network", "mobilenet", networks.MobileNet, takes=("classes",))
 register("network", "layers", networks.Layers, takes=("classes",))
+register("network", "transformer", networks.Transformer, takes=("classes",))
+register("network", "resnet", networks.ResNet, takes=("classes",))
 register("network", "graph", networks.GraphNetwork)
 
 for task in (tasks.npz, tasks.folder, tasks.tfds):
     register("task", task.__name__, task, accepts=(tasks.classification,), without=("num_examples",))
 for task in (tasks.digits, tasks.digit_properties, tasks.digit_rows, tasks.diabetes, tasks.breast_cancer):
     register("task", task.__name__, task)
-for task in (tasks.sums, tasks.shapes):
+for task in (tasks.text, tasks.sums, tasks.shapes, tasks.recall, tasks.copying, tasks.number_words, tasks.spans):
     register("task", task.__name__, task)
 for problem in (problems.xor, problems.cart_pole):
     register("problem", problem.__name__, problem)

@@ -4,9 +4,11 @@ with execution(inference=True):
     compiled = jax.jit(lambda v, x: network.apply(v, decisions, x, False)).lower(variables, x).compile()
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 
@@ -39,3 +41,28 @@ def barrier(tree: Any) -> Any:
 
 
 _call = jax.jit(lax.optimization_barrier, inline=False)
+
+
+@jax.custom_vjp
+def computed_once(x: jax.Array) -> jax.Array:
+    """`x`, and its gradient, each computed once for all that reads it, where the CPU's compiler would do so for each
+    reader, within matrix products over and over."""
+    return barrier(x) if current().platform == "cpu" else x
+
+
+computed_once.defvjp(lambda x: (computed_once(x), None), lambda _, g: (computed_once(g),))
+
+
+def differentiated_once(fun: Callable) -> Callable:
+    """An elementwise function whose slope is computed beside its value, and kept for the gradient."""
+
+    @jax.custom_vjp
+    def run(x):
+        return fun(x)
+
+    def forward(x):
+        pair = jax.jvp(fun, (x,), (jnp.ones_like(x),))
+        return barrier(pair) if current().platform == "cpu" else pair
+
+    run.defvjp(forward, lambda slope, g: (g * slope,))
+    return run

@@ -14,6 +14,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnas.networks._attention import attend
+from jaxnas.networks.inference import computed_once
 from jaxnas.networks.initializers import normal
 from jaxnas.networks.recurrence import chunked, stepped
 
@@ -106,6 +108,7 @@ class Attention(nn.Module):
         """Queries `[B, T, heads, D]`, keys and values `[B, T, groups, D]`, or of each head where groups are chosen."""
         size = count(sizes.head_size, self.head_size)
         scale = (self.head_size / size) ** 0.5  # attention divides by the root of the largest
+        x = computed_once(x)
         q = rotated(masked(self.query(x), sizes.head_size) * scale, at, size)
         k, v = rotated(self.key(x), at, size), masked(self.value(x), sizes.head_size)
         if sizes.groups is not None:
@@ -129,13 +132,12 @@ class Attention(nn.Module):
         state = {"key": put(state["key"], k), "value": put(state["value"], v)}
         self.put_variable("cache", "state", state)
         seen = jnp.broadcast_to(jnp.arange(length) <= at, (len(x), 1, 1, length))
-        return self._joined(jax.nn.dot_product_attention(q, state["key"], state["value"], mask=seen), Sizes())
+        return self._joined(attend(q, state["key"], state["value"], seen), Sizes())
 
 
 def everywhere(q, k, v, keep, causal: bool):
-    """Attention over the whole sequence, by JAX's own kernel."""
-    mask = None if keep is None else keep[:, None, None, :] > 0
-    return jax.nn.dot_product_attention(q, k, v, mask=mask, is_causal=causal)
+    """Attention over the whole sequence."""
+    return attend(q, k, v, None if keep is None else keep[:, None, None, :] > 0, causal=causal)
 
 
 def within(window: int, q, k, v, keep, causal: bool):
@@ -156,7 +158,7 @@ def within(window: int, q, k, v, keep, causal: bool):
     seen = (back >= 0) & (back < window) if causal else abs(back) < window
     flat = lambda x: x.reshape(B * N, *x.shape[2:])
     mask = flat(there)[:, None, None, :] & seen
-    y = jax.nn.dot_product_attention(flat(blocks(q)), flat(around(k)), flat(around(v)), mask=mask)
+    y = attend(flat(blocks(q)), flat(around(k)), flat(around(v)), mask)
     return y.reshape(B, N * window, *y.shape[2:])[:, :T]
 
 

@@ -13,16 +13,17 @@ import numpy as np
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.networks.choice import Choice, Decision, Gated, exists, is_static, joint, opened, width
+from jaxnas.networks.inference import computed_once, differentiated_once
 from jaxnas.networks.initializers import normal
 from jaxnas.networks.mixers import Attention, Nothing, Recurrence, Sizes, count, masked
 from jaxnas.spaces._transformer import decisions_of, factors
 
 ACTIVATIONS: dict[str, Callable] = {
-    "gelu": nn.gelu,
+    "gelu": differentiated_once(nn.gelu),
     "relu": nn.relu,
     "relu2": lambda x: jnp.square(nn.relu(x)),
-    "swiglu": nn.silu,
-    "geglu": nn.gelu,
+    "swiglu": differentiated_once(nn.silu),
+    "geglu": differentiated_once(nn.gelu),
 }
 
 
@@ -37,6 +38,7 @@ class FeedForward(nn.Module):
     @nn.compact
     def __call__(self, inputs, train: bool):
         x, inner, outer = inputs
+        x = computed_once(x)
         dense = partial(nn.Dense, use_bias=False, kernel_init=normal())
         h = ACTIVATIONS[self.activation](dense(self.hidden, name="up")(x))
         if self.activation.endswith("glu"):

@@ -1,5 +1,7 @@
 """Examples: what a network is given, what it should make of it, and what counts."""
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -63,6 +65,52 @@ class Batch(NamedTuple):
             every = lambda batch: batch._replace(weight=jnp.ones((batch.size, *like.shape[1:]), like.dtype))
             first, second = (batch if batch.weight is not None else every(batch) for batch in (first, second))
         return jax.tree.map(lambda *parts: jnp.concatenate(parts), first, second)
+
+
+@dataclasses.dataclass(frozen=True)  # no tuple, which JAX would take for a pytree
+class Generated:
+    """N examples that are made where they are asked for, inside the program, and take no memory.
+
+    Attributes:
+      example: `row -> Batch` of one example, without the leading axis, of a traced int32 in [0, N): pure, the same
+        example for the same row. `jax.random.fold_in(key, row)` is its randomness.
+      size: N.
+    """
+
+    example: Callable[[chex.Array], Batch]
+    size: int
+
+    @property
+    def spec(self) -> Batch:
+        """Shapes and types of one example."""
+        return jax.eval_shape(self.example, jax.ShapeDtypeStruct((), jnp.int32))
+
+    def take(self, rows: chex.Array, upcoming: chex.Array | None = None) -> Batch:
+        """The examples `rows` `[B]`, traced or not; which are asked for next makes no difference here."""
+        return _made(self.example, jnp.asarray(rows, jnp.int32))
+
+    def joined(self, other: Batch) -> "Generated":
+        """These examples and, after them, those of a batch."""
+        n, weighs = self.size, self.spec.weight is not None or other.weight is not None
+
+        def example(row):
+            # Both are worked out and one is kept, as rows of a batch differ.
+            own, held = self.example(row), jax.tree.map(lambda leaf: leaf[jnp.maximum(row - n, 0)], other)
+            if weighs:
+                own, held = _weighed(own, held), _weighed(held, own)
+            return jax.tree.map(lambda a, b: jnp.where(row < n, a, b), own, held)
+
+        return Generated(example, n + other.size)
+
+
+@functools.partial(jax.jit, static_argnums=0)  # also where it is asked from outside of programs
+def _made(example: Callable[[chex.Array], Batch], rows: chex.Array) -> Batch:
+    return jax.vmap(example)(rows)
+
+
+def _weighed(example: Batch, other: Batch) -> Batch:
+    """The example with a weight, of 1 if it has none, shaped as the other's."""
+    return example if example.weight is not None else example._replace(weight=jnp.ones_like(other.weight))
 
 
 def weighted_sum(values: chex.Array, weight: chex.Array) -> tuple[chex.Array, chex.Array]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
@@ -140,6 +141,84 @@ def bits_per_token(loss: Callable[[Any, Any], chex.Array]) -> Metric:
     return mean_metric(of, name="bits_per_token", higher_is_better=False, unit="bits")
 
 
+def bits_per_byte(loss: Callable[[Any, Any], chex.Array], bytes_of: np.ndarray) -> Metric:
+    """A loss of tokens in nats, in bits, over the bytes that the tokens stand for: whatever the tokens, comparable.
+
+    Args:
+      loss: `(outputs, tokens) -> [B, T]`.
+      bytes_of: `[V]`, how many bytes each token of the vocabulary stands for.
+
+    Raises:
+      InputError: no `[V]` whole numbers from 0 on, some above.
+    """
+    check.function("loss", loss)
+    table = np.asarray(bytes_of)
+    if table.ndim != 1 or table.dtype.kind not in "iu" or not (table >= 0).all() or not table.any():
+        raise InputError(f"bytes_of: expected the number of bytes of each token, [V], got {bytes_of!r}.")
+    table = table.astype(np.float32)
+
+    def sums(outputs, y, weight):
+        nats = loss(outputs, y)
+        weight = along(weight, nats.ndim)
+        bits = jnp.where(weight != 0, weight * nats, 0).sum() / jnp.log(2.0)
+        return bits, (weight * jnp.asarray(table)[y.astype(jnp.int32)]).sum()
+
+    return Metric("bits_per_byte", sums, _ratio, higher_is_better=False, unit="bits")
+
+
+def _exact_match_sums(outputs, y, weight):
+    weight = jnp.broadcast_to(along(weight, y.ndim), y.shape).reshape(len(y), -1)
+    right = correct(outputs, y).reshape(weight.shape) > 0
+    counts = weight.max(1)
+    return (counts * (right | (weight == 0)).all(1)).sum(), counts.sum()
+
+
+exact_match = Metric("exact_match", _exact_match_sums, _ratio, higher_is_better=True, unit="fraction")
+"""Share of examples of which every label that counts, `[B, ...]`, has the largest logit.
+
+An example counts as much as the largest of its weights: not at all where none of its labels counts.
+"""
+
+
+def span_f1(kinds: int = 1) -> Metric:
+    """Micro-averaged F1 of spans: one is right where its first position, its last and its kind are.
+
+    Labels `[B, T]`, by logits `[B, T, 1 + 2 kinds]`, are 0 outside of spans, 1 + 2k where a span of kind k begins, and
+    2 + 2k within it. A span also begins at 2 + 2k where the position before is in no span of that kind. Where the
+    weight is 0, there are no spans; with weights `[B, T]` a span counts as much as its last position.
+
+    Args:
+      kinds: of spans.
+
+    Raises:
+      InputError: no kind.
+    """
+    check.integer("kinds", kinds, least=1)
+
+    def sums(outputs, y, weight):
+        weight = jnp.broadcast_to(along(weight, y.ndim), y.shape)
+        (end, first, kind), (ends, firsts, kind_there) = (
+            _spans(jnp.where(weight != 0, labels, 0)) for labels in (jnp.argmax(outputs, -1), y)
+        )
+        both = end & ends & (first == firsts) & (kind == kind_there)
+        return tuple((weight * where).sum() for where in (both, end, ends))
+
+    return Metric("span_f1", sums, _f1, higher_is_better=True, unit="fraction")
+
+
+def _spans(labels: chex.Array) -> tuple[chex.Array, chex.Array, chex.Array]:
+    """`[B, T]` each: whether a span ends here, where the last one up to here began, and the kind."""
+    labels = labels.astype(jnp.int32)
+    inside, kind = labels > 0, (labels - 1) // 2
+    before, after = (jnp.pad(labels, ((0, 0), pad)) for pad in ((1, 0), (0, 1)))
+    continued = (before[:, :-1] > 0) & ((before[:, :-1] - 1) // 2 == kind)
+    begins = inside & ((labels % 2 == 1) | ~continued)
+    next_begins = jnp.pad(begins, ((0, 0), (0, 1)))[:, 1:]
+    ends = inside & (next_begins | (after[:, 1:] == 0))
+    places = jnp.arange(labels.shape[1], dtype=jnp.int32)
+    return ends, jax.lax.cummax(jnp.where(begins, places, -1), axis=1), kind
+
+
 def mean_iou(classes: int) -> Metric:
     """Mean over classes of intersection over union, of labels `[B, ...]` by logits `[B, ..., classes]`.
 
@@ -165,12 +244,15 @@ def mean_iou(classes: int) -> Metric:
 __all__ = [
     "Metric",
     "accuracy",
+    "bits_per_byte",
     "bits_per_token",
     "correct",
+    "exact_match",
     "f1",
     "mean_absolute_error",
     "mean_iou",
     "mean_metric",
     "perplexity",
     "r2",
+    "span_f1",
 ]
