@@ -60,6 +60,9 @@ register("evaluator", "direct", carried.by_fitness, takes=(*NETWORK, "problem", 
 
 register("cost", "latency", on_device.latency, takes=(*NETWORK, "workdir"))
 register("cost", "estimated_latency", on_device.estimated_latency, takes=NETWORK)
+for cost in (on_device.prefill_latency, on_device.decode_latency):
+    register("cost", cost.__name__, cost, takes=(*NETWORK, "workdir"))
+register("cost", "cache_size", on_device.cache_size, takes=NETWORK)
 register("cost", "peak_memory", on_device.peak_memory, takes=(*NETWORK, "workdir"))
 for objective in (costs.constraint, costs.penalty, costs.weighted_product):
     register("objective", objective.__name__, objective)

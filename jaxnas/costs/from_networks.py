@@ -21,6 +21,8 @@ from jaxnas.types import Genome, Space
 FOLDS = 5
 PEAK = "peak_mb"
 """Name of the cost."""
+OTHER_TIMES = ("prefill_ms", "decode_ms")
+"""Which are timed as latency is, of the network that is given."""
 
 
 def table_from_networks(
@@ -45,8 +47,8 @@ def table_from_networks(
       space: categorical.
       network: called with `(decisions, x, train)`.
       x: shape and dtype of a batch.
-      cost: "latency_ms", which is timed, or "peak_mb", megabytes of parameters, inputs, outputs and temporaries in
-        inference, which the compiler says of each network.
+      cost: "latency_ms", "prefill_ms" or "decode_ms", which are timed, or "peak_mb", megabytes of parameters, inputs,
+        outputs and temporaries in inference, which the compiler says of each network.
       networks: how many to compile and measure.
       rounds: see `interleaved`.
       limit: seconds of measuring, see `interleaved`.
@@ -57,7 +59,7 @@ def table_from_networks(
       InputError: a space that is not categorical, or has fewer networks; ones that do not depend on their inputs.
     """
     needed.categorical("table_from_networks", space)
-    check.one_of("cost", cost, (LATENCY, PEAK))
+    check.one_of("cost", cost, (LATENCY, PEAK, *OTHER_TIMES))
     check.integer("networks", networks, least=2 * FOLDS)
     genomes = distinct_networks(space, networks, seed)
     if len(genomes) < networks:

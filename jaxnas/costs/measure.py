@@ -120,7 +120,9 @@ def _variables(shapes, seed: int):
 
 def _images(shapes, seed: int):
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda s: jnp.asarray(rng.standard_normal(s.shape), s.dtype), shapes)
+    whole = lambda s: jnp.issubdtype(s.dtype, jnp.integer)
+    draw = lambda s: rng.integers(0, 2, s.shape) if whole(s) else rng.standard_normal(s.shape)  # any vocabulary has two
+    return jax.tree.map(lambda s: jnp.asarray(draw(s), s.dtype), shapes)
 
 
 def in_parallel(fun: Callable, over: Sequence) -> list:

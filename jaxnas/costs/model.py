@@ -5,7 +5,7 @@ leaves out (fusion, caches, operations side by side) is learned from a few whole
 """
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import chex
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.check import InputError
-from jaxnas.costs.tables import CostTable, named_options
+from jaxnas.costs.tables import CostTable, CostTerm, named_options
 from jaxnas.costs.tracing import Tracer
 from jaxnas.execution import execution
 from jaxnas.spaces import needed
@@ -58,7 +58,7 @@ def cost_model(space: Space, network: nn.Module, table: CostTable, *, seed: int 
             raise InputError(
                 f"cost table: it is of network {table.calibration.get('network')}, not of {network}; measure this."
             )
-        return _model(space, table)
+        return costs_of(space, table.terms)
     genomes = jax.vmap(lambda key: space.pruned(space.sample(key)))(jax.random.split(jax.random.key(seed), 8))
     examples = [space.unpack(genome) for genome in np.asarray(genomes)]
     with execution(platform=table.environment["platform"]):  # whose programs may have other forms than those of here
@@ -71,18 +71,20 @@ def cost_model(space: Space, network: nn.Module, table: CostTable, *, seed: int 
                 f"cost table: the network runs {operation!r}, which the table does not have"
                 f"{f' (the nearest is {near[0]!r})' if near else ''}. Measure this network with `jaxnas profile`."
             )
-    return _model(space, table)
+    return costs_of(space, table.terms)
 
 
-def _model(space: Space, table: CostTable) -> CostModel:
+def costs_of(space: Space, terms: Sequence[CostTerm]) -> CostModel:
+    """The sum of terms of a pruned genome's decisions."""
+
     def cost(genome):
         genome = space.pruned(jnp.asarray(genome))
         at = lambda term: jnp.asarray(term.values, jnp.float32)[tuple(genome[d] for d in term.decisions)]
-        return sum(at(term) for term in table.terms)
+        return sum(at(term) for term in terms)
 
     def expected_cost(probabilities):
         total = 0.0
-        for term in table.terms:
+        for term in terms:
             left = jnp.asarray(term.values, jnp.float32)
             for d in reversed(term.decisions):
                 left = left @ probabilities[d, : left.shape[-1]]

@@ -28,7 +28,7 @@ and takes a `Choice` in by `flax.nnx.bridge.ToNNX`.
 | `Functions` | a network of a pure `init` and a pure `apply` |
 | `stand_alone`, `as_nnx` | one architecture without decisions, as a Linen module or with its variables as NNX |
 | `extract` | the variables of one architecture, out of the population network's or the supernet's |
-| `decoder` | one architecture of a `Transformer`, token by token |
+| `decoder`, `DecodeStep` | a `Transformer` token by token; its next token as a network of its own |
 | `gradient_descent`, `inherited` | tune a graph's weights; a space whose children inherit them |
 """
 
@@ -36,7 +36,7 @@ from jaxnas.networks._conv import conv_general_dilated
 from jaxnas.networks._extract import extract
 from jaxnas.networks.choice import Choice, Gated, exists, width
 from jaxnas.networks.darts import Darts
-from jaxnas.networks.decoding import Decoder, decoder
+from jaxnas.networks.decoding import Decoder, DecodeStep, decoder
 from jaxnas.networks.graph import GraphNetwork, gradient_descent, inherited
 from jaxnas.networks.initializers import initialize, lecun_normal
 from jaxnas.networks.interop import Functions, as_nnx, stand_alone
@@ -66,6 +66,7 @@ __all__ = [
     "BatchNorm",
     "Choice",
     "Darts",
+    "DecodeStep",
     "Decoder",
     "Factorized",
     "Functions",

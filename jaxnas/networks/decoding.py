@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.networks.choice import is_static
+from jaxnas.networks.mixers import Position
 from jaxnas.networks.transformer import Transformer
 
 
@@ -45,23 +47,36 @@ def decoder(network: Transformer, decisions: Mapping[str, int]) -> Decoder:
     for name, decision in decisions.items():
         if not is_static(decision):
             raise InputError(f"decisions: expected an integer for {name!r}, got {decision!r}.")
-    every, layers = network.chosen(decisions)
-    mixers = {}
-    for i, layer in enumerate(layers):
-        options = list(network.mixers_of(layer, network.widths[every])[0].items())
-        name, made = options[layer.mixer]
-        if layer.there and name != "none":
-            mixers[f"mixer_{i}"] = (name, made(parent=None))
+    mixers = network.stand_alone_mixers(decisions)
 
     def state(batch: int, length: int) -> Any:
         check.integer("batch", batch, least=1)
         check.integer("length", length, least=1, most=network.length)
-        cache = {at: {name: {"state": mixer.state(batch, length)}} for at, (name, mixer) in mixers.items()}
+        cache = {
+            f"mixer_{i}": {name: {"state": mixer.state(batch, length)}}
+            for i, (name, mixer) in mixers.items()
+            if name != "none"
+        }
         return {"at": jnp.int32(0), "cache": cache}
 
     def step(variables: Any, tokens: chex.Array, state: Any) -> tuple[chex.Array, Any]:
+        at = Position(state["at"])
         held = {"params": variables["params"], "cache": state["cache"]}
-        logits, updated = network.apply(held, decisions, tokens[:, None], False, state["at"], mutable=["cache"])
+        logits, updated = network.apply(held, decisions, tokens[:, None], False, at, mutable=["cache"])
         return logits[:, 0], {"at": state["at"] + 1, "cache": updated.get("cache", {})}
 
     return Decoder(state, step)
+
+
+class DecodeStep(nn.Module):
+    """A transformer's next token after a sequence of some length, called with `(decisions, tokens [B, 1], train)`, so
+    that what it takes can be measured as that of any network. The cache is part of its variables."""
+
+    network: Transformer
+    length: int
+
+    def setup(self):
+        nn.share_scope(self, self.network)
+
+    def __call__(self, decisions, x, train: bool):
+        return self.network(decisions, x, train, Position(jnp.int32(self.length - 1), self.length))

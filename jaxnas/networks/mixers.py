@@ -25,6 +25,18 @@ BASE = 10_000.0
 """Of rotary frequencies."""
 
 
+class Position(NamedTuple):
+    """Of the token that is decoded.
+
+    Attributes:
+      at: its place, from 0.
+      length: of the longest sequence, for a state that has to be made.
+    """
+
+    at: chex.Array
+    length: int = 1
+
+
 class Sizes(NamedTuple):
     """What of a mixer is there, by masks of 0 and 1; None for all.
 
@@ -125,12 +137,12 @@ class Attention(nn.Module):
 
     def _next(self, x, at):
         """Of `x` `[B, 1, width]` at position `at`."""
-        state = self.get_variable("cache", "state")
+        state, at = _remembered(self, x, at), at.at
         q, k, v = self._projected(x, at[None], Sizes())
         length = state["key"].shape[1]
         put = lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, at % length, 1)
         state = {"key": put(state["key"], k), "value": put(state["value"], v)}
-        self.put_variable("cache", "state", state)
+        _remember(self, state)
         seen = jnp.broadcast_to(jnp.arange(length) <= at, (len(x), 1, 1, length))
         return self._joined(attend(q, state["key"], state["value"], seen), Sizes())
 
@@ -202,7 +214,7 @@ class Recurrence(nn.Module):
     def __call__(self, inputs, train: bool):
         x, keep, sizes, at = inputs
         if at is not None:
-            return self._next(x)
+            return self._next(x, at)
         x = x if keep is None else x * keep[..., None].astype(x.dtype)
         parts = {name: getattr(self, name)(x) for name in self.taps}
         convolved = {name: _convolved(part, self.taps[name]) for name, part in parts.items()}
@@ -244,16 +256,28 @@ class Recurrence(nn.Module):
             "recent": {name: jnp.zeros((batch, TAPS - 1, heads, D)) for name, heads in recent.items()},
         }
 
-    def _next(self, x):
+    def _next(self, x, at):
         """Of `x` `[B, 1, width]` at any position."""
-        state = self.get_variable("cache", "state")
+        state = _remembered(self, x, at)
         seen = {name: jnp.concatenate([state["recent"][name], getattr(self, name)(x)], 1) for name in self.taps}
         convolved = {name: (part * self.taps[name]).sum(1, keepdims=True) for name, part in seen.items()}
         gates = self._gates(x, convolved, Sizes())
         y, matrix = stepped(*(None if each is None else each[:, 0] for each in gates), state["matrix"])
         recent = {name: part[:, 1:] for name, part in seen.items()}
-        self.put_variable("cache", "state", {"matrix": matrix, "recent": recent})
+        _remember(self, {"matrix": matrix, "recent": recent})
         return self._joined(x, y[:, None], gates[2], Sizes())
+
+
+def _remembered(mixer: nn.Module, x, at: Position) -> Any:
+    """The mixer's state, which is made where it is not there yet."""
+    if not mixer.has_variable("cache", "state"):
+        mixer.put_variable("cache", "state", mixer.state(len(x), at.length))
+    return mixer.get_variable("cache", "state")
+
+
+def _remember(mixer: nn.Module, state: Any) -> None:
+    if mixer.is_mutable_collection("cache"):
+        mixer.put_variable("cache", "state", state)
 
 
 def _of_heads(y, sizes: Sizes):

@@ -15,7 +15,7 @@ from jaxnas.check import InputError
 from jaxnas.networks.choice import Choice, Decision, Gated, exists, is_static, joint, opened, width
 from jaxnas.networks.inference import computed_once, differentiated_once
 from jaxnas.networks.initializers import normal
-from jaxnas.networks.mixers import Attention, Nothing, Recurrence, Sizes, count, masked
+from jaxnas.networks.mixers import Attention, Nothing, Position, Recurrence, Sizes, count, masked
 from jaxnas.spaces._transformer import decisions_of, factors
 
 ACTIVATIONS: dict[str, Callable] = {
@@ -174,7 +174,7 @@ class Transformer(nn.Module):
         return of("width"), layers
 
     @nn.compact
-    def __call__(self, decisions, x, train: bool, at: chex.Array | None = None):
+    def __call__(self, decisions, x, train: bool, at: Position | None = None):
         """Outputs; with `at`, of the one position `[B, 1]` after those in the collection "cache", see `decoder`."""
         every, layers = self.chosen(decisions)
         features, there = _prefix(every, self.widths)
@@ -235,6 +235,16 @@ class Transformer(nn.Module):
         x = added("mixer", x, lambda x: Choice(mixers, name=f"mixer_{i}")(mixer, (x, keep, sizes, at), train))
         apply = Choice(feed_forward, name=f"feed_forward_{i}")
         return added("feed_forward", x, lambda x: apply(activation, (x, hidden, there), train))
+
+    def stand_alone_mixers(self, decisions: Mapping[str, int]) -> dict[int, tuple[str, nn.Module]]:
+        """Layer -> the name of its mixer and the mixer, unbound, of the layers that are there."""
+        every, layers = self.chosen(decisions)
+        found = {}
+        for i, layer in enumerate(layers):
+            if layer.there:
+                name, made = list(self.mixers_of(layer, self.widths[every])[0].items())[layer.mixer]
+                found[i] = (name, made(parent=None))
+        return found
 
     def mixers_of(
         self, layer: Layer, features: int, there: chex.Array | None = None
