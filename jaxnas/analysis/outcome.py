@@ -23,7 +23,7 @@ from jaxnas.strategies import relaxed
 from jaxnas.tasks import Task
 from jaxnas.tasks.losses import UNITS
 
-REFERENCE = "residual cell"
+REFERENCE = "reference"
 """What tables call `config.reference`."""
 
 

@@ -62,7 +62,7 @@ def recommend(
         folder / "recommendation.png",
         recommended=at(best),
         reference=at(reference) if reference and reference["valid"] else None,
-        names=("search", "random search", "residual cell"),
+        names=("search", "random search", "reference"),
         ylabel=fitness_name(config).replace("_", " "),
         xlabel="latency (ms)" if cost == "latency_ms" else cost.replace("_", " "),
     )

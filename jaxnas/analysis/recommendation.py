@@ -48,7 +48,7 @@ def in_words(own: Mapping[str, Any], reference: Mapping[str, Any], cost: str, *,
       own, reference: `accuracy`, of each seed, and `cost`, measured.
       cost: what it is, "latency" say.
       unit: of the cost.
-      name: of the reference, "residual cell" say.
+      name: of the reference, "ResNet" say.
     """
     a, b = np.array(own["accuracy"], float), np.array(reference["accuracy"], float)
     difference, noise = a.mean() - b.mean(), np.sqrt((a.var() / len(a)) + (b.var() / len(b)))

@@ -13,10 +13,9 @@ from jaxnas.check import InputError
 from jaxnas.costs._profile import profile
 from jaxnas.costs.cost import Cost
 from jaxnas.costs.from_networks import PEAK, peak_mb, table_from_networks
-from jaxnas.costs.measure import ESTIMATED_LATENCY, LATENCY, compile_networks, measure_networks
+from jaxnas.costs.measure import ESTIMATED_LATENCY, LATENCY, compile_networks, measure_networks, stopwatch
 from jaxnas.costs.model import CostModel, cost_model, costs_of
 from jaxnas.costs.tables import CostTable, CostTerm, load_cost_table
-from jaxnas.costs.timing import Timing
 from jaxnas.execution import all_devices
 from jaxnas.networks import Transformer
 from jaxnas.networks.decoding import DecodeStep
@@ -61,23 +60,8 @@ def latency(
     Raises:
       InputError: no network or task; a table of another device, space or network, or of estimates.
     """
-    check.one_of("config.cost.by", by, ("operations", "networks"))
     x = _batch(LATENCY, network, task, batch)
-
-    def make(say: Callable[[str], None]) -> CostTable:
-        if by == "operations":
-            return profile(space, network, x, calibration=networks, limit=LIMIT, say=say).table
-        return table_from_networks(space, network, x, networks=networks, limit=LIMIT, say=say)
-
-    def measure(table: CostTable, model: CostModel, genomes: Sequence[Genome]) -> list[dict]:
-        return _again(model, genomes, measure_networks(_compiled(space, network, table, genomes)))
-
-    return _by_table(
-        *(LATENCY, space, network, x, path, None if workdir is None else pathlib.Path(workdir) / FILE),
-        make=make,
-        measure=measure,
-        allow_device_mismatch=allow_device_mismatch,
-    )
+    return _timed(LATENCY, space, network, x, workdir, path, by, networks, allow_device_mismatch)
 
 
 def estimated_latency(
@@ -156,11 +140,12 @@ def prefill_latency(
     *,
     length: int = 1024,
     batch: int = 1,
-    networks: int = 24,
+    by: str = "operations",
+    networks: int = 16,
     path: str = "",
     allow_device_mismatch: bool = False,
 ) -> Cost:
-    """Milliseconds for a prompt of `length` tokens on this device, fitted to random networks.
+    """Milliseconds for a prompt of `length` tokens on this device, by a table of what was measured.
 
     Args:
       space: `spaces.transformer`.
@@ -169,7 +154,7 @@ def prefill_latency(
       workdir: a run's folder; the table that it holds is taken where there is no path.
       length: tokens.
       batch: sequences at once.
-      networks: how many are measured for a new table.
+      by, networks: see `latency`.
       path: of another run's prefill_ms_table.json.
       allow_device_mismatch: take a table that was made on another device or version.
 
@@ -178,7 +163,7 @@ def prefill_latency(
     """
     x = jax.ShapeDtypeStruct((batch, length), jnp.int32)
     network = _of_tokens("prefill_latency", network, length)
-    return _timed(PREFILL, space, network, x, workdir, path, networks, allow_device_mismatch)
+    return _timed(PREFILL, space, network, x, workdir, path, by, networks, allow_device_mismatch)
 
 
 def decode_latency(
@@ -189,17 +174,18 @@ def decode_latency(
     *,
     length: int = 1024,
     batch: int = 1,
-    networks: int = 24,
+    by: str = "operations",
+    networks: int = 16,
     path: str = "",
     allow_device_mismatch: bool = False,
 ) -> Cost:
-    """Milliseconds for the next token after `length` on this device, fitted to random networks.
+    """Milliseconds for the next token after `length` on this device, by a table of what was measured.
 
     Arguments and errors are those of `prefill_latency`; `length` is that of the sequence which the cache holds.
     """
     step = DecodeStep(_of_tokens("decode_latency", network, length), length)
     x = jax.ShapeDtypeStruct((batch, 1), jnp.int32)
-    return _timed(DECODE, space, step, x, workdir, path, networks, allow_device_mismatch)
+    return _timed(DECODE, space, step, x, workdir, path, by, networks, allow_device_mismatch)
 
 
 def cache_size(space: Space, network: nn.Module | None, task: Task | None, *, length: int = 1024) -> Cost:
@@ -243,25 +229,30 @@ def _of_tokens(name: str, network: nn.Module | None, length: int) -> Transformer
     return network
 
 
-def _timed(name, space, network, x, workdir, path, networks, allow_device_mismatch) -> Cost:
-    """A time in ms of networks on `x`, fitted to random ones."""
+def _timed(name, space, network, x, workdir, path, by, networks, allow_device_mismatch) -> Cost:
+    """What networks take on `x` in ms."""
+    check.one_of("config.cost.by", by, ("operations", "networks"))
+
+    def make(say: Callable[[str], None]) -> CostTable:
+        if by == "operations":
+            meter = stopwatch()._replace(cost=name)
+            return profile(space, network, x, calibration=networks, limit=LIMIT, meter=meter, say=say).table
+        return table_from_networks(space, network, x, cost=name, networks=networks, limit=LIMIT, say=say)
 
     def measure(table: CostTable, model: CostModel, genomes: Sequence[Genome]) -> list[dict]:
-        return _again(model, genomes, measure_networks(_compiled(space, network, table, genomes)))
+        timings = measure_networks(_compiled(space, network, table, genomes))
+        return [
+            {"predicted": float(model.cost(genome)), "measured": 1e3 * timing.median, "noise": timing.noise}
+            for genome, timing in zip(genomes, timings, strict=True)
+        ]
 
+    file = FILE if name == LATENCY else f"{name}_table.json"
     return _by_table(
-        *(name, space, network, x, path, None if workdir is None else pathlib.Path(workdir) / f"{name}_table.json"),
-        make=lambda say: table_from_networks(space, network, x, cost=name, networks=networks, limit=LIMIT, say=say),
+        *(name, space, network, x, path, None if workdir is None else pathlib.Path(workdir) / file),
+        make=make,
         measure=measure,
         allow_device_mismatch=allow_device_mismatch,
     )
-
-
-def _again(model: CostModel, genomes: Sequence[Genome], timings: Sequence[Timing]) -> list[dict]:
-    return [
-        {"predicted": float(model.cost(genome)), "measured": 1e3 * timing.median, "noise": timing.noise}
-        for genome, timing in zip(genomes, timings, strict=True)
-    ]
 
 
 def _batch(name: str, network: nn.Module | None, task: Task | None, batch: int) -> jax.ShapeDtypeStruct:

@@ -33,12 +33,13 @@ def chunked(
       log_decay: `[B, T, H]`, log a, at most 0.
       beta: `[B, T, H]` in [0, 1], of the delta rule, for keys of length at most 1; None without.
       state: `[B, H, K, V]` to begin with; zeros by default.
-      chunk: positions at once.
+      chunk: positions at once, a power of 2.
 
     Returns:
       y `[B, T, H, V]` and the state after the last position.
     """
     B, T, H, K = k.shape
+    chunk = min(chunk, 1 << (T - 1).bit_length())
     V, N = v.shape[-1], -(-T // chunk)
     pad = lambda x: jnp.pad(x, [(0, 0), (0, N * chunk - T), *[(0, 0)] * (x.ndim - 2)])
     # [N, B, H, chunk, ...]: what is padded has no key, and does not decay.
@@ -56,10 +57,7 @@ def chunked(
         beta = split(beta)[..., None]
         system = jnp.where(at > before, beta * (k @ k.swapaxes(-1, -2)) * between, 0)
         both = beta * jnp.concatenate([v, since * k], -1)
-        solve = lambda a, b: jax.scipy.linalg.solve_triangular(a, b, lower=True, unit_diagonal=True)
-        for _ in range(3):
-            solve = jax.vmap(solve)
-        solved = solve(system, both)
+        solved = _inverse(system) @ both
         v, taken = solved[..., :V], solved[..., V:]
     state = jnp.zeros((B, H, K, V), v.dtype) if state is None else state
 
@@ -71,6 +69,27 @@ def chunked(
     rows = (inside, since * q, until * k, v, taken, jnp.exp(total[..., -1])[..., None, None])
     state, y = jax.lax.scan(step, state, rows)
     return jnp.moveaxis(y, (0, 2), (1, 3)).reshape(B, N * chunk, H, V)[:, :T], state
+
+
+def _inverse(lower: chex.Array) -> chex.Array:
+    """`(1 + lower)^-1` of matrices `[..., C, C]` that are 0 but below their diagonal, C a power of 2.
+
+    By halves, ((A, 0), (B, D))^-1 = ((A^-1, 0), (-D^-1 B A^-1, D^-1)), from blocks of one up: products alone, which
+    grow no larger on the way than at the end, as powers would. LAPACK's solver, which XLA:CPU calls, waits for ever
+    where two devices of one process are at it.
+    """
+    C = lower.shape[-1]
+    inverse = jnp.ones((*lower.shape[:-1], 1, 1), lower.dtype)  # [..., C / size, size, size]
+    size = 1
+    while size < C:
+        n = C // (2 * size)
+        grid = lower.reshape(*lower.shape[:-2], n, 2, size, n, 2, size)[..., :, 1, :, :, 0, :]
+        below = jnp.moveaxis(jnp.diagonal(grid, axis1=-4, axis2=-2), -1, -3)
+        first, second = inverse[..., 0::2, :, :], inverse[..., 1::2, :, :]
+        upper = jnp.concatenate([first, jnp.zeros_like(first)], -1)
+        inverse = jnp.concatenate([upper, jnp.concatenate([-second @ below @ first, second], -1)], -2)
+        size *= 2
+    return inverse[..., 0, :, :]
 
 
 def stepped(
