@@ -13,7 +13,7 @@ from jaxnas.check import InputError
 from jaxnas.execution import all_devices
 from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
-from jaxnas.training import Recipe, fits, trainer
+from jaxnas.training import Distillation, Recipe, fits, trainer
 from jaxnas.training.start import Initialize
 from jaxnas.types import Genome, Space
 
@@ -28,6 +28,7 @@ def retrain(
     seeds: int = 1,
     seed: int = 0,
     initialize: Initialize = None,
+    distillation: Distillation | None = None,
     plan: str = "auto",
     devices: Sequence[Any] | None = None,
     **recipe,
@@ -42,6 +43,7 @@ def retrain(
       seed: of all randomness.
       initialize: variables to begin with, `{"params": …}` by path, or a function `(key, decisions, variables) ->
         variables`; by default the network's own.
+      distillation: a teacher to learn from besides, see `jaxnas.training.Distillation`; none by default.
       plan: see `population.over_population`; "bucket" compiles each genome's network alone, for long trainings.
       devices: to split the trainings over; all of them by default.
       **recipe: fields of `Recipe`.
@@ -57,7 +59,7 @@ def retrain(
     check.seed("seed", seed)
     final = task.with_validation()
     recipe = Recipe.of(**recipe)
-    parts = trainer(network, final, recipe, initialize)
+    parts = trainer(network, final, recipe, initialize, distillation)
     fits(space, network, final, recipe, initialize)
 
     def member(genome, key, steps):

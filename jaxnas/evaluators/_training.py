@@ -12,7 +12,7 @@ from jaxnas.check import InputError
 from jaxnas.evaluators.kept_trainings import earlier, none_kept, with_trainings
 from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
-from jaxnas.training import Recipe, fits, trainer
+from jaxnas.training import Distillation, Recipe, fits, trainer
 from jaxnas.training.start import Initialize
 from jaxnas.types import Evaluator, Genome, Space, member_keys, scored
 
@@ -25,6 +25,7 @@ def training(
     fitness: str = "loss",
     test: bool = False,
     initialize: Initialize = None,
+    distillation: Distillation | None = None,
     keep: int = 0,
     hyperparameters: Callable[[Genome], dict[str, Any]] | None = None,
     plan: str = "auto",
@@ -47,6 +48,7 @@ def training(
       test: whether to score on `task.test` as well, for the record; no strategy sees it.
       initialize: variables to begin with, `{"params": …}` by path, or a function `(key, decisions, variables) ->
         variables`; by default the network's own.
+      distillation: a teacher to learn from besides, see `jaxnas.training.Distillation`; none by default.
       keep: how many trainings, the last ones, are kept: a member with the genome of its parent goes on where the
         parent's stopped, up to its own budget in steps (a promotion of Hyperband), instead of from the beginning. The
         learning rate falls along `schedule_steps`, which then is needed.
@@ -69,7 +71,7 @@ def training(
     if keep and plan == "bucket":
         raise InputError("keep: trainings that go on are of one program, which plan 'bucket' has not; give 'map'.")
     numbers = hyperparameters or (lambda genome: None)
-    parts = trainer(network, task, recipe, initialize)
+    parts = trainer(network, task, recipe, initialize, distillation)
     fits(space, network, task, recipe, initialize)
 
     def scored_on(variables, decisions, train_loss):

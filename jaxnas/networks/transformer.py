@@ -189,6 +189,7 @@ class Transformer(nn.Module):
             raise InputError(f"length: the network is for {self.length} positions, the inputs have {x.shape[1]}.")
         for i, layer in enumerate(layers):
             x = self._layer(i, layer, every, x, keep, at, train)
+            self.sow("intermediates", f"layer_{i}", x)  # for who learns from them
         x = Norm(name="norm")(x, 0.0, there)
         if not self.each:
             weight = jnp.ones(x.shape[:2]) if keep is None else keep

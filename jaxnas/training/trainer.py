@@ -17,6 +17,7 @@ from jaxnas.tasks.augment import chain, cutout
 from jaxnas.tasks.batch import Batch, weighted_mean, weighted_sum
 from jaxnas.tasks.losses import cross_entropy
 from jaxnas.tasks.task import Task, single
+from jaxnas.training.distillation import INTERMEDIATES, Distillation
 from jaxnas.training.packing import Packing, packing_of
 from jaxnas.training.recipe import NUMBERS, Recipe, on, smoothed
 from jaxnas.training.start import Initialize, started
@@ -81,8 +82,15 @@ class Trainer(NamedTuple):
     score: Callable
 
 
-def trainer(network: nn.Module, task: Task, recipe: Recipe, initialize: Initialize = None) -> Trainer:
-    """Builds training on `task.train`, which is closed over; `initialize` is what it begins with (see `started`).
+def trainer(
+    network: nn.Module,
+    task: Task,
+    recipe: Recipe,
+    initialize: Initialize = None,
+    distillation: Distillation | None = None,
+) -> Trainer:
+    """Builds training on `task.train`, which is closed over; `initialize` is what it begins with (see `started`),
+    `distillation` what it learns from besides.
 
     Raises:
       InputError: a recipe out of range, label smoothing with a loss of the user's own, or an augmentation for inputs of
@@ -91,6 +99,8 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe, initialize: Initiali
     recipe.check()
     if recipe.label_smoothing and task.loss is not cross_entropy:
         raise InputError("label_smoothing: only for the default cross-entropy loss; smooth in your own loss.")
+    if distillation is not None:
+        distillation.check()
     augment = task.augment
     if recipe.cutout:
         cut = cutout(recipe.cutout)
@@ -130,12 +140,18 @@ def trainer(network: nn.Module, task: Task, recipe: Recipe, initialize: Initiali
             rngs["drop_path"] = key
         if on(recipe.auxiliary):
             mutable.append("auxiliary")
+        if distillation is not None and distillation.features:
+            mutable.append(INTERMEDIATES)
         given = {**variables, **extra}
         outputs, state = network.apply(given, decisions, batch.inputs, True, mutable=mutable, rngs=rngs)
         state = dict(state)
         heads = jax.tree.leaves(state.pop("auxiliary", ()))
         mean = lambda made: weighted_mean(criterion(made, batch.targets), batch.weight, over_devices)
-        total = mean(outputs) + recipe.auxiliary * sum(mean(head) for head in heads)
+        made = state.pop(INTERMEDIATES, {})
+        total = mean(outputs)
+        if distillation is not None:
+            total = distillation.loss(total, outputs, made, batch.inputs, batch.weight, over_devices)
+        total = total + recipe.auxiliary * sum(mean(head) for head in heads)
         return total.astype(loss_dtype(variables["params"])), state
 
     def begin(key, decisions):
