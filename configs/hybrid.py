@@ -47,9 +47,9 @@ SMALL = _config(
     {"layers": 3, "heads": (2,), "groups": (2,), "head_sizes": (32,), "widths": (64,), "ratios": (2,)},
     {"name": "recall", "pairs": 8, "held_out": 500},
     8,
-    {"population_size": 12, "proposals": 8, "budget": 500},
+    {"population_size": 12, "proposals": 8, "budget": 400},
     {"batch_size": 32, "learning_rate": 3e-3, "warm_up": 30, "weight_decay": 0.01},
-    rounds=6,
+    rounds=5,
     context=1024,
     retrain={"steps": 1200, "seeds": 3},
 )

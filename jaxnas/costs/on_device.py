@@ -181,7 +181,19 @@ def decode_latency(
 ) -> Cost:
     """Milliseconds for the next token after `length` on this device, by a table of what was measured.
 
-    Arguments and errors are those of `prefill_latency`; `length` is that of the sequence which the cache holds.
+    Args:
+      space: `spaces.transformer`.
+      network: `networks.Transformer`, of tokens.
+      task: is not asked.
+      workdir: a run's folder; the table that it holds is taken where there is no path.
+      length: tokens that the cache holds.
+      batch: sequences at once.
+      by, networks: see `latency`.
+      path: of another run's decode_ms_table.json.
+      allow_device_mismatch: take a table that was made on another device or version.
+
+    Raises:
+      InputError: another network; a table of another device, space or network.
     """
     step = DecodeStep(_of_tokens("decode_latency", network, length), length)
     x = jax.ShapeDtypeStruct((batch, 1), jnp.int32)

@@ -95,7 +95,8 @@ class Transformer(nn.Module):
     of the largest, so that one program serves all choices.
 
     Attributes:
-      layers, mixers, …, depths: those of `spaces.transformer`.
+      layers, mixers, heads, groups, head_sizes, ratios, activations, norms, places, widths, depths: those of
+        `spaces.transformer`.
       classes: outputs.
       vocabulary: number of tokens, by default as many as classes; 0 where inputs are no tokens.
       each: whether there is an output for each position.

@@ -60,7 +60,8 @@ def test_unknown_scale_names_the_nearest():
 SCALES = {
     **dict.fromkeys(("quickstart", "nasbench201", "compare", "score", "tabulate_digits"), ("",)),
     **dict.fromkeys(("amoebanet", "darts", "enas", "gdas", "hwnasbench", "mnasnet", "nasnet"), ("", "small")),
-    **dict.fromkeys(("proxylessnas", "random_nasnet", "spos"), ("", "small")),
+    **dict.fromkeys(("proxylessnas", "random_nasnet", "spos", "gpt"), ("", "small")),
+    "hybrid": ("", "small", "small,noisy"),
     **dict.fromkeys(("multi_label", "regression", "tabular", "sequence", "next_token", "segmentation"), ("", "small")),
     "nasbench201_supernet": tuple(s + scale for s in ("darts", "gdas", "spos") for scale in ("", ",small")),
     "neat": ("xor", "single_pole", "double_pole", "double_pole_without_velocities", "digits"),
