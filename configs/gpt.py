@@ -14,7 +14,7 @@ from jaxnas.config import at_scale
 RECIPE = {
     "optimizer": {"name": "adamw", "b2": 0.95},
     "weight_decay": 0.1,
-    "no_decay": ("*/scale", "*/bias", "*/embedding"),
+    "no_decay": ("*/scale", "*/embedding"),
     "clip_norm": 1.0,
 }
 PLAIN = {"name": "transformer", "scaled": "widths", "widths": (64,)}

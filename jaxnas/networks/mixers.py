@@ -216,13 +216,14 @@ class Recurrence(nn.Module):
         if at is not None:
             return self._next(x, at)
         x = x if keep is None else x * keep[..., None].astype(x.dtype)
+        x = computed_once(x)
         parts = {name: getattr(self, name)(x) for name in self.taps}
         convolved = {name: _convolved(part, self.taps[name]) for name, part in parts.items()}
         q, k, v, log_decay, beta = self._gates(x, convolved, sizes)
         if keep is not None:  # what is padded neither decays the state nor adds to it
             log_decay, beta = (None if a is None else a * keep[..., None] for a in (log_decay, beta))
             k = k * keep[..., None, None]
-        y, _ = chunked(q, k, v, log_decay, beta)
+        y, _ = chunked(*map(computed_once, (q, k, v)), log_decay, beta)
         return self._joined(x, y, v, sizes)
 
     def _gates(self, x, convolved, sizes: Sizes):

@@ -11,6 +11,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxnas.networks.inference import computed_once
+
 CHUNK = 64
 """Positions that are computed at once."""
 
@@ -48,7 +50,7 @@ def chunked(
     total = jnp.cumsum(log_decay, -1)
     at, before = jnp.arange(chunk)[:, None], jnp.arange(chunk)
     between = jnp.exp(jnp.where(at >= before, total[..., :, None] - total[..., None, :], -jnp.inf))
-    inside = (q @ k.swapaxes(-1, -2)) * between
+    inside = computed_once((q @ k.swapaxes(-1, -2)) * between)
     since, until = jnp.exp(total)[..., None], jnp.exp(total[..., -1:] - total)[..., None]
     if beta is None:
         taken = jnp.zeros_like(k)
@@ -57,7 +59,7 @@ def chunked(
         beta = split(beta)[..., None]
         system = jnp.where(at > before, beta * (k @ k.swapaxes(-1, -2)) * between, 0)
         both = beta * jnp.concatenate([v, since * k], -1)
-        solved = _inverse(system) @ both
+        solved = computed_once(_inverse(computed_once(system))) @ computed_once(both)
         v, taken = solved[..., :V], solved[..., V:]
     state = jnp.zeros((B, H, K, V), v.dtype) if state is None else state
 
@@ -87,7 +89,8 @@ def _inverse(lower: chex.Array) -> chex.Array:
         below = jnp.moveaxis(jnp.diagonal(grid, axis1=-4, axis2=-2), -1, -3)
         first, second = inverse[..., 0::2, :, :], inverse[..., 1::2, :, :]
         upper = jnp.concatenate([first, jnp.zeros_like(first)], -1)
-        inverse = jnp.concatenate([upper, jnp.concatenate([-second @ below @ first, second], -1)], -2)
+        lower_left = computed_once(-second @ below @ first)
+        inverse = jnp.concatenate([upper, jnp.concatenate([lower_left, second], -1)], -2)
         size *= 2
     return inverse[..., 0, :, :]
 
