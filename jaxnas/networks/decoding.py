@@ -76,6 +76,7 @@ class DecodeStep(nn.Module):
     length: int
 
     def setup(self):
+        """Parameters have the network's own paths."""
         nn.share_scope(self, self.network)
 
     def __call__(self, decisions, x, train: bool):
