@@ -45,10 +45,10 @@ def _config(
 
 SMALL = _config(
     {"layers": 3, "heads": (2,), "groups": (2,), "head_sizes": (32,), "widths": (64,), "ratios": (2,)},
-    {"name": "recall", "pairs": 8, "held_out": 500},
-    8,
+    {"name": "recall", "pairs": 4, "vocabulary": 16, "held_out": 500},
+    4,
     {"population_size": 12, "proposals": 8, "budget": 500},
-    {"batch_size": 16, "learning_rate": 3e-3, "warm_up": 30, "weight_decay": 0.01},
+    {"batch_size": 32, "learning_rate": 5e-3, "warm_up": 30, "weight_decay": 0.01},
     rounds=5,
     context=1024,
     retrain={"steps": 1200, "seeds": 3},
@@ -71,5 +71,5 @@ def get_config(scale: str = "paper") -> ConfigDict:
     check.one_of("kind (after the comma)", kind, ("", "noisy"))
     config = ConfigDict(SMALL if size == "small" else PAPER)
     if kind == "noisy":
-        config.task = {"name": "recall", "pairs": 8, "held_out": 500, "noise": 0.3}
+        config.task = {**SMALL["task"], "noise": 0.3}
     return config
