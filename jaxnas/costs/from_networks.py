@@ -21,7 +21,7 @@ from jaxnas.types import Genome, Space
 FOLDS = 5
 PEAK = "peak_mb"
 """Name of the cost."""
-OTHER_TIMES = ("prefill_ms", "decode_ms")
+PREFILL, DECODE = "prefill_ms", "decode_ms"
 """Which are timed as latency is, of the network that is given."""
 
 
@@ -59,7 +59,7 @@ def table_from_networks(
       InputError: a space that is not categorical, or has fewer networks; ones that do not depend on their inputs.
     """
     needed.categorical("table_from_networks", space)
-    check.one_of("cost", cost, (LATENCY, PEAK, *OTHER_TIMES))
+    check.one_of("cost", cost, (LATENCY, PEAK, PREFILL, DECODE))
     check.integer("networks", networks, least=2 * FOLDS)
     genomes = distinct_networks(space, networks, seed)
     if len(genomes) < networks:

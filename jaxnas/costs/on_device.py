@@ -12,7 +12,7 @@ from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.costs._profile import profile
 from jaxnas.costs.cost import Cost
-from jaxnas.costs.from_networks import PEAK, peak_mb, table_from_networks
+from jaxnas.costs.from_networks import DECODE, PEAK, PREFILL, peak_mb, table_from_networks
 from jaxnas.costs.measure import ESTIMATED_LATENCY, LATENCY, compile_networks, measure_networks, stopwatch
 from jaxnas.costs.model import CostModel, cost_model, costs_of
 from jaxnas.costs.tables import CostTable, CostTerm, load_cost_table
@@ -26,8 +26,8 @@ LIMIT = 60.0
 """Seconds of measuring for a search's own table, where rounds scatter."""
 FILE, PEAK_FILE = "latency_table.json", "peak_memory_table.json"
 """Of tables, in a run's folder."""
-PREFILL, DECODE, CACHE = "prefill_ms", "decode_ms", "cache_kb"
-"""Names of costs of sequences."""
+CACHE = "cache_kb"
+"""Name of the cost."""
 STATE = ("mixer", "heads", "groups", "head_size")
 """What of a transformer's layer its state depends on."""
 

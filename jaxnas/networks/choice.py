@@ -272,6 +272,27 @@ def width(decision: Decision, widths: Sequence[int]) -> tuple[int, float | chex.
     return features, (decision @ masks if jnp.ndim(decision) == 1 else masks[decision])
 
 
+def check_decisions(decisions: Mapping[str, Decision], named: Mapping[str, Sequence[Any]], alike: str) -> None:
+    """Raises `InputError` for decisions that are not those of a network.
+
+    Args:
+      decisions: of any kind.
+      named: what the network leaves to decide -> its options.
+      alike: what space and network must have in common, for the message.
+    """
+    if set(decisions) != set(named):
+        raise InputError(
+            f"decisions: the network leaves {', '.join(named) or 'nothing'} to decide, the space has "
+            f"{', '.join(decisions)}; give both the same {alike}."
+        )
+    for name, decision in decisions.items():
+        n = len(named[name])
+        if is_static(decision):
+            check.integer(f"decision of {name}", int(decision), least=0, most=n - 1)
+        elif jnp.ndim(opened(decision)) == 1 and len(opened(decision)) != n:
+            raise InputError(f"decision of {name}: expected {n} weights, got {len(opened(decision))}.")
+
+
 def joint(a: int | chex.Array, b: int | chex.Array, sizes: tuple[int, int]) -> int | chex.Array:
     """Two decisions as one among all pairs of options, those of `b` fastest."""
     if jnp.ndim(a) == jnp.ndim(b) == 0:

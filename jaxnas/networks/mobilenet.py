@@ -17,7 +17,7 @@ from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.execution import current
 from jaxnas.networks._conv import conv_general_dilated
-from jaxnas.networks.choice import Choice, exists, is_static, joint, opened, switch, width
+from jaxnas.networks.choice import Choice, check_decisions, exists, is_static, joint, opened, switch, width
 from jaxnas.networks.inference import materialized
 from jaxnas.networks.initializers import lecun_normal
 from jaxnas.networks.norm import BatchNorm
@@ -81,17 +81,7 @@ class MobileNet(nn.Module):
         """For each stage, factor -> decision, 0 where nothing is left to decide."""
         options = self._options()
         named = {f"stage_{i}_{f}": o for i in range(len(self.channels)) for f, o in options.items() if len(o) > 1}
-        if set(decisions) != set(named):
-            raise InputError(
-                f"decisions: the network leaves {', '.join(named)} to decide, the space has {', '.join(decisions)}; "
-                "give both the same stages and options."
-            )
-        for name, decision in decisions.items():
-            n = len(named[name])
-            if is_static(decision):
-                check.integer(f"decision of {name}", int(decision), least=0, most=n - 1)
-            elif jnp.ndim(opened(decision)) == 1 and len(opened(decision)) != n:
-                raise InputError(f"decision of {name}: expected {n} weights, got {len(opened(decision))}.")
+        check_decisions(decisions, named, "stages and options")
         # Only a block that is not there spares anything: the gates of the others need not be conditionals.
         decisions = {name: d if name.endswith("_depth") else opened(d) for name, d in decisions.items()}
         return [{f: decisions.get(f"stage_{i}_{f}", 0) for f in options} for i in range(len(self.channels))]

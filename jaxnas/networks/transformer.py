@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.networks.choice import Choice, Decision, Gated, exists, is_static, joint, opened, width
+from jaxnas.networks.choice import Choice, Decision, Gated, check_decisions, exists, is_static, joint, opened, width
 from jaxnas.networks.inference import computed_once, differentiated_once
 from jaxnas.networks.initializers import normal
 from jaxnas.networks.mixers import Attention, Nothing, Position, Recurrence, Sizes, count, masked
@@ -154,17 +154,7 @@ class Transformer(nn.Module):
         """
         options = self._options()
         named = decisions_of(self.layers, options)
-        if set(decisions) != set(named):
-            raise InputError(
-                f"decisions: the network leaves {', '.join(named) or 'nothing'} to decide, the space has "
-                f"{', '.join(decisions)}; give both the same options."
-            )
-        for name, decision in decisions.items():
-            n = len(named[name])
-            if is_static(decision):
-                check.integer(f"decision of {name}", int(decision), least=0, most=n - 1)
-            elif jnp.ndim(opened(decision)) == 1 and len(opened(decision)) != n:
-                raise InputError(f"decision of {name}: expected {n} weights, got {len(opened(decision))}.")
+        check_decisions(decisions, named, "options")
         own = [factor for factor in options if factor not in ("width", "depth")]
         # Only a mixer that is not there spares anything: the gates of the others need not be conditionals.
         of = lambda name: decisions.get(name, 0) if name.endswith("mixer") else opened(decisions.get(name, 0))
