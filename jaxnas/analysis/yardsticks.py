@@ -2,7 +2,7 @@
 
 import bisect
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas import evaluators
+from jaxnas import check, evaluators
 from jaxnas.check import InputError
 from jaxnas.config import registry
 from jaxnas.tasks import Batch, Task, cross_entropy, sigmoid_cross_entropy, squared_error
@@ -40,7 +40,8 @@ def hand_made(config: Mapping[str, Any], space: Space, task: Task, genome: Genom
     """The network of `config.yardstick`, as large as brings it nearest to so many `parameters`.
 
     Args:
-      config: of a network, with `scaled`: the field, a whole number or one in a list, that grows until it is as large.
+      config: of a network, with `scaled`: the field, a whole number or one in a list, that grows until it is as large;
+        `encoder.widths` is the field of an option that has fields, and several fields grow together.
       space, genome: what networks are handed, which this one ignores.
       task: on what.
       parameters: of what was found.
@@ -49,21 +50,31 @@ def hand_made(config: Mapping[str, Any], space: Space, task: Task, genome: Genom
       InputError: an unknown network or argument, or none as large.
     """
     given = dict(config)
-    field = given.pop("scaled", None)
-    if not isinstance(field, str):
-        raise InputError(f"config.yardstick.scaled: expected the field that is scaled, got {field!r}.")
-    several = isinstance(given.pop(field, None), (list, tuple))
+    said = given.pop("scaled", None)
+    fields = [said] if isinstance(said, str) else check.sequence("config.yardstick.scaled", said or (), str)
+    if not fields:
+        raise InputError(f"config.yardstick.scaled: expected the field that is scaled, got {said!r}.")
 
     def network(size: int) -> Fixed:
-        scaled = {**given, field: (size,) if several else size}
+        scaled = functools.reduce(lambda options, field: _with(options, field.split("."), size), fields, given)
         return Fixed(registry.make("network", scaled, {"classes": task.outputs}))
 
     of = functools.cache(lambda size: evaluators.parameters(space, network(size), task, genome))
     sizes = range(1, MOST_SIZES)
     above = bisect.bisect_left(sizes, parameters, key=of)
     if above == len(sizes):
-        raise InputError(f"config.yardstick: with {field} of {MOST_SIZES} it has fewer than {parameters:,} parameters.")
+        raise InputError(f"config.yardstick: with {' and '.join(fields)} of {MOST_SIZES} it has fewer than {parameters:,} parameters.")
     return network(min(sizes[max(above - 1, 0) : above + 1], key=lambda size: abs(of(size) - parameters)))
+
+
+def _with(options: Mapping[str, Any], field: Sequence[str], size: int) -> dict[str, Any]:
+    """Options, of which one, or one within it, is the size, in a list where it has been in one."""
+    name, *within = field
+    old = options.get(name)
+    if within:
+        check.mapping(f"config.yardstick.{name}", old)
+        return {**options, name: _with(old, within, size)}
+    return {**options, name: (size,) if isinstance(old, (list, tuple)) else size}
 
 
 def classical(task: Task) -> dict[str, dict]:

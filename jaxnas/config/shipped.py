@@ -10,6 +10,7 @@ for space in (spaces.mobilenet, spaces.nasbench101, spaces.nasbench201, spaces.n
 register("space", "categorical", spaces.categorical)
 register("space", "layers", spaces.layers)
 register("space", "transformer", spaces.transformer)
+register("space", "encoder_decoder", spaces.encoder_decoder)
 register("space", "graph", spaces.graph, takes=("inputs", "outputs"))
 
 register("network", "nasbench201", networks.NasBench201, takes=("classes",))
@@ -18,6 +19,7 @@ register("network", "darts", networks.Darts, takes=("classes",))
 register("network", "mobilenet", networks.MobileNet, takes=("classes",))
 register("network", "layers", networks.Layers, takes=("classes",))
 register("network", "transformer", networks.Transformer, takes=("classes",))
+register("network", "encoder_decoder", networks.EncoderDecoder, takes=("classes",))
 register("network", "resnet", networks.ResNet, takes=("classes",))
 register("network", "graph", networks.GraphNetwork)
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.networks.choice import is_static
-from jaxnas.networks.mixers import Position
+from jaxnas.networks.mixers import Memory, Position
 from jaxnas.networks.transformer import Transformer
 
 
@@ -20,11 +20,12 @@ class Decoder(NamedTuple):
 
     Attributes:
       state: `(batch, length) -> state` before the first of at most `length` tokens.
-      step: `(variables, tokens [B], state) -> (logits [B, classes] of the next token, state)`.
+      step: `(variables, tokens [B], state, memory=None) -> (logits [B, classes] of the next token, state)`, with the
+        memory of an encoder where there is one.
     """
 
     state: Callable[[int, int], Any]
-    step: Callable[[Any, chex.Array, Any], tuple[chex.Array, Any]]
+    step: Callable[..., tuple[chex.Array, Any]]
 
     def cache_bytes(self, length: int) -> int:
         """Of the state of one sequence of at most `length` tokens."""
@@ -36,7 +37,7 @@ def decoder(network: Transformer, decisions: Mapping[str, int]) -> Decoder:
     """The step form of an architecture, whose outputs are those of the network applied to the whole sequence.
 
     Args:
-      network: causal, of tokens, with an output for each position and no padding.
+      network: causal, of tokens, with an output for each position and no padding; also that of an `EncoderDecoder`.
       decisions: integers, as `space.unpack` makes them of a genome on the host.
 
     Raises:
@@ -59,10 +60,10 @@ def decoder(network: Transformer, decisions: Mapping[str, int]) -> Decoder:
         }
         return {"at": jnp.int32(0), "cache": cache}
 
-    def step(variables: Any, tokens: chex.Array, state: Any) -> tuple[chex.Array, Any]:
+    def step(variables: Any, tokens: chex.Array, state: Any, memory: Memory | None = None) -> tuple[chex.Array, Any]:
         at = Position(state["at"])
         held = {"params": variables["params"], "cache": state["cache"]}
-        logits, updated = network.apply(held, decisions, tokens[:, None], False, at, mutable=["cache"])
+        logits, updated = network.apply(held, decisions, tokens[:, None], False, at, memory, mutable=["cache"])
         return logits[:, 0], {"at": state["at"] + 1, "cache": updated.get("cache", {})}
 
     return Decoder(state, step)

@@ -1,4 +1,5 @@
-"""What lets positions of a sequence see each other: attention, attention within a window, linear recurrences, nothing.
+"""What lets positions of a sequence see each other: attention, attention within a window, linear recurrences, nothing;
+and attention to the positions of another sequence.
 
 Each is called on a whole sequence, `mixer((x, keep, sizes, None), train)`, or to decode on one position, with what it
 knows of those before in the collection "cache": a state of fixed size that `state(batch, length)` makes. Heads,
@@ -7,6 +8,7 @@ program serves every choice.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -15,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.networks._attention import attend
+from jaxnas.networks.choice import is_static
 from jaxnas.networks.inference import computed_once
 from jaxnas.networks.initializers import normal
 from jaxnas.networks.recurrence import chunked, stepped
@@ -35,6 +38,18 @@ class Position(NamedTuple):
 
     at: chex.Array
     length: int = 1
+
+
+class Memory(NamedTuple):
+    """What an encoder says of its inputs.
+
+    Attributes:
+      layers: outputs `[B, S, width]` of its layers, of those that are there, the last one first.
+      keep: `[B, S]`, 0 where a position is padding; None where none is.
+    """
+
+    layers: Sequence[chex.Array]
+    keep: chex.Array | None
 
 
 class Sizes(NamedTuple):
@@ -111,18 +126,20 @@ class Attention(nn.Module):
         x, keep, sizes, at = inputs
         if at is not None:
             return self._next(x, at)
-        q, k, v = self._projected(x, jnp.arange(x.shape[1]), sizes)
+        q, k, v = self._projected(x, x, jnp.arange(x.shape[1]), sizes)
         windowed = self.window and self.window < x.shape[1]
         y = within(self.window, q, k, v, keep, self.causal) if windowed else everywhere(q, k, v, keep, self.causal)
         return self._joined(y, sizes)
 
-    def _projected(self, x, at, sizes: Sizes):
-        """Queries `[B, T, heads, D]`, keys and values `[B, T, groups, D]`, or of each head where groups are chosen."""
+    def _projected(self, x, of, at, sizes: Sizes):
+        """Queries `[B, T, heads, D]` of `x`, keys and values `[B, S, groups, D]` of what it attends to, or of each head
+        where groups are chosen; rotated where there are positions."""
         size = count(sizes.head_size, self.head_size)
         scale = (self.head_size / size) ** 0.5  # attention divides by the root of the largest
-        x = computed_once(x)
-        q = rotated(masked(self.query(x), sizes.head_size) * scale, at, size)
-        k, v = rotated(self.key(x), at, size), masked(self.value(x), sizes.head_size)
+        x, of = (computed_once(x),) * 2 if of is x else (computed_once(x), computed_once(of))
+        q, k, v = masked(self.query(x), sizes.head_size) * scale, self.key(of), masked(self.value(of), sizes.head_size)
+        if at is not None:
+            q, k = rotated(q, at, size), rotated(k, at, size)
         if sizes.groups is not None:
             k, v = (jnp.einsum("...gd,hg->...hd", a, sizes.groups.astype(a.dtype)) for a in (k, v))
         return q, k, v
@@ -138,13 +155,41 @@ class Attention(nn.Module):
     def _next(self, x, at):
         """Of `x` `[B, 1, width]` at position `at`."""
         state, at = _remembered(self, x, at), at.at
-        q, k, v = self._projected(x, at[None], Sizes())
+        q, k, v = self._projected(x, x, at[None], Sizes())
         length = state["key"].shape[1]
         put = lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, at % length, 1)
         state = {"key": put(state["key"], k), "value": put(state["value"], v)}
         _remember(self, state)
         seen = jnp.broadcast_to(jnp.arange(length) <= at, (len(x), 1, 1, length))
         return self._joined(attend(q, state["key"], state["value"], seen), Sizes())
+
+
+class CrossAttention(Attention):
+    """Attention to what an encoder says of its positions, called with `((x, memory, sources, sizes), train)`: to the
+    outputs of as many of its last layers, together, as `sources`, a decision and its options, says (Wang et al., 2020).
+    """
+
+    def __call__(self, inputs, train: bool):
+        x, memory, (decision, options), sizes = inputs
+        most = options[decision] if is_static(decision) else max(options)
+        layers = [memory.layers[min(i, len(memory.layers) - 1)] for i in range(most)]
+        q, k, v = self._projected(x, jnp.concatenate(layers, 1), None, sizes)
+        S = layers[0].shape[1]
+        keep = jnp.ones((len(x), S)) if memory.keep is None else memory.keep
+        there = jnp.tile(keep, most)[:, None, None, :] > 0
+
+        def of(sources):
+            """With that many layers, of which a number is the least."""
+            within = jnp.arange(most * S) < sources * S
+            return attend(q, k, v, there & within)
+
+        if is_static(decision):
+            y = attend(q, k, v, there)
+        elif jnp.ndim(decision) == 1:
+            y = sum(weight * of(sources) for weight, sources in zip(decision, options, strict=True))
+        else:
+            y = of(jnp.asarray(options)[decision])
+        return self._joined(y, sizes)
 
 
 def everywhere(q, k, v, keep, causal: bool):

@@ -15,7 +15,17 @@ from jaxnas.check import InputError
 from jaxnas.networks.choice import Choice, Decision, Gated, check_decisions, exists, is_static, joint, opened, width
 from jaxnas.networks.inference import computed_once, differentiated_once
 from jaxnas.networks.initializers import normal
-from jaxnas.networks.mixers import Attention, Nothing, Position, Recurrence, Sizes, count, masked
+from jaxnas.networks.mixers import (
+    Attention,
+    CrossAttention,
+    Memory,
+    Nothing,
+    Position,
+    Recurrence,
+    Sizes,
+    count,
+    masked,
+)
 from jaxnas.spaces._transformer import decisions_of, factors
 
 ACTIVATIONS: dict[str, Callable] = {
@@ -25,6 +35,10 @@ ACTIVATIONS: dict[str, Callable] = {
     "swiglu": differentiated_once(nn.silu),
     "geglu": differentiated_once(nn.gelu),
 }
+
+
+FACTORS = ("mixers", "heads", "groups", "head_sizes", "ratios", "activations", "norms", "places", "widths")
+"""Attributes that are options, of which there is one at least."""
 
 
 class FeedForward(nn.Module):
@@ -84,6 +98,7 @@ class Layer(NamedTuple):
     activation: Decision
     norm: Decision
     place: Decision
+    sources: Decision = 0
 
 
 class Transformer(nn.Module):
@@ -95,9 +110,9 @@ class Transformer(nn.Module):
     of the largest, so that one program serves all choices.
 
     Attributes:
-      layers, mixers, heads, groups, head_sizes, ratios, activations, norms, places, widths, depths: those of
+      layers, mixers, heads, groups, head_sizes, ratios, activations, norms, places, widths, depths, sources: those of
         `spaces.transformer`.
-      classes: outputs.
+      classes: outputs; 0 for an encoder, which gives a `Memory` in their place.
       vocabulary: number of tokens, by default as many as classes; 0 where inputs are no tokens.
       each: whether there is an output for each position.
       causal: whether positions see what comes before them alone.
@@ -118,6 +133,7 @@ class Transformer(nn.Module):
     places: Sequence[str] = ("pre",)
     widths: Sequence[int] = (128,)
     depths: Sequence[int] = ()
+    sources: Sequence[int] = ()
     classes: int = 256
     vocabulary: int | None = None
     each: bool = True
@@ -128,11 +144,12 @@ class Transformer(nn.Module):
     length: int = 8192
 
     def __post_init__(self):
-        for field in ("mixers", "heads", "groups", "head_sizes", "ratios", "activations", "norms", "places", "widths"):
+        for field in (*FACTORS, "sources"):
             setattr(self, field, tuple(check.sequence(field, getattr(self, field))))  # a config's lists have no hash
         self.depths = tuple(check.sequence("depths", self.depths)) or (self.layers,)
         self._options()
-        for field in ("classes", "window", "patch", "length"):
+        check.integer("classes", self.classes, least=0)
+        for field in ("window", "patch", "length"):
             check.integer(field, getattr(self, field), least=1)
         self.vocabulary = self.classes if self.vocabulary is None else self.vocabulary
         check.integer("vocabulary", self.vocabulary, least=0)
@@ -143,8 +160,12 @@ class Transformer(nn.Module):
         super().__post_init__()
 
     def _options(self) -> dict[str, tuple[Any, ...]]:
-        names = ("mixers", "heads", "groups", "head_sizes", "ratios", "activations", "norms", "places", "widths")
-        return factors(self.layers, **{n: getattr(self, n) for n in names}, depths=self.depths)
+        given = {name: getattr(self, name) for name in FACTORS}
+        return factors(self.layers, **given, depths=self.depths, sources=self.sources)
+
+    def named(self) -> dict[str, Sequence[Any]]:
+        """What is left to decide -> its options."""
+        return decisions_of(self.layers, self._options())
 
     def chosen(self, decisions: Mapping[str, Decision]) -> tuple[Decision, list[Layer]]:
         """The decision of width, and those of each layer; 0 where nothing is left to decide.
@@ -153,8 +174,7 @@ class Transformer(nn.Module):
           InputError: decisions of another space.
         """
         options = self._options()
-        named = decisions_of(self.layers, options)
-        check_decisions(decisions, named, "options")
+        check_decisions(decisions, self.named(), "options")
         own = [factor for factor in options if factor not in ("width", "depth")]
         # Only a mixer that is not there spares anything: the gates of the others need not be conditionals.
         of = lambda name: decisions.get(name, 0) if name.endswith("mixer") else opened(decisions.get(name, 0))
@@ -165,8 +185,11 @@ class Transformer(nn.Module):
         return of("width"), layers
 
     @nn.compact
-    def __call__(self, decisions, x, train: bool, at: Position | None = None):
-        """Outputs; with `at`, of the one position `[B, 1]` after those in the collection "cache", see `decoder`."""
+    def __call__(self, decisions, x, train: bool, at: Position | None = None, memory: Memory | None = None):
+        """Outputs; with `at`, of the one position `[B, 1]` after those in the collection "cache", see `decoder`; where
+        there are `sources`, of what attends to an encoder's `memory`."""
+        if (memory is None) == bool(self.sources):
+            raise InputError("memory: expected an encoder's where the network has sources, and only there.")
         every, layers = self.chosen(decisions)
         features, there = _prefix(every, self.widths)
         embedding, keep = None, None
@@ -178,10 +201,15 @@ class Transformer(nn.Module):
             x = masked(nn.Dense(features, kernel_init=normal(), name="embedding")(self._positions(x)), there)
         if x.shape[1] > self.length:
             raise InputError(f"length: the network is for {self.length} positions, the inputs have {x.shape[1]}.")
+        outputs = []
         for i, layer in enumerate(layers):
-            x = self._layer(i, layer, every, x, keep, at, train)
+            x = self._layer(i, layer, every, x, keep, at, memory, train)
+            outputs.append(x)
             self.sow("intermediates", f"layer_{i}", x)  # for who learns from them
-        x = Norm(name="norm")(x, 0.0, there)
+        norm = Norm(name="norm")
+        if not self.classes:
+            return Memory([norm(x, 0.0, there) for x in _latest(outputs, decisions.get("depth", 0), self.depths)], keep)
+        x = norm(x, 0.0, there)
         if not self.each:
             weight = jnp.ones(x.shape[:2]) if keep is None else keep
             x = (x * weight[..., None]).sum(1) / jnp.maximum(weight.sum(1), 1)[:, None]
@@ -202,7 +230,7 @@ class Transformer(nn.Module):
         x = x.reshape(B, H // self.patch, self.patch, W // self.patch, self.patch, C)
         return x.swapaxes(2, 3).reshape(B, -1, self.patch**2 * C)
 
-    def _layer(self, i: int, layer: Layer, every: Decision, x, keep, at, train: bool):
+    def _layer(self, i: int, layer: Layer, every: Decision, x, keep, at, memory, train: bool):
         """The layer, or what it is given where it is not there."""
         if is_static(layer.there) and not layer.there:
             return x
@@ -225,6 +253,10 @@ class Transformer(nn.Module):
             return after if isinstance(present, float) else x + present * (after - x)
 
         x = added("mixer", x, lambda x: Choice(mixers, name=f"mixer_{i}")(mixer, (x, keep, sizes, at), train))
+        if memory is not None:
+            cross = CrossAttention(**self._heads_of(layer), width=x.shape[-1], name=f"cross_{i}")
+            of = (memory, (layer.sources, self.sources), sizes)
+            x = added("cross", x, lambda x: cross((x, *of), train))
         apply = Choice(feed_forward, name=f"feed_forward_{i}")
         return added("feed_forward", x, lambda x: apply(activation, (x, hidden, there), train))
 
@@ -242,12 +274,10 @@ class Transformer(nn.Module):
         self, layer: Layer, features: int, there: chex.Array | None = None
     ) -> tuple[dict[str, Callable[..., nn.Module]], Sizes]:
         """Options of a layer's mixer, as large as what is decided of it needs, and what of them is there."""
-        heads, of_heads = _prefix(layer.heads, self.heads)
-        head_size, of_size = _prefix(layer.head_size, self.head_sizes)
-        groups = min(self.groups[layer.groups] if is_static(layer.groups) else max(self.groups), heads)
+        common = {"width": features, **self._heads_of(layer)}
         fixed = is_static(layer.heads) and is_static(layer.groups)
-        grouped = None if fixed else self._grouping(layer)[:heads, :groups]
-        common = {"width": features, "heads": heads, "groups": groups, "head_size": head_size}
+        grouped = None if fixed else self._grouping(layer)[: common["heads"], : common["groups"]]
+        of_heads, of_size = _prefix(layer.heads, self.heads)[1], _prefix(layer.head_size, self.head_sizes)[1]
         factories = {
             "attention": partial(Attention, **common, causal=self.causal),
             "window": partial(Attention, **common, causal=self.causal, window=self.window),
@@ -257,6 +287,12 @@ class Transformer(nn.Module):
         }
         names = [*self.mixers, *(["none"] if "none" not in self.mixers else [])]
         return {name: factories[name] for name in names}, Sizes(there, of_heads, of_size, grouped)
+
+    def _heads_of(self, layer: Layer) -> dict[str, int]:
+        """How many there are of a layer's heads at most, of groups, and their size."""
+        heads, head_size = _prefix(layer.heads, self.heads)[0], _prefix(layer.head_size, self.head_sizes)[0]
+        groups = self.groups[layer.groups] if is_static(layer.groups) else max(self.groups)
+        return {"heads": heads, "groups": min(groups, heads), "head_size": head_size}
 
     def _grouping(self, layer: Layer):
         """`[heads, groups]` which group each head reads, by decisions of any kind."""
@@ -275,6 +311,15 @@ class Transformer(nn.Module):
         most, inner = _prefix(joint(layer.ratio, of, (len(self.ratios), len(widths))), hidden)
         options = {name: partial(FeedForward, features, most, name) for name in self.activations}
         return {**options, "none": NoFeedForward}, inner
+
+
+def _latest(outputs: Sequence[chex.Array], depth: Decision, depths: Sequence[int]) -> list[chex.Array]:
+    """Outputs of the layers that are there, the last one first; before the first layer, its own again."""
+    if is_static(depth):
+        return list(reversed(outputs[: depths[depth]]))
+    weights = _weights(opened(depth), depths)
+    before = lambda i: (weight * outputs[max(d - 1 - i, 0)] for weight, d in zip(weights, depths, strict=True))
+    return [sum(before(i)) for i in range(len(outputs))]
 
 
 def _prefix(decision: Decision, sizes: Sequence[int]) -> tuple[int, chex.Array | None]:

@@ -10,6 +10,7 @@
 | `layers` | | an operation for each of a sequence of layers | by the options |
 | `mobilenet` | Sandler et al., 2018; Tan et al., 2019 | kernel, expansion, depth and width of stages | by the options |
 | `transformer` | | mixer, heads, feed-forward network and norm of layers, width and depth of all | by the options |
+| `encoder_decoder` | | a transformer that encodes and one that decodes, attending to it | by the options |
 | `graph` | Stanley and Miikkulainen, 2002 (NEAT) | a `Graph`, with its weights | unbounded search space |
 
 `path_encoding` is a feature of NAS-Bench-201's cells (White, Neiswanger and Savani, 2021); `skip_connections` counts
@@ -18,6 +19,7 @@ them, by cell. All but `graph` are categorical; what needs that says so by name.
 
 from jaxnas.spaces._categorical import categorical
 from jaxnas.spaces._darts import darts
+from jaxnas.spaces._encoder_decoder import encoder_decoder
 from jaxnas.spaces._graph import graph
 from jaxnas.spaces._graph_genome import Graph
 from jaxnas.spaces._layers import layers
@@ -32,6 +34,7 @@ __all__ = [
     "Graph",
     "categorical",
     "darts",
+    "encoder_decoder",
     "graph",
     "layers",
     "mobilenet",

@@ -27,6 +27,7 @@ def transformer(
     places: Sequence[str] = ("pre",),
     widths: Sequence[int] = (128,),
     depths: Sequence[int] = (),
+    sources: Sequence[int] = (),
 ) -> Space:
     """Decisions `layer_0_mixer`, `layer_0_heads`, … of each layer, and `width` and `depth` of all.
 
@@ -45,25 +46,19 @@ def transformer(
       places: "pre" (before what is added) or "post" (of the sum).
       widths: of all layers.
       depths: numbers of layers; `layers` alone by default.
+      sources: of a decoder beside an encoder, how many of the encoder's last layers a layer attends to.
 
     Raises:
       InputError: nothing to decide, a factor without options or with one that is unknown or out of its range, heads
         that their groups do not divide.
     """
-    found = factors(
-        layers,
-        mixers=mixers,
-        heads=heads,
-        groups=groups,
-        head_sizes=head_sizes,
-        ratios=ratios,
-        activations=activations,
-        norms=norms,
-        places=places,
-        widths=widths,
-        depths=depths or (layers,),
-    )
-    return categorical(decisions_of(layers, found), name="transformer")
+    return categorical(decided(locals()), name="transformer")
+
+
+def decided(options: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    """Decision -> its options, by those of `transformer`; raises `InputError`."""
+    options = {**transformer.__kwdefaults__, **options}
+    return decisions_of(options["layers"], factors(**options))
 
 
 def decisions_of(layers: int, options: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
@@ -76,9 +71,10 @@ def decisions_of(layers: int, options: Mapping[str, Sequence[Any]]) -> dict[str,
 def factors(layers: int, **given: Sequence[Any]) -> dict[str, tuple[Any, ...]]:
     """What is decided -> its options; raises `InputError` for those that cannot be built."""
     check.integer("layers", layers, least=1)
+    given["depths"] = given["depths"] or (layers,)
     known = {"mixers": MIXERS, "activations": ACTIVATIONS, "norms": NORMS, "places": PLACES}
     for argument, options in given.items():
-        if not check.sequence(argument, options):
+        if not check.sequence(argument, options) and argument != "sources":
             raise InputError(f"{argument}: expected at least one option, got none.")
         for option in options:
             if argument in known:
@@ -98,5 +94,5 @@ def factors(layers: int, **given: Sequence[Any]) -> dict[str, tuple[Any, ...]]:
                 raise InputError(f"groups: expected what divides the heads {list(given['heads'])}, got {groups}.")
     if max(given["depths"]) != layers:
         raise InputError(f"depths: expected {layers} layers at most, got {list(given['depths'])}.")
-    names = {"heads": "heads", "groups": "groups"}
-    return {names.get(name, name.removesuffix("s")): tuple(options) for name, options in given.items()}
+    plural = ("heads", "groups", "sources")
+    return {name if name in plural else name.removesuffix("s"): tuple(o) for name, o in given.items() if o}

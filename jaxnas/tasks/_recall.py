@@ -220,7 +220,9 @@ LONGEST = 373_373
 """Its last digits make the number, of as many digits, that is longest in words."""
 
 
-def number_words(*, max_digits: int = 4, train: int = 100_000, held_out: int = 1000, seed: int = 0) -> Task:
+def number_words(
+    *, max_digits: int = 4, apart: bool = False, train: int = 100_000, held_out: int = 1000, seed: int = 0
+) -> Task:
     """Numbers in words, letter by letter, and then in digits: " four hundred and two=402.".
 
     The next character is predicted, and counts after "=", up to the full stop (weight `[B, T]`). The metric is the
@@ -232,6 +234,7 @@ def number_words(*, max_digits: int = 4, train: int = 100_000, held_out: int = 1
 
     Args:
       max_digits: numbers are below 10 to this power.
+      apart: whether inputs are `{"source": words, "target": "=" and digits}`, for an encoder and a decoder.
       train: examples to train on, made as they are asked for.
       held_out: examples for validation, and as many for the test.
       seed: of all examples, and of which numbers are not trained on.
@@ -245,7 +248,7 @@ def number_words(*, max_digits: int = 4, train: int = 100_000, held_out: int = 1
     numbers = _numbers(max_digits, held_out, seed)
     bounds = np.searchsorted(numbers["train"], 10 ** np.arange(max_digits + 1)).astype(np.int32)
     length = int(SIZES[np.asarray(_pieces(max_digits, np.int32(LONGEST % 10**max_digits)))].sum())
-    written = functools.partial(_written, max_digits, length)
+    written = functools.partial(_apart if apart else _written, max_digits, length)
 
     def drawn(key):
         digits, which = jax.random.split(key)
@@ -276,14 +279,27 @@ def _numbers(max_digits: int, held_out: int, seed: int) -> dict[str, np.ndarray]
 
 def _written(max_digits: int, length: int, number: chex.Array) -> Batch:
     """The example of a number, of `length` characters with that which is only a target."""
-    pieces = _pieces(max_digits, number)
+    characters, starts = _characters(_pieces(max_digits, number), length)
+    place, first = jnp.arange(length, dtype=jnp.int32), starts[-1 - max_digits]
+    return _next_token(characters, (place >= first) & (place <= starts[-1]))
+
+
+def _apart(max_digits: int, length: int, number: chex.Array) -> Batch:
+    """The same, whose words are the source and whose digits are the target."""
+    pieces, digits = _pieces(max_digits, number), max_digits + 2  # with what is before and after them
+    source, _ = _characters(pieces[:-digits], length - digits)
+    target, starts = _characters(pieces[-digits:], digits)
+    batch = _next_token(target, jnp.arange(digits) <= starts[-1])
+    return batch._replace(inputs={"source": source, "target": batch.inputs})
+
+
+def _characters(pieces: chex.Array, length: int) -> tuple[chex.Array, chex.Array]:
+    """The characters `[length]` of pieces, then padding, and where each piece starts."""
     sizes = jnp.asarray(SIZES)[pieces]
     starts = jnp.cumsum(sizes, dtype=jnp.int32) - sizes
     at = jnp.arange(LETTERS.shape[1], dtype=jnp.int32)
     places = jnp.where(at < sizes[:, None], starts[:, None] + at, length)  # the rest is outside, and dropped
-    characters = jnp.zeros(length, jnp.int32).at[places].set(jnp.asarray(LETTERS)[pieces], mode="drop")
-    place, first = jnp.arange(length, dtype=jnp.int32), starts[-1 - max_digits]
-    return _next_token(characters, (place >= first) & (place <= starts[-1]))
+    return jnp.zeros(length, jnp.int32).at[places].set(jnp.asarray(LETTERS)[pieces], mode="drop"), starts
 
 
 def _pieces(max_digits: int, number: chex.Array) -> chex.Array:

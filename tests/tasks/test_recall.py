@@ -155,6 +155,14 @@ def test_numbers_are_spelled_and_their_digits_count(digits):
     assert task.train.spec.inputs.shape == (len(longest) + digits + 2,)
 
 
+def test_words_and_digits_apart_say_the_same_as_together():
+    together, apart = (tasks.number_words(train=50, held_out=20, apart=apart).validation for apart in (False, True))
+    of = lambda row: "".join(tasks._recall.SYMBOLS[i] for i in row).rstrip().removesuffix(".")
+    for one, source, target in zip(together.inputs, apart.inputs["source"], apart.inputs["target"], strict=True):
+        assert of(source) + of(target) == of(one)
+    np.testing.assert_array_equal(apart.targets[apart.weight > 0], together.targets[together.weight > 0])
+
+
 def test_long_numbers_with_a_zero_are_held_out_and_no_number_is_in_two_splits():
     task = tasks.number_words(train=3000, held_out=400)
     numbers = {"train": task.train.take(np.arange(3000)), "validation": task.validation, "test": task.test}
