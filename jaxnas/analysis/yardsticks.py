@@ -63,7 +63,8 @@ def hand_made(config: Mapping[str, Any], space: Space, task: Task, genome: Genom
     sizes = range(1, MOST_SIZES)
     above = bisect.bisect_left(sizes, parameters, key=of)
     if above == len(sizes):
-        raise InputError(f"config.yardstick: with {' and '.join(fields)} of {MOST_SIZES} it has fewer than {parameters:,} parameters.")
+        grown = " and ".join(fields)
+        raise InputError(f"config.yardstick: with {grown} of {MOST_SIZES} it has fewer than {parameters:,} parameters.")
     return network(min(sizes[max(above - 1, 0) : above + 1], key=lambda size: abs(of(size) - parameters)))
 
 
