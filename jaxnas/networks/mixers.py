@@ -18,10 +18,11 @@ import jax.numpy as jnp
 
 from jaxnas.networks._attention import attend
 from jaxnas.networks.choice import is_static
-from jaxnas.networks.inference import computed_once
+from jaxnas.networks.inference import computed_once, differentiated_once
 from jaxnas.networks.initializers import normal
 from jaxnas.networks.recurrence import chunked, stepped
 
+silu = differentiated_once(nn.silu)
 TAPS = 4
 """Positions that the short convolution of a recurrence sees."""
 BASE = 10_000.0
@@ -263,7 +264,9 @@ class Recurrence(nn.Module):
         x = x if keep is None else x * keep[..., None].astype(x.dtype)
         x = computed_once(x)
         parts = {name: getattr(self, name)(x) for name in self.taps}
-        convolved = {name: _convolved(part, self.taps[name]) for name, part in parts.items()}
+        convolved = {
+            name: computed_once(_convolved(computed_once(part), self.taps[name])) for name, part in parts.items()
+        }
         q, k, v, log_decay, beta = self._gates(x, convolved, sizes)
         if keep is not None:  # what is padded neither decays the state nor adds to it
             log_decay, beta = (None if a is None else a * keep[..., None] for a in (log_decay, beta))
@@ -272,7 +275,7 @@ class Recurrence(nn.Module):
         return self._joined(x, y, v, sizes)
 
     def _gates(self, x, convolved, sizes: Sizes):
-        q, k, v = (masked(nn.silu(convolved[name]), sizes.head_size) for name in ("query", "key", "value"))
+        q, k, v = (masked(silu(convolved[name]), sizes.head_size) for name in ("query", "key", "value"))
         step = nn.softplus(self.decay(x).astype(jnp.float32) + self.bias)
         log_decay = -jnp.exp(self.rate) * step
         if self.delta:
@@ -289,7 +292,7 @@ class Recurrence(nn.Module):
         if not self.delta:
             y = y + self.direct[:, None] * v
         mean = jnp.square(y).sum(-1, keepdims=True) / count(sizes.head_size, self.head_size)
-        y = masked(y * jax.lax.rsqrt(mean + 1e-6) * self.scale * nn.silu(self.gate(x)), sizes.head_size)
+        y = masked(y * jax.lax.rsqrt(mean + 1e-6) * self.scale * silu(self.gate(x)), sizes.head_size)
         return masked(self.output(_of_heads(y, sizes)), sizes.width)
 
     def state(self, batch: int, length: int) -> Any:

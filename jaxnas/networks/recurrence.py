@@ -73,6 +73,7 @@ def chunked(
     return jnp.moveaxis(y, (0, 2), (1, 3)).reshape(B, N * chunk, H, V)[:, :T], state
 
 
+@jax.custom_vjp
 def _inverse(lower: chex.Array) -> chex.Array:
     """`(1 + lower)^-1` of matrices `[..., C, C]` that are 0 but below their diagonal, C a power of 2.
 
@@ -93,6 +94,19 @@ def _inverse(lower: chex.Array) -> chex.Array:
         inverse = jnp.concatenate([upper, jnp.concatenate([lower_left, second], -1)], -2)
         size *= 2
     return inverse[..., 0, :, :]
+
+
+def _forward(lower):
+    inverse = _inverse(lower)
+    return inverse, inverse
+
+
+def _backward(inverse, gradient):
+    transposed = inverse.swapaxes(-1, -2)
+    return (-transposed @ gradient @ transposed,)
+
+
+_inverse.defvjp(_forward, _backward)
 
 
 def stepped(
