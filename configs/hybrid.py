@@ -44,14 +44,14 @@ def _config(
 
 
 SMALL = _config(
-    {"layers": 3, "heads": (2,), "groups": (2,), "head_sizes": (32,), "widths": (64,), "ratios": (2,)},
-    {"name": "recall", "pairs": 4, "vocabulary": 16, "held_out": 500},
+    {"layers": 3, "heads": (2,), "groups": (2,), "head_sizes": (16,), "widths": (64,), "ratios": (2,)},
+    {"name": "recall", "pairs": 6, "vocabulary": 16, "held_out": 500},
     4,
-    {"population_size": 12, "proposals": 8, "budget": 500},
-    {"batch_size": 32, "learning_rate": 5e-3, "warm_up": 30, "weight_decay": 0.01},
-    rounds=5,
+    {"population_size": 12, "proposals": 8, "budget": 400},
+    {"batch_size": 32, "learning_rate": 7e-3, "warm_up": 40, "weight_decay": 0.01},
+    rounds=4,
     context=1024,
-    retrain={"steps": 1200, "seeds": 3},
+    retrain={"steps": 800, "seeds": 3},
 )
 PAPER = _config(
     {"layers": 12, "heads": (12,), "groups": (4,), "head_sizes": (64,), "widths": (768,), "ratios": (4,)},

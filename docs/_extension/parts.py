@@ -1,10 +1,12 @@
-"""Directives `part` and `config`: what pages of methods say of a factory and of a config, made of the code itself."""
+"""Directives `part`, `config` and `plans`: what pages say of a factory, a config and plans, made of the code itself and
+of the files that programs wrote."""
 
 import ast
 import inspect
 import json
 import pathlib
 import re
+from collections.abc import Sequence
 
 from docutils import nodes
 from docutils.statemachine import StringList
@@ -47,6 +49,35 @@ class Config(Generated):
     def markdown(self, argument: str) -> str:
         self.env.note_dependency(str(result_file(argument)))
         return config(argument)
+
+
+class Plans(Generated):
+    """`{plans} benchmarks/plans`: a row of each file of `jaxnas benchmark --what=plan`."""
+
+    def markdown(self, argument: str) -> str:
+        files = sorted((ROOT / argument).glob("*.json"))
+        for file in files:
+            self.env.note_dependency(str(file))
+        return plans(files)
+
+
+def plans(files: Sequence[pathlib.Path]) -> str:
+    rows = []
+    for record in (json.loads(file.read_text()) for file in files):
+        for name, found in record["figures"].items():
+            devices = f" ({found['devices']} of them)" if found.get("devices", 1) > 1 else ""
+            programs = [each for each in found.values() if isinstance(each, dict) and "compile_seconds" in each]
+            seconds = [sum(each[f"{what}_seconds"] for each in programs) for what in ("trace", "compile")]
+            fits, hours = found["fits"], found.get("hours_estimated")
+            row = (
+                *(name, record["options"]["target"] + devices, f"{found['bytes'] / 1e9:.2g}"),
+                " + ".join(f"{s:.0f} s" for s in seconds),
+                f"{hours:.2g} h" if fits and hours else "does not fit",
+                found.get("bound", {}).get("by", "–"),
+            )
+            rows.append(row)
+    head = ("config", "target", "GB a device", "tracing + compiling", "the search, estimated", "bound by")
+    return table(head, sorted(rows))
 
 
 def part(kind: str, name: str, heading: str = "") -> str:
@@ -107,4 +138,5 @@ def result(named: str) -> str:
 def setup(app):
     app.add_directive("part", Part)
     app.add_directive("config", Config)
+    app.add_directive("plans", Plans)
     return {"parallel_read_safe": True}

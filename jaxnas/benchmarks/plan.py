@@ -34,8 +34,10 @@ def cifar10(path: str = "", train: int = 50_000, test: int = 10_000, **options) 
 
 
 def landmark(name: str) -> dict[str, Any]:
-    """A config at its paper's size, on random images in the place of its file."""
+    """A config at its paper's size, on random images in the place of a file."""
     config = get_config(name)
+    if "path" not in config["task"]:
+        return config
     return {**config, "task": {**config["task"], "name": f"{__name__}:cifar10"}}
 
 
@@ -87,6 +89,7 @@ LANDMARKS = (
     *("nasbench201_supernet", "zerocost"),
 )
 """Configs at their papers' size, of CIFAR-10's images."""
+CONFIGS = (*LANDMARKS, "gpt", "hybrid")
 KEPT = (
     *("fits", "bytes", "execution", "devices", "members_per_device", "largest_population", "why_not"),
     *("ms_per_step_estimated", "ms_per_step_and_member_estimated", "seconds_per_round_estimated", "hours_estimated"),
@@ -101,7 +104,8 @@ def measure(
 
     Args:
       programs: names of `PROGRAMS`: training_digits_64, training_digits_128, training_full_64, darts_first_order,
-        darts_second_order, synflow_full_128, synflow_all, nasbench201_anew.
+        darts_second_order, synflow_full_128, synflow_all, nasbench201_anew; or of `CONFIGS`; "landmarks" for the
+        papers' configs.
       target: one of them, see `jaxnas.planning.targets`.
       chunk: members side by side on a device, of programs that train them so; all by default.
 
@@ -114,7 +118,7 @@ def measure(
     figures: dict[str, Any] = {}
     programs = [each for name in programs for each in (LANDMARKS if name == "landmarks" else (name,))]
     for name in programs:
-        check.one_of("programs", name, (*PROGRAMS, *LANDMARKS, "landmarks"))
+        check.one_of("programs", name, (*PROGRAMS, *CONFIGS, "landmarks"))
     for name in programs:
         config = PROGRAMS.get(name) or landmark(name)
         if chunk is not None and config["evaluator"]["name"] == "training":

@@ -37,7 +37,7 @@ def lecun_normal(batch_axis: tuple[int, ...] | int = ()) -> Callable:
 
 
 @functools.cache
-def normal(deviation: float = 0.02) -> Callable:
+def normal(deviation: float) -> Callable:
     """Normal values of a fixed standard deviation, whatever the width, drawn together as those of `lecun_normal`."""
     alone = nn.initializers.truncated_normal(deviation / 0.87962566103423978)
 

@@ -95,8 +95,8 @@ def rotated(x: chex.Array, at: chex.Array, size: chex.Array | float) -> chex.Arr
     return jnp.stack([even * cos - odd * sin, even * sin + odd * cos], -1).reshape(x.shape)
 
 
-def _heads(features: tuple[int, ...], name: str) -> nn.DenseGeneral:
-    return nn.DenseGeneral(features, use_bias=False, kernel_init=normal(), name=name)
+def _heads(features: tuple[int, ...], deviation: float, name: str) -> nn.DenseGeneral:
+    return nn.DenseGeneral(features, use_bias=False, kernel_init=normal(deviation), name=name)
 
 
 class Attention(nn.Module):
@@ -107,6 +107,7 @@ class Attention(nn.Module):
       heads, groups, head_size: the largest; `groups` divides `heads`.
       window: how many positions back each sees, itself included; 0 for all.
       causal: whether it sees what comes before it alone.
+      deviation: the standard deviation of kernels in the beginning.
     """
 
     width: int
@@ -115,13 +116,17 @@ class Attention(nn.Module):
     head_size: int
     window: int = 0
     causal: bool = True
+    deviation: float = 0.02
     finite = True
 
     def setup(self):
-        self.query = _heads((self.heads, self.head_size), "query")
-        self.key = _heads((self.groups, self.head_size), "key")
-        self.value = _heads((self.groups, self.head_size), "value")
-        self.output = nn.DenseGeneral(self.width, axis=(-2, -1), use_bias=False, kernel_init=normal(), name="output")
+        heads = functools.partial(_heads, deviation=self.deviation)
+        self.query = heads((self.heads, self.head_size), name="query")
+        self.key = heads((self.groups, self.head_size), name="key")
+        self.value = heads((self.groups, self.head_size), name="value")
+        self.output = nn.DenseGeneral(
+            self.width, axis=(-2, -1), use_bias=False, kernel_init=normal(self.deviation), name="output"
+        )
 
     def __call__(self, inputs, train: bool):
         x, keep, sizes, at = inputs
@@ -231,6 +236,7 @@ class Recurrence(nn.Module):
       width, heads, head_size: as those of `Attention`; the state has `head_size` squared numbers a head.
       groups: of queries and keys, without the delta rule.
       delta: whether it is by the delta rule.
+      deviation: the standard deviation of kernels in the beginning.
     """
 
     width: int
@@ -238,24 +244,28 @@ class Recurrence(nn.Module):
     groups: int
     head_size: int
     delta: bool
+    deviation: float = 0.02
     finite = True
 
     def setup(self):
         H, D = self.heads, self.head_size
         shared = H if self.delta else self.groups
-        self.query, self.key = _heads((shared, D), "query"), _heads((shared, D), "key")
-        self.value, self.gate = _heads((H, D), "value"), _heads((H, D), "gate")
+        heads = functools.partial(_heads, deviation=self.deviation)
+        self.query, self.key = heads((shared, D), name="query"), heads((shared, D), name="key")
+        self.value, self.gate = heads((H, D), name="value"), heads((H, D), name="gate")
         taps = lambda name, heads: self.param(f"{name}_taps", normal(0.5), (TAPS, heads, D))
         self.taps = {"query": taps("query", shared), "key": taps("key", shared), "value": taps("value", H)}
-        self.decay = nn.Dense(H, use_bias=False, kernel_init=normal(), name="decay")
+        self.decay = nn.Dense(H, use_bias=False, kernel_init=normal(self.deviation), name="decay")
         self.rate = self.param("rate", _log_uniform(1.0, 16.0), (H,))
         self.bias = self.param("bias", _inverse_softplus(1e-3, 1e-1), (H,))
         if self.delta:
-            self.beta = nn.Dense(H, use_bias=False, kernel_init=normal(), name="beta")
+            self.beta = nn.Dense(H, use_bias=False, kernel_init=normal(self.deviation), name="beta")
         else:
             self.direct = self.param("direct", nn.initializers.ones, (H,))
         self.scale = self.param("scale", nn.initializers.ones, (D,))
-        self.output = nn.DenseGeneral(self.width, axis=(-2, -1), use_bias=False, kernel_init=normal(), name="output")
+        self.output = nn.DenseGeneral(
+            self.width, axis=(-2, -1), use_bias=False, kernel_init=normal(self.deviation), name="output"
+        )
 
     def __call__(self, inputs, train: bool):
         x, keep, sizes, at = inputs

@@ -47,13 +47,14 @@ class FeedForward(nn.Module):
     width: int
     hidden: int
     activation: str
+    deviation: float
     finite = True
 
     @nn.compact
     def __call__(self, inputs, train: bool):
         x, inner, outer = inputs
         x = computed_once(x)
-        dense = partial(nn.Dense, use_bias=False, kernel_init=normal())
+        dense = partial(nn.Dense, use_bias=False, kernel_init=normal(self.deviation))
         h = ACTIVATIONS[self.activation](dense(self.hidden, name="up")(x))
         if self.activation.endswith("glu"):
             h = h * dense(self.hidden, name="gate")(x)
@@ -184,6 +185,11 @@ class Transformer(nn.Module):
         ]
         return of("width"), layers
 
+    @property
+    def deviation(self) -> float:
+        """Of kernels in the beginning: one over the root of the largest width, whatever the one that is chosen."""
+        return max(self.widths) ** -0.5
+
     @nn.compact
     def __call__(self, decisions, x, train: bool, at: Position | None = None, memory: Memory | None = None):
         """Outputs; with `at`, of the one position `[B, 1]` after those in the collection "cache", see `decoder`; where
@@ -194,11 +200,13 @@ class Transformer(nn.Module):
         features, there = _prefix(every, self.widths)
         embedding, keep = None, None
         if self.vocabulary:
-            embedding = nn.Embed(self.vocabulary, features, embedding_init=normal(), name="embedding")
+            embedding = nn.Embed(self.vocabulary, features, embedding_init=normal(self.deviation), name="embedding")
             keep = None if self.padding is None else (tokens(x, self.vocabulary) != self.padding).astype(jnp.float32)
             x = masked(embedding(tokens(x, self.vocabulary)), there)
         else:
-            x = masked(nn.Dense(features, kernel_init=normal(), name="embedding")(self._positions(x)), there)
+            x = masked(
+                nn.Dense(features, kernel_init=normal(self.deviation), name="embedding")(self._positions(x)), there
+            )
         if x.shape[1] > self.length:
             raise InputError(f"length: the network is for {self.length} positions, the inputs have {x.shape[1]}.")
         outputs = []
@@ -215,7 +223,7 @@ class Transformer(nn.Module):
             x = (x * weight[..., None]).sum(1) / jnp.maximum(weight.sum(1), 1)[:, None]
         if self.each and self.vocabulary == self.classes:
             return embedding.attend(x).astype(jnp.float32)
-        return nn.Dense(self.classes, kernel_init=normal(), name="head")(x).astype(jnp.float32)
+        return nn.Dense(self.classes, kernel_init=normal(self.deviation), name="head")(x).astype(jnp.float32)
 
     def _positions(self, x):
         """`[B, T, C]` of numbers, or of an image's patches."""
@@ -254,7 +262,7 @@ class Transformer(nn.Module):
 
         x = added("mixer", x, lambda x: Choice(mixers, name=f"mixer_{i}")(mixer, (x, keep, sizes, at), train))
         if memory is not None:
-            cross = CrossAttention(**self._heads_of(layer), width=x.shape[-1], name=f"cross_{i}")
+            cross = CrossAttention(x.shape[-1], **self._heads_of(layer), deviation=self.deviation, name=f"cross_{i}")
             of = (memory, (layer.sources, self.sources), sizes)
             x = added("cross", x, lambda x: cross((x, *of), train))
         apply = Choice(feed_forward, name=f"feed_forward_{i}")
@@ -274,7 +282,7 @@ class Transformer(nn.Module):
         self, layer: Layer, features: int, there: chex.Array | None = None
     ) -> tuple[dict[str, Callable[..., nn.Module]], Sizes]:
         """Options of a layer's mixer, as large as what is decided of it needs, and what of them is there."""
-        common = {"width": features, **self._heads_of(layer)}
+        common = {"width": features, "deviation": self.deviation, **self._heads_of(layer)}
         fixed = is_static(layer.heads) and is_static(layer.groups)
         grouped = None if fixed else self._grouping(layer)[: common["heads"], : common["groups"]]
         of_heads, of_size = _prefix(layer.heads, self.heads)[1], _prefix(layer.head_size, self.head_sizes)[1]
@@ -309,7 +317,7 @@ class Transformer(nn.Module):
         widths, of = ((features,), 0) if is_static(every) else (self.widths, every)
         hidden = [max(1, round(ratio * width)) for ratio in self.ratios for width in widths]
         most, inner = _prefix(joint(layer.ratio, of, (len(self.ratios), len(widths))), hidden)
-        options = {name: partial(FeedForward, features, most, name) for name in self.activations}
+        options = {name: partial(FeedForward, features, most, name, self.deviation) for name in self.activations}
         return {**options, "none": NoFeedForward}, inner
 
 
