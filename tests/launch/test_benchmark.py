@@ -54,6 +54,14 @@ def test_training_one_at_a_time(cached):
     assert found["architectures"] == 1 and found["compile_seconds"] > 0 and found["ms_per_step"] > 0
 
 
+def test_mixers(cached):
+    found = benchmarks.mixers.measure(shortest=8, longest=32, width=8, heads=2, window=4, rounds=1)
+    assert set(found) == {"attention", "window", "delta", "ssm"}
+    for of_mixer in found.values():
+        assert set(of_mixer["ms"]) == set(of_mixer["megabytes"]) == {8, 16, 32}
+        assert of_mixer["grows"]["megabytes"] > 0
+
+
 @pytest.mark.slow  # so many operations take long to trace
 def test_supernet(cached, peer):
     found = benchmarks.supernet.measure(**{**NETWORK, "batch": 2}, steps=1, peer=peer)
@@ -138,6 +146,8 @@ def test_a_peer_that_fails_is_refused(command, message):
         ("proxies", {"proxies": "snp"}, "Did you mean 'snip'"),
         ("neat", {"problems": ["poles"]}, "Did you mean 'pole'"),
         ("neat", {"peers": ["neat_python"]}, "Did you mean 'neat-python'"),
+        ("mixers", {"mixers": ["atention"]}, "Did you mean 'attention'"),
+        ("mixers", {"longest": 512}, "longest: expected at least 1024"),
         ("device", {"only": ["nea"]}, "Did you mean 'neat'"),
         ("device", {"scale": "smal"}, "Did you mean 'small'"),
         ("device", {"minutes": -1.0}, "minutes: expected a number"),
