@@ -35,19 +35,36 @@ ACTIVE = "active"
 """Scope of conditionals that ask whether a member is active, by which `jaxnas.planning` knows them."""
 
 
-FILLS = {"cpu": 0, "tpu": 2**14, "gpu": 2**17}
-"""Positions (examples x pixels) from which on a network fills a device by itself, by platform."""
+FILLS = {"tpu": (2**14, 1e9), "gpu": (2**17, 1e10)}
+"""By platform the positions (examples x pixels), and the multiplications of a forward pass, from which on a network
+fills a device by itself."""
 
 
-def planned(plan: str, positions: int = 0) -> str:
-    """The plan that "auto" stands for on the platform that programs are traced for, or the plan itself.
+class Work(NamedTuple):
+    """What a member computes at a time.
 
-    Args:
-      plan: one of `PLANS`.
-      positions: examples x pixels, or tokens, that a member computes at a time, 0 for few.
+    Attributes:
+      positions: examples x pixels, or tokens.
+      multiplications: `() -> number` of a forward pass, which may take a second to say.
     """
-    alone = positions >= FILLS.get(current().platform, np.inf)
-    return plan if plan != "auto" else "map" if alone else "vmap"
+
+    positions: int = 0
+    multiplications: Callable[[], float] = lambda: 0.0
+
+    def fills(self, platform: str) -> bool:
+        """Whether it fills a device by itself: on the CPU all do."""
+        if platform not in FILLS:
+            return platform == "cpu"
+        positions, multiplications = FILLS[platform]
+        return self.positions >= positions or self.multiplications() >= multiplications
+
+
+LITTLE = Work()
+
+
+def planned(plan: str, work: Work = LITTLE) -> str:
+    """The plan, one of `PLANS`, or what "auto" stands for on the platform that programs are traced for."""
+    return plan if plan != "auto" else "map" if work.fills(current().platform) else "vmap"
 
 
 class Population(NamedTuple):
@@ -74,7 +91,7 @@ def over_population(
     plan: str = "auto",
     devices: Sequence[Any] | None = None,
     chunk: int | None = None,
-    positions: int = 0,
+    work: Work = LITTLE,
 ) -> Population:
     """Extends `fn(genome, *args, *shared) -> outputs` of one member to a population.
 
@@ -86,7 +103,7 @@ def over_population(
       plan: "map", "vmap", "bucket", or "auto" to pick by platform and size.
       devices: to split the population over, of all processes; all of them by default.
       chunk: with "vmap", members side by side on a device; all by default.
-      positions: see `planned`.
+      work: what a member computes at a time, nothing much by default.
 
     Raises:
       InputError: an unknown plan, a chunk where none applies, or devices of some processes only.
@@ -94,7 +111,7 @@ def over_population(
     check.one_of("plan", plan, PLANS)
     platform = None if devices is None else platform_of(check.sequence("devices", devices, of=jax.Device))
     with execution(platform=platform):
-        chosen, where = planned(plan, positions), current().platform
+        chosen, where = planned(plan, work), current().platform
     if chunk is not None:
         check.integer("chunk", chunk, least=1)
         if chosen != "vmap":
@@ -107,7 +124,7 @@ def over_population(
 
     def run(genomes, active, *args, shared=()):
         with execution(platform=platform):
-            traced.update(plan=planned(plan, positions), platform=current().platform)
+            traced.update(plan=planned(plan, work), platform=current().platform)
             beside = traced["plan"] == "vmap" or None  # None: as around this population, whose networks may be
             with execution(side_by_side=beside):
                 share = partial(_share, fn, traced["plan"], chunk)

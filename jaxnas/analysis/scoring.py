@@ -15,6 +15,7 @@ from jaxnas.analysis.text import relative
 from jaxnas.check import InputError
 from jaxnas.config import registry
 from jaxnas.config.lookup import load_table, lookup_metric
+from jaxnas.evaluators.work import work
 from jaxnas.machine import environment
 from jaxnas.population import over_population
 from jaxnas.proxies import named as proxies_named
@@ -87,8 +88,8 @@ def score(
     check.integer("config.batch_size", config["batch_size"], least=1, **limit)
     module = registry.make("network", network, {"classes": data.outputs})
     fits(made, module, data, Recipe())
-    positions = data.positions(batch_size)
-    plan = over_population(len, plan=plan, chunk=chunk or None, positions=positions).report()["plan"]
+    of = work(made, module, data, batch_size)
+    plan = over_population(len, plan=plan, chunk=chunk or None, work=of).report()["plan"]
     genomes = _genomes(made, str(subset), seed)
     truth = _truth(made, config, genomes)
     # The table may change from one call to the next; all else identifies the run.

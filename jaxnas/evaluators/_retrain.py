@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
+from jaxnas.evaluators.work import work
 from jaxnas.execution import all_devices
 from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
@@ -77,8 +78,8 @@ def retrain(
     active = jnp.arange(G * S + extra, dtype=jnp.int32) < G * S
     keys = jax.random.split(jax.random.key(seed), G * S)[training]
     members = jax.tree.map(lambda *leaves: jnp.stack(leaves)[training // S], *genomes)
-    positions = final.positions(min(recipe.batch_size, final.train.size))
-    population = over_population(member, plan=plan, devices=devices, positions=positions)
+    of = work(space, network, final, min(recipe.batch_size, final.train.size))
+    population = over_population(member, plan=plan, devices=devices, work=of)
     run = jax.jit(population.run) if population.jittable else population.run
     scores = run(members, active, keys, jnp.full(active.shape, steps, jnp.int32))
     out = {name: np.asarray(value)[: G * S].reshape(G, S) for name, value in scores.items()}

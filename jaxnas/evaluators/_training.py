@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.evaluators.kept_trainings import earlier, none_kept, with_trainings
+from jaxnas.evaluators.work import work
 from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
 from jaxnas.training import Distillation, Recipe, fits, trainer
@@ -93,8 +94,8 @@ def training(
         training = parts.advance(key, decisions, training, steps, recipe.schedule_steps, numbers(genome))
         return scored_on(parts.variables(decisions, training), decisions, training.loss), training
 
-    positions = task.positions(min(recipe.batch_size, task.train.size))
-    where = {"plan": plan, "devices": devices, "chunk": chunk, "positions": positions}
+    of = work(space, network, task, min(recipe.batch_size, task.train.size))
+    where = {"plan": plan, "devices": devices, "chunk": chunk, "work": of}
     population = over_population(going_on if keep else member, **where)
     begin = lambda key, genome: parts.begin(key, space.unpack(genome))
 

@@ -7,11 +7,14 @@ import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax import struct
+import numpy as np
+from flax import struct, traverse_util
 
 from jaxnas import check
+from jaxnas.check import InputError
+from jaxnas.evaluators.work import work
 from jaxnas.population import over_population
-from jaxnas.proxies import named, together
+from jaxnas.proxies import PROXIES, named, together
 from jaxnas.tasks.task import Task
 from jaxnas.training import Recipe, fits, trainer
 from jaxnas.training.start import Initialize
@@ -74,10 +77,17 @@ def zero_cost(
     check.integer("reference", reference, least=2)
     check.one_of("plan", plan, PLANS)
     fits(space, network, task, Recipe(), initialize)
+    counting = [name for name in names if PROXIES[name].masks or not PROXIES[name].by_function]
+    if counting and (layer := _narrower(space, network, task)):
+        raise InputError(
+            f"proxies: {', '.join(counting)} count all that a layer has, of which this network's ({layer}) are cut by "
+            "masks to what is chosen; expected proxies of what it computes: "
+            f"{', '.join(name for name, each in PROXIES.items() if each.by_function and not each.masks)}."
+        )
     member = scorer(space, network, names, task.loss)
 
-    positions = task.positions(batch_size)
-    population = over_population(member, plan=plan, devices=devices, chunk=chunk, positions=positions)
+    of = work(space, network, task, batch_size)
+    population = over_population(member, plan=plan, devices=devices, chunk=chunk, work=of)
 
     def score(state, genomes, active):
         batch = task.train.take(state.chosen)
@@ -128,6 +138,23 @@ def scorer(space: Space, network: nn.Module, names: Sequence[str], loss: Callabl
         return score(apply, variables["params"], batch, key, loss)
 
     return member
+
+
+def _narrower(space: Space, network: nn.Module, task: Task) -> str | None:
+    """The path of a parameter of which some stand-alone networks have a part alone; None where there is none."""
+    x = task.batch_of(1)
+
+    def shapes(unpack: Callable[[], Any]) -> dict:
+        made = jax.eval_shape(lambda x: network.init(jax.random.key(0), unpack(), x, False), x)
+        return traverse_util.flatten_dict(made["params"])
+
+    every = shapes(lambda: space.unpack(space.sample(jax.random.key(0))))
+    for seed in range(4):
+        genome = jax.tree.map(np.asarray, space.sample(jax.random.key(seed)))
+        for path, leaf in shapes(lambda genome=genome: space.unpack(genome)).items():
+            if path in every and leaf.shape != every[path].shape:
+                return "/".join(path)
+    return None
 
 
 def _sorted(scores):

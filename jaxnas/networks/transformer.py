@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
+from jaxnas.execution import current
 from jaxnas.networks.choice import Choice, Decision, Gated, check_decisions, exists, is_static, joint, opened, width
 from jaxnas.networks.inference import computed_once, differentiated_once
 from jaxnas.networks.initializers import normal
@@ -211,7 +212,8 @@ class Transformer(nn.Module):
             raise InputError(f"length: the network is for {self.length} positions, the inputs have {x.shape[1]}.")
         outputs = []
         for i, layer in enumerate(layers):
-            x = self._layer(i, layer, every, x, keep, at, memory, train)
+            apply = lambda module, x, i=i, layer=layer: module._layer(i, layer, every, x, keep, at, memory, train)
+            x = (nn.remat(apply) if current().platform == "tpu" else apply)(self, x)
             outputs.append(x)
             self.sow("intermediates", f"layer_{i}", x)  # for who learns from them
         norm = Norm(name="norm")

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.check import InputError
-from jaxnas.proxies.layers import kernels, masked, weighed
+from jaxnas.proxies.layers import kernels, masked, stacks, weighed
 from jaxnas.tasks.batch import Batch, weighted_mean
 from jaxnas.tasks.losses import cross_entropy
 
@@ -27,6 +27,7 @@ class Passes:
         proxies that need none.
       key: for what a proxy draws.
       loss_fn: `(outputs, y) -> [B, ...]`, see `tasks.Task`.
+      stacks: how many layers each of the weights holds, that a loop runs over; 0 where it is of one.
       masks: ones `[B, features]` for each layer, which its outputs are multiplied by (see `layers.masked`), where some
         proxy of the network needs their gradient; else nothing, for that takes half as long again.
     """
@@ -40,8 +41,13 @@ class Passes:
         self.weights = kernels(params)
         if not self.weights:
             raise InputError("params: no leaf is named 'kernel', so the network has no weights to judge.")
-        ones = lambda kernel: jnp.ones((*stack(kernel), self.size, kernel.shape[-1]), kernel.dtype)
-        self.masks = jax.tree.map(ones, self.weights) if masks else {}
+        self.stacks = stacks(self.outputs_of, params, self.x)
+        self.masks = self.ones(self.size, of_features=True) if masks else {}
+
+    def ones(self, size: int, *, of_features: bool = False) -> dict:
+        """A mask `[size, features]`, or `[size, 1]`, for each layer; of stacked ones, stacked too."""
+        shape = lambda path, w: (*([self.stacks[path]] * (self.stacks[path] > 0)), size, w.shape[-1] ** of_features)
+        return {path: jnp.ones(shape(path, w), w.dtype) for path, w in self.weights.items()}
 
     def outputs_of(self, params: Any, x: chex.Array) -> chex.Array:
         """`[B, K]`."""
@@ -100,11 +106,6 @@ class Passes:
         outputs, pullback = self._forward
         with masked():
             return pullback(jnp.ones_like(outputs))[2].reshape(self.size, -1)
-
-
-def stack(kernel: chex.Array) -> tuple[int, ...]:
-    """Leading axis of the kernels of layers that a loop runs over: one more than a convolution or a matrix has."""
-    return kernel.shape[:1] if kernel.ndim in (3, 5) else ()
 
 
 class Proxy:

@@ -1,13 +1,11 @@
 """Proxies from the gradient at initialization, on one batch."""
 
-import math
-
 import chex
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from jaxnas.proxies._proxy import Passes, proxy, stack
+from jaxnas.proxies._proxy import Passes, proxy
 from jaxnas.proxies.layers import masked, norms_bypassed, weighed
 
 TINY = 1e-30
@@ -17,9 +15,9 @@ def _sum(fn, *trees):
     return sum(jax.tree.leaves(jax.tree.map(fn, *trees)))
 
 
-def _norm(weight):
+def _norm(stacked, weight):
     """Of each layer's weights, summed where they are stacked."""
-    layers = weight.reshape(weight.shape[0] if weight.ndim in (3, 5) else 1, -1)
+    layers = weight.reshape(max(stacked, 1), -1)
     # Where it is 0, so is its gradient.
     square = (layers**2).sum(1)
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0).sum()
@@ -28,7 +26,7 @@ def _norm(weight):
 @proxy("gradient")
 def grad_norm(passes: Passes) -> chex.Array:
     """Sum over layers of the gradient's norm (Abdelfattah et al., 2021, section 3.1)."""
-    return _sum(_norm, passes.gradient[0])
+    return _sum(_norm, passes.stacks, passes.gradient[0])
 
 
 @proxy("gradient")
@@ -52,8 +50,9 @@ def fisher(passes: Passes) -> chex.Array:
     """
     B = passes.size
     # In units of the loss's sum over the batch the squares do not underflow.
-    of_layer = lambda w, g: w.size // (w.shape[-1] * math.prod(stack(w))) * ((B * g) ** 2).sum()
-    return _sum(of_layer, passes.weights, passes.gradient[1]) / (2.0 * B**3)
+    makes = {path: w.size // (w.shape[-1] * max(passes.stacks[path], 1)) for path, w in passes.weights.items()}
+    of_layer = lambda n, g: n * ((B * g) ** 2).sum()
+    return _sum(of_layer, makes, passes.gradient[1]) / (2.0 * B**3)
 
 
 @proxy("grasp")
@@ -84,7 +83,7 @@ def synflow(passes: Passes) -> chex.Array:
     flat = traverse_util.flatten_dict(passes.params)
     flat = {path: jnp.zeros_like(leaf) if path[-1] == "bias" else jnp.abs(leaf) for path, leaf in flat.items()}
     params = traverse_util.unflatten_dict(flat)
-    masks = jax.tree.map(lambda w: jnp.ones((*stack(w), 1, 1), w.dtype), passes.weights)
+    masks = passes.ones(1)
     x = jnp.full((1, *passes.x.shape[1:]), TINY, jnp.float32)
 
     with norms_bypassed(), masked():

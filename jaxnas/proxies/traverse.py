@@ -134,6 +134,21 @@ def _plus(total, more):
     return total if more is None else total + jnp.asarray(more, total.dtype)
 
 
+def mean_multiplications(jaxpr) -> float:
+    """Of all matrix products and convolutions, of conditionals the mean over their branches."""
+    total = 0.0
+    for eqn in jaxpr.eqns:
+        inner = [getattr(each, "jaxpr", each) for each in jax.tree.leaves(list(eqn.params.values()), is_leaf=_is_jaxpr)]
+        inner = [mean_multiplications(each) for each in inner if hasattr(each, "eqns")]
+        times = 1 / len(inner) if eqn.primitive.name == "cond" else eqn.params.get("length", 1)
+        total += multiplications(eqn) + times * sum(inner)
+    return total
+
+
+def _is_jaxpr(value) -> bool:
+    return hasattr(value, "eqns") or hasattr(value, "jaxpr")
+
+
 def multiplications(eqn) -> int:
     """Of a matrix product or a convolution; 0 of anything else."""
     shapes = [v.aval.shape for v in eqn.invars]

@@ -54,8 +54,9 @@ class Task(NamedTuple):
         return jax.eval_shape(self.inputs, stored)
 
     def positions(self, size: int) -> int:
-        """Pixels, or tokens, of the network's inputs for `size` examples: of the largest, without its last axis."""
-        return max(int(np.prod(leaf.shape[:-1] or leaf.shape)) for leaf in jax.tree.leaves(self.batch_of(size)))
+        """Pixels, or tokens, of the network's inputs for `size` examples: of the largest, without features."""
+        of = lambda leaf: leaf.shape if jnp.issubdtype(leaf.dtype, jnp.integer) else leaf.shape[:-1] or leaf.shape
+        return max(int(np.prod(of(leaf))) for leaf in jax.tree.leaves(self.batch_of(size)))
 
     def blank(self) -> Any:
         """One input of zeros, to initialize a network on."""

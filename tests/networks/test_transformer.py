@@ -9,7 +9,8 @@ import pytest
 
 from jaxnas import spaces
 from jaxnas.check import InputError
-from jaxnas.networks import Gated, Transformer, decoder, extract
+from jaxnas.execution import execution
+from jaxnas.networks import Gated, Transformer, _attention, decoder, extract
 from jaxnas.networks.mixers import Attention, Recurrence, Sizes
 from jaxnas.networks.recurrence import chunked, stepped
 
@@ -252,3 +253,31 @@ def test_the_cache_of_attention_grows_with_the_length_and_that_of_recurrences_do
         sizes[mixer] = [form.cache_bytes(length) for length in (64, 128)]
     assert sizes["attention"][1] == 2 * sizes["attention"][0]
     assert all(sizes[m][1] == sizes[m][0] for m in ("window", "delta", "ssm"))
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("padded", [True, False])
+def test_long_attention_on_accelerators_goes_block_by_block_to_the_same_result(causal, padded, monkeypatch):
+    monkeypatch.setattr(_attention, "AT_ONCE", 4)
+    q, k, v = (np.random.default_rng(i).normal(size=(2, 11, 2, 6)).astype(np.float32) for i in range(3))
+    seen = np.arange(11) < np.array([11, 7])[:, None]
+    seen = jnp.asarray(seen[:, None, None]) if padded else None
+
+    def of(platform):
+        with execution(platform=platform):
+            total = lambda q, k, v: (_attention.attend(q, k, v, seen, causal=causal) ** 2).sum()
+            return jax.value_and_grad(total, (0, 1, 2))(q, k, v)
+
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), of("gpu"), of("cpu"))
+
+
+def test_layers_that_are_computed_again_for_the_gradient_give_the_same(variables):
+    genome = jnp.asarray(SPACE.sample(jax.random.key(5)))
+
+    def of(platform):
+        with execution(platform=platform):
+            return jax.jit(jax.grad(lambda v: (NETWORK.apply(v, SPACE.unpack(genome), TOKENS, False) ** 2).mean()))(
+                variables
+            )
+
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), of("tpu"), of("cpu"))
