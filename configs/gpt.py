@@ -2,6 +2,7 @@
 
     jaxnas search --config=gpt:small                                # the source files of Python's own library
     jaxnas search --config=gpt --config.task.path=FILE_OR_FOLDER    # your own text, at a scale for an accelerator
+    jaxnas search --config=gpt:small,zero_shot                      # by a score at initialization, without training
 
 Bytes are the tokens; `--config.task.level=bpe` joins them. What is found is retrained beside what random search finds
 and the plain decoder (attention, GELU of four times the width, RMS norm before) of as many parameters.
@@ -79,7 +80,8 @@ PAPER = _config(
     rounds=100,
     retrain={"steps": 50_000, "seeds": 3},
 )
+ZERO_SHOT = {"name": "zero_cost", "proxies": "snip", "batch_size": 16}
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    return at_scale(scale, PAPER, SMALL)
+    return at_scale(scale, PAPER, SMALL, zero_shot={"evaluator": ZERO_SHOT})

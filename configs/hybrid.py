@@ -11,7 +11,7 @@ plain decoder of as many parameters. After a colon and a comma `noisy` puts nois
 
 from ml_collections import ConfigDict
 
-from jaxnas import check
+from jaxnas.config import at_scale
 
 from .gpt import RECIPE
 
@@ -66,10 +66,4 @@ PAPER = _config(
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    size, _, kind = scale.partition(",")
-    check.one_of("scale (after the colon)", size, ("paper", "small"))
-    check.one_of("kind (after the comma)", kind, ("", "noisy"))
-    config = ConfigDict(SMALL if size == "small" else PAPER)
-    if kind == "noisy":
-        config.task = {**SMALL["task"], "noise": 0.3}
-    return config
+    return at_scale(scale, PAPER, SMALL, noisy={"task": {**SMALL["task"], "noise": 0.3}})

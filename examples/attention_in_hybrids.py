@@ -95,29 +95,25 @@ sizes = {"steps": STEPS, "seeds": SEEDS, "pairs": PAIRS}
 (FOLDER / "attention_in_hybrids.json").write_text(json.dumps({**sizes, "accuracy": found}, indent=1))
 
 # %% [markdown]
-# One point a placement and seed, by the number of attention layers; the line joins the best placements' means.
+# A point for each seed, a line through the means of each size of state.
 
 # %%
+order = sorted(found[STATES[0]], key=lambda p: (p.count("A"), p))
 figure, axes = plt.subplots(figsize=(6, 4))
 for state, by_placement in found.items():
-    (line,) = axes.plot(
-        range(LAYERS + 1),
-        [max(np.mean(a) for p, a in by_placement.items() if p.count("A") == n) for n in range(LAYERS + 1)],
-        label=f"state {state} x {state}",
-    )
-    shift = 0.08 * (STATES.index(state) - (len(STATES) - 1) / 2)
-    for placement, values in by_placement.items():
-        at = placement.count("A") + shift
-        axes.plot([at] * SEEDS, values, "o", color=line.get_color(), alpha=0.5)
-        axes.annotate(placement, (at, np.mean(values)), xytext=(5, -3), textcoords="offset points", fontsize=7)
-axes.set(xlabel="attention layers", ylabel="accuracy of recall", xticks=range(LAYERS + 1), ylim=(0, 1.05))
-axes.legend(loc="lower right")
+    (line,) = axes.plot([np.mean(by_placement[p]) for p in order], label=f"state {state} x {state}")
+    for at, placement in enumerate(order):
+        axes.plot([at] * SEEDS, by_placement[placement], "o", color=line.get_color(), alpha=0.5)
+axes.set(ylabel="accuracy of recall", ylim=(0, 1.05), xlabel="layers: D a recurrence, A attention")
+axes.set_xticks(range(len(order)), order)
+axes.legend()
 figure.savefig(FOLDER / "attention_in_hybrids.png", dpi=150, bbox_inches="tight")
 print(f"picture: {FOLDER}/attention_in_hybrids.png")
 
 # %% [markdown]
-# With a state that holds the pairs no layer needs attention. With one that is too small a single attention layer does,
-# if it is not the first: it finds a key's value only after a layer before it has put each key beside its value.
+# With a state that holds the pairs no layer needs attention. With one that is too small attention helps, if a
+# recurrence is before it: it finds a key's value only after a layer before it has put each key beside its value, which
+# the recurrence's short convolution does, and which layers of attention alone do not learn in as many steps.
 #
 # **Next:** more seeds and steps; more pairs than the large state holds; `mixers=("ssm", "attention")`; the search over
 # five mixers by layer, `jaxnas search --config=hybrid:small`.

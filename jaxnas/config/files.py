@@ -35,10 +35,16 @@ def get_config(name: str, changes: Mapping[str, Any] | None = None) -> dict[str,
     return config.to_dict()
 
 
-def at_scale(scale: str, paper: Mapping[str, Any], small: Mapping[str, Any]) -> ConfigDict:
-    """A config with the paper's settings ("paper"), or with those that finish on two CPU cores ("small")."""
-    check.one_of("scale (after the colon)", scale, ("paper", "small"))
-    return ConfigDict(small if scale == "small" else paper)
+def at_scale(scale: str, paper: Mapping[str, Any], small: Mapping[str, Any], **kinds: Mapping[str, Any]) -> ConfigDict:
+    """A config with the paper's settings ("paper"), or with those that finish on two CPU cores ("small").
+
+    One of the `kinds` after a comma ("small,noisy") replaces keys of either.
+    """
+    size, comma, kind = scale.partition(",")
+    check.one_of("scale (after the colon)", size if kinds else scale, ("paper", "small"))
+    if comma:
+        check.one_of("kind (after the comma)", kind, kinds)
+    return ConfigDict({**(small if size == "small" else paper), **kinds.get(kind, {})})
 
 
 def folder() -> pathlib.Path:
