@@ -14,7 +14,7 @@ from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.evaluators.work import work
 from jaxnas.population import over_population
-from jaxnas.proxies import PROXIES, named, together
+from jaxnas.proxies import PROXIES, counting, named, together
 from jaxnas.tasks.task import Task
 from jaxnas.training import Recipe, fits, trainer
 from jaxnas.training.start import Initialize
@@ -77,12 +77,12 @@ def zero_cost(
     check.integer("reference", reference, least=2)
     check.one_of("plan", plan, PLANS)
     fits(space, network, task, Recipe(), initialize)
-    counting = [name for name in names if PROXIES[name].masks or not PROXIES[name].by_function]
-    if counting and (layer := _narrower(space, network, task)):
+    counted = counting(names)
+    if counted and (layer := _narrower(space, network, task)):
         raise InputError(
-            f"proxies: {', '.join(counting)} count all that a layer has, of which this network's ({layer}) are cut by "
+            f"proxies: {', '.join(counted)} count all that a layer has, of which this network's ({layer}) are cut by "
             "masks to what is chosen; expected proxies of what it computes: "
-            f"{', '.join(name for name, each in PROXIES.items() if each.by_function and not each.masks)}."
+            f"{', '.join(name for name in PROXIES if not counting([name]))}."
         )
     member = scorer(space, network, names, task.loss)
 

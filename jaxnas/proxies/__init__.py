@@ -10,7 +10,7 @@ over a population.
 | `nwot`, `zen`, `epsinas` | activations and outputs |
 | `l2_norm`, `params`, `flops` | the weights alone, and counts |
 
-`PROXIES` has them by name, `named` reads a list of names, and `together` scores by several with their `Passes` shared.
+`PROXIES` has them by name, `named` reads a list of names, `counting` says which count, and `together` scores by several with their `Passes` shared.
 `proxy` makes one of a function of `Passes`.
 """
 
@@ -29,6 +29,7 @@ __all__ = [
     "PROXIES",
     "Passes",
     "Proxy",
+    "counting",
     "epe_nas",
     "epsinas",
     "fisher",
@@ -72,6 +73,11 @@ def named(names: str | Proxy | Sequence[str | Proxy]) -> list[str]:
     for name in names:
         check.one_of("proxies", name, PROXIES)
     return list(dict.fromkeys(names))
+
+
+def counting(names: Sequence[str]) -> list[str]:
+    """Those that count what a layer has, and so what a mask cuts of it too."""
+    return [name for name in names if PROXIES[name].masks or not PROXIES[name].by_function]
 
 
 def _own(given: str | Proxy) -> str:
