@@ -10,8 +10,8 @@ over a population.
 | `nwot`, `zen`, `epsinas` | activations and outputs |
 | `l2_norm`, `params`, `flops` | the weights alone, and counts |
 
-`PROXIES` has them by name, `named` reads a list of names, `counting` says which count, and `together` scores by several with their `Passes` shared.
-`proxy` makes one of a function of `Passes`.
+`PROXIES` has them by name, `named` reads a list of names, `counting` says which of them count, and `together` scores by
+several with their `Passes` shared. `proxy` makes one of a function of `Passes`.
 """
 
 from collections.abc import Callable, Sequence
