@@ -55,10 +55,12 @@ def test_training_one_at_a_time(cached):
 
 
 def test_mixers(cached):
-    found = benchmarks.mixers.measure(shortest=8, longest=32, width=8, heads=2, window=4, rounds=1)
-    assert set(found) == {"attention", "window", "delta", "ssm"}
+    found = benchmarks.mixers.measure(
+        mixers=("window", "ssm"), shortest=4, longest=16, width=8, heads=2, window=4, rounds=1
+    )
+    assert set(found) == {"window", "ssm"}
     for of_mixer in found.values():
-        assert set(of_mixer["ms"]) == set(of_mixer["megabytes"]) == {8, 16, 32}
+        assert set(of_mixer["ms"]) == set(of_mixer["megabytes"]) == {4, 8, 16}
         assert of_mixer["grows"]["megabytes"] > 0
 
 
