@@ -38,8 +38,6 @@ ACTIVATIONS: dict[str, Callable] = {
 }
 
 
-MOST_BY_PRODUCT = 4096
-"""Tokens of a vocabulary that is embedded by a product on TPUs."""
 FACTORS = ("mixers", "heads", "groups", "head_sizes", "ratios", "activations", "norms", "places", "widths")
 """Attributes that are options, of which there is one at least."""
 
@@ -205,7 +203,7 @@ class Transformer(nn.Module):
         if self.vocabulary:
             embedding = nn.Embed(self.vocabulary, features, embedding_init=normal(self.deviation), name="embedding")
             keep = None if self.padding is None else (tokens(x, self.vocabulary) != self.padding).astype(jnp.float32)
-            x = masked(_embedded(embedding, tokens(x, self.vocabulary)), there)
+            x = masked(embedding(tokens(x, self.vocabulary)), there)
         else:
             x = masked(
                 nn.Dense(features, kernel_init=normal(self.deviation), name="embedding")(self._positions(x)), there
@@ -348,13 +346,6 @@ def tokens(x: chex.Array, vocabulary: int) -> chex.Array:
             "vocabulary=0 is for numbers."
         )
     return x
-
-
-def _embedded(embedding: nn.Embed, x: chex.Array) -> chex.Array:
-    """Rows of the embedding; on TPUs by a product, of which the gradient is one too, and no loop over all tokens."""
-    if current().platform == "tpu" and embedding.num_embeddings <= MOST_BY_PRODUCT:
-        return jax.nn.one_hot(x, embedding.num_embeddings, dtype=jnp.float32) @ embedding.embedding
-    return embedding(x)
 
 
 def _flags(options: Sequence[str], which: str) -> tuple[float, ...]:
