@@ -72,7 +72,7 @@ def plans(files: Sequence[pathlib.Path]) -> str:
             row = (
                 *(name, record["options"]["target"] + devices, f"{found['bytes'] / 1e9:.2g}"),
                 " + ".join(f"{s:.0f} s" for s in seconds),
-                f"{hours:.2g} h" if fits and hours else "does not fit",
+                "does not fit" if not fits else f"{hours:.2g} h" if hours else "–",
                 found.get("bound", {}).get("by", "–"),
             )
             rows.append(row)

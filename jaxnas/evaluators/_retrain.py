@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.evaluators.work import work
+from jaxnas.evaluators.work import variables_of, work
 from jaxnas.execution import all_devices
 from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
@@ -89,6 +89,5 @@ def retrain(
 def parameters(space: Space, network: nn.Module, task: Task, genome: Genome) -> int:
     """Number of trainable parameters of the stand-alone network."""
     decisions = space.unpack(jax.tree.map(np.asarray, genome))
-    init = lambda x: network.init(jax.random.key(0), decisions, x, False)
-    variables = jax.eval_shape(init, task.batch_of(1))
+    variables = variables_of(network, task, lambda: decisions)
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

@@ -12,7 +12,7 @@ from flax import struct, traverse_util
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.evaluators.work import work
+from jaxnas.evaluators.work import variables_of, work
 from jaxnas.population import over_population
 from jaxnas.proxies import PROXIES, counting, named, together
 from jaxnas.tasks.task import Task
@@ -142,12 +142,7 @@ def scorer(space: Space, network: nn.Module, names: Sequence[str], loss: Callabl
 
 def _narrower(space: Space, network: nn.Module, task: Task) -> str | None:
     """The path of a parameter of which some stand-alone networks have a part alone; None where there is none."""
-    x = task.batch_of(1)
-
-    def shapes(unpack: Callable[[], Any]) -> dict:
-        made = jax.eval_shape(lambda x: network.init(jax.random.key(0), unpack(), x, False), x)
-        return traverse_util.flatten_dict(made["params"])
-
+    shapes = lambda unpack: traverse_util.flatten_dict(variables_of(network, task, unpack)["params"])
     every = shapes(lambda: space.unpack(space.sample(jax.random.key(0))))
     for seed in range(4):
         genome = jax.tree.map(np.asarray, space.sample(jax.random.key(seed)))

@@ -27,7 +27,6 @@ class Passes:
         proxies that need none.
       key: for what a proxy draws.
       loss_fn: `(outputs, y) -> [B, ...]`, see `tasks.Task`.
-      stacks: how many layers each of the weights holds, that a loop runs over; 0 where it is of one.
       masks: ones `[B, features]` for each layer, which its outputs are multiplied by (see `layers.masked`), where some
         proxy of the network needs their gradient; else nothing, for that takes half as long again.
     """
@@ -41,8 +40,12 @@ class Passes:
         self.weights = kernels(params)
         if not self.weights:
             raise InputError("params: no leaf is named 'kernel', so the network has no weights to judge.")
-        self.stacks = stacks(self.outputs_of, params, self.x)
         self.masks = self.ones(self.size, of_features=True) if masks else {}
+
+    @cached_property
+    def stacks(self) -> dict:
+        """How many layers each of the weights holds, that a loop runs over; 0 where it is of one."""
+        return stacks(self.outputs_of, self.params, self.x)
 
     def ones(self, size: int, *, of_features: bool = False) -> dict:
         """A mask `[size, features]`, or `[size, 1]`, for each layer; of stacked ones, stacked too."""
