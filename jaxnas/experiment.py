@@ -194,7 +194,9 @@ class _Experiment:
         if self.config.get("reference"):
             architectures[outcome.REFERENCE] = self.config["reference"]
         self.say(f"retraining on train + validation, {seeds} seeds each ...")
-        rows = retraining.retrained(self.parts, self.config, architectures)
+        inherits = self.config["retrain"].get("inherit")
+        weights = self.parts.evaluator.variables(self.found.state.evaluator) if inherits else None
+        rows = retraining.retrained(self.parts, self.config, architectures, weights)
         self.keep(retrained=rows)
         rows |= yardsticks.classical(self.parts.task)
         self.say(retraining.table(rows, self.parts.task.metric))

@@ -29,6 +29,7 @@ SPACE = categorical(OPTIONS, name="tiny", distance=lambda a, b: (a != b).sum().a
 FITNESS = np.random.default_rng(0).permutation(18).astype(np.float32)
 COSTS = {"size": 1 + np.random.default_rng(1).permutation(18).astype(np.float32)}
 STEPS = 2
+ENDS = {"start": "first=0,second=0,third=0", "goal": "first=2,second=1,third=1"}
 
 NAMES = sorted(known("strategy"))
 OWN_BUDGETS = ("hyperband", "successive_halving")
@@ -51,7 +52,9 @@ KINDS = {
 def strategy(name):
     """The smallest of that name; three members in each ask, so that programs of evaluators are shared as well."""
     small = {
+        "additive": {"capacity": 12},
         "bananas": {"initial": 3, "capacity": 12, "candidates": 6},
+        "beam_search": ENDS,
         "regularized_evolution": {"population_size": 4, "tournament_size": 2},
         "hyperband": {"reduction": 2, "max_budget": STEPS},
         "successive_halving": {"reduction": 2, "min_budget": 1, "max_budget": STEPS},
@@ -205,9 +208,8 @@ def test_every_evaluator_answers_every_kind_of_proposal(name):
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in (*OWN_BUDGETS, *SHARED)])
 def test_without_a_budget_training_refuses_it_and_says_what_to_give(name):
     message = re.escape(f"which strategy '{name}' does not give. Give the strategy budget=STEPS")
-    one = make(
-        "strategy", {"name": name}, {"space": SPACE, "costs": ("size",)}
-    )  # neat too, as the space has a distance
+    given = {"name": name, **(ENDS if name == "beam_search" else {})}
+    one = make("strategy", given, {"space": SPACE, "costs": ("size",)})  # neat too, as the space has a distance
     evaluator = evaluators.with_cost(built("training"), lambda genome: genome.sum(), "size")
     with pytest.raises(InputError, match=message):
         check_pair(one, evaluator)

@@ -16,7 +16,7 @@ NETWORKS = {"types", "check", "batching", "execution", "spaces", "networks"}
 PARTS = {
     *NETWORKS,
     *("costs", "evaluators", "population", "problems", "processes", "references", "statistics", "strategies", "tables"),
-    *("tasks", "training"),
+    *("pretrained", "tasks", "training"),
 }
 LOOP = {"execution", "loop", "machine", "pareto", "proxies", "search", "workdir"}
 MAY_IMPORT = {
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "tasks": {"types", "check", "tasks"},
     "problems": {"types", "check", "tasks", "problems"},
     "training": {*NETWORKS, "references", "tasks", "training"},
+    "pretrained": {*NETWORKS, "tasks", "training", "version", "pretrained"},
     "costs": {*NETWORKS, "statistics", "tasks", "version", "costs"},
     "proxies": {*NETWORKS, "tasks", "references", "proxies"},
     "execution": {"check"},
@@ -116,6 +117,9 @@ def test_import_stays_light():
         "sklearn",
         "orbax",
         "pandas",
+        "gguf",
+        "safetensors",
+        "tokenizers",
         "jaxnas.benchmarks",
     ]
     code = f"import jaxnas, sys; print([m for m in {heavy} if m in sys.modules])"

@@ -30,7 +30,10 @@ def random_phases(parts: Parts, config: Mapping[str, Any]) -> list[Phase]:
         ]
     P = 10
     paths = Phase(random_search(parts.space, proposals=P, budget=1), -(-config["evaluator"]["steps"] // P))
-    return [paths, Phase(random_search(parts.space, proposals=P), 10)]
+    if "budget" in parts.strategy.gives:  # whose answers are those of its weight steps
+        return [paths, Phase(random_search(parts.space, proposals=P), 10)]
+    scored = Phase(random_search(parts.space, proposals=_proposals(parts.strategy)), config["rounds"])
+    return [paths, scored] if parts.warm_up else [scored]
 
 
 def given(genomes: Genome, like: Strategy, budget: int) -> Strategy:

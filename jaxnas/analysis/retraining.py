@@ -15,15 +15,16 @@ from jaxnas.analysis.text import relative, spread
 from jaxnas.check import InputError
 from jaxnas.config import registry
 from jaxnas.config.files import get_config
-from jaxnas.config.variables import loaded
+from jaxnas.config.variables import loaded, variables_of
 from jaxnas.config.wiring import Parts, build
 from jaxnas.machine import environment
 from jaxnas.population import PLANS
 from jaxnas.tasks import Metric
 from jaxnas.workdir import read_config, write, writing
 
-OPTIONS = ("steps", "seeds", "plan", "initialize")
-"""Arguments of `evaluators.retrain` that `config.retrain` may have, beside fields of the recipe."""
+OPTIONS = ("steps", "seeds", "plan", "initialize", "distillation", "inherit")
+"""What `config.retrain` may have beside fields of the recipe: arguments of `evaluators.retrain`, and `inherit`, whether
+to begin with the weights that the search trained."""
 
 
 def retrain(
@@ -70,7 +71,13 @@ def retrain(
     made.space.from_string(architecture)  # refused before anything runs
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config["seed"]), 1), random)
     drawn = {f"random {i}": made.space.to_string(made.space.sample(k)) for i, k in enumerate(keys)}
-    rows = retrained(made, config, {"found": architecture, **drawn})
+    inherits = (config.get("retrain") or {}).get("inherit")
+    if inherits and folder is None:
+        raise InputError(
+            "config.retrain.inherit: expected the workdir of the search whose weights are to be inherited."
+        )
+    weights = variables_of(folder) if inherits else None
+    rows = retrained(made, config, {"found": architecture, **drawn}, weights)
     result = {"retrained": rows, "config": config, **environment()}
     shown = rows if random <= 5 else {k: v for k, v in rows.items() if not k.startswith("random ")}
     say(table(shown, made.task.metric))
@@ -118,6 +125,8 @@ def check_retraining(parts: Parts, config: Mapping[str, Any], *, needed: bool = 
             raise InputError(f"config.reference: {error}") from None
     if not (needed or given.get("seeds")):
         return
+    if given.get("inherit") and parts.evaluator.variables is None:
+        raise InputError(f"config.retrain.inherit: evaluator {parts.evaluator.name!r} shares no weights.")
     if parts.task is None or parts.network is None:
         raise InputError("config.retrain: needs a network and a task with examples; without them, give seeds=0.")
     if not given:
@@ -136,21 +145,27 @@ def check_retraining(parts: Parts, config: Mapping[str, Any], *, needed: bool = 
 def _retraining(parts: Parts, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The network of `config.retrain`, and the options of `evaluators.retrain`."""
     recipe = {k: v for k, v in (config.get("evaluator") or {}).items() if k in training.Recipe._fields}
-    options = loaded({**recipe, **config["retrain"], "seed": config["seed"]})
+    given = {name: value for name, value in config["retrain"].items() if name != "inherit"}
+    options = loaded({**recipe, **given, "seed": config["seed"], "parent": parts.parent})
     changed = options.pop("network", None)
     if not changed and not config.get("network"):
         return parts.network, options  # given as a part
     larger = {**config["network"], **(changed or {})}
-    return registry.make("network", larger, {"classes": parts.task.outputs}), options
+    return registry.make("network", larger, {"classes": parts.task.outputs, "parent": parts.parent}), options
 
 
-def retrained(parts: Parts, config: Mapping[str, Any], architectures: Mapping[str, str]) -> dict[str, dict]:
+def retrained(
+    parts: Parts, config: Mapping[str, Any], architectures: Mapping[str, str], weights: Mapping[str, Any] | None = None
+) -> dict[str, dict]:
     """Retrains named architectures as `config.retrain` says; name -> architecture, parameters and test figures.
 
     `config.retrain.network` says where the network differs from that of the search. With `config.yardstick`, a
-    hand-made network beside them, with as many parameters as the first has.
+    hand-made network beside them, with as many parameters as the first has. With `config.retrain.inherit` trainings
+    begin with `weights`, variables of the search.
     """
     network, options = _retraining(parts, config)
+    if config["retrain"].get("inherit"):
+        options["initialize"] = weights
     parts = parts._replace(network=network)
     distinct = list(dict.fromkeys(architectures.values()))
     genomes = [parts.space.from_string(a) for a in distinct]
@@ -173,7 +188,7 @@ def _timed(space, network, task, genomes, options) -> dict[str, Any]:
 def _row(scores: Mapping[str, Any], i: int) -> dict[str, Any]:
     return {
         "parameters": int(scores["parameters"][i]),
-        **{name: scores[name][i].tolist() for name in sorted(scores) if name.startswith("test_")},
+        **{name: scores[name][i].tolist() for name in sorted(scores) if "test_" in name},
         "seconds": scores["seconds"],  # of all its trainings, compile and all
     }
 

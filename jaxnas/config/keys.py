@@ -18,6 +18,7 @@ PARTS = {
     "network": "How a genome becomes a module.",
     "task": "The data, with loss and metric.",
     "problem": "What networks that carry their weights are to do, in place of a task.",
+    "parent": "A trained network, of whose parts those of the search are made.",
     "warm_up": "A strategy (and its `rounds`) that goes first, on whose shared weights the other goes on.",
     "early_stopping": "Ends a differentiable search by its curvature: window, ratio, start.",
     "cost": "What an architecture costs beside its fitness, `latency` on this device say; or a list of several.",

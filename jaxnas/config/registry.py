@@ -15,13 +15,14 @@ from jaxnas.check import InputError
 from jaxnas.references import imported, is_reference
 
 OFFERS: dict[str, tuple[str, ...]] = {
-    "space": ("inputs", "outputs"),
+    "space": ("inputs", "outputs", "parent"),
     "task": (),
     "problem": (),
-    "network": ("classes",),
+    "parent": ("task",),
+    "network": ("classes", "parent"),
     "cost": ("space", "network", "task", "workdir"),
     "objective": (),
-    "evaluator": ("space", "network", "task", "problem", "devices", "fine_tune", "space_name"),
+    "evaluator": ("space", "network", "task", "problem", "parent", "devices", "fine_tune", "space_name"),
     "strategy": ("space", "costs", "expected_cost", "budgets"),
     "early_stopping": ("strategy",),
     "program": ("workdir", "say", "meter"),
@@ -29,7 +30,7 @@ OFFERS: dict[str, tuple[str, ...]] = {
 """Kind of part -> what a factory of that kind can be handed:
 
 - inputs, outputs: sizes of a network for the task or the problem; classes: the same as outputs;
-- space, network, task, problem: those parts, None where the config has none;
+- space, network, task, problem, parent: those parts, None where the config has none;
 - devices: that share each batch; fine_tune: gradient descent on a genome's weights; space_name: as the config has it;
 - costs: names of the evaluator's costs; expected_cost: `probabilities -> [K]`; budgets: the only ones it knows;
 - strategy: what is wrapped;

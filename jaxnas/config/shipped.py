@@ -1,6 +1,6 @@
 """The factories that come with the library, and what each is handed."""
 
-from jaxnas import costs, evaluators, networks, problems, spaces, strategies, tasks, training
+from jaxnas import costs, evaluators, networks, pretrained, problems, spaces, strategies, tasks, training
 from jaxnas.config import carried, lookup
 from jaxnas.config.registry import register
 from jaxnas.costs import on_device
@@ -11,6 +11,7 @@ register("space", "categorical", spaces.categorical)
 register("space", "layers", spaces.layers)
 register("space", "transformer", spaces.transformer)
 register("space", "encoder_decoder", spaces.encoder_decoder)
+register("space", "replacements", pretrained.replacement_space, takes=("parent",))
 register("space", "graph", spaces.graph, takes=("inputs", "outputs"))
 
 register("network", "nasbench201", networks.NasBench201, takes=("classes",))
@@ -20,6 +21,7 @@ register("network", "mobilenet", networks.MobileNet, takes=("classes",))
 register("network", "layers", networks.Layers, takes=("classes",))
 register("network", "transformer", networks.Transformer, takes=("classes",))
 register("network", "encoder_decoder", networks.EncoderDecoder, takes=("classes",))
+register("network", "replacements", pretrained.replacement_network, takes=("parent",))
 register("network", "resnet", networks.ResNet, takes=("classes",))
 register("network", "graph", networks.GraphNetwork)
 
@@ -29,11 +31,22 @@ for task in (tasks.digits, tasks.digit_properties, tasks.digit_rows, tasks.diabe
     register("task", task.__name__, task)
 for task in (tasks.text, tasks.sums, tasks.shapes, tasks.recall, tasks.copying, tasks.number_words, tasks.spans):
     register("task", task.__name__, task)
+register(
+    "task",
+    "text_for_model",
+    pretrained.text_for_model,
+    accepts=(tasks.text,),
+    without=("level", "vocabulary", "tokens"),
+)
 for problem in (problems.xor, problems.cart_pole):
     register("problem", problem.__name__, problem)
 
+register("parent", "checkpoint", pretrained.checkpoint, takes=("task",))
+register("parent", "trained", pretrained.trained, takes=("task",), accepts=(training.Recipe,), without=("say",))
+
 for strategy in (
     strategies.bananas,
+    strategies.beam_search,
     strategies.enas,
     strategies.exhaustive,
     strategies.fair_paths,
@@ -51,11 +64,13 @@ for strategy in (strategies.darts, strategies.gdas, strategies.binary_gates):
 for strategy in (strategies.hyperband, strategies.successive_halving):
     register("strategy", strategy.__name__, strategy, takes=("space", "budgets"))
 register("early_stopping", "curvature", strategies.early_stopping, takes=("strategy",))
-register("strategy", "nsga2", strategies.nsga2, takes=("space", "costs"))
+for strategy in (strategies.additive, strategies.nsga2):
+    register("strategy", strategy.__name__, strategy, takes=("space", "costs"))
 
 NETWORK = ("space", "network", "task")
-register("evaluator", "training", evaluators.training, takes=NETWORK, accepts=(training.Recipe,))
-register("evaluator", "supernet", evaluators.supernet, takes=(*NETWORK, "devices"), accepts=(training.Recipe,))
+TRAINED = {"takes": (*NETWORK, "parent"), "accepts": (training.Recipe,)}
+register("evaluator", "training", evaluators.training, **TRAINED)
+register("evaluator", "supernet", evaluators.supernet, **{**TRAINED, "takes": (*TRAINED["takes"], "devices")})
 register("evaluator", "zero_cost", evaluators.zero_cost, takes=NETWORK)
 register("evaluator", "table", lookup.from_table, takes=("space", "space_name"))
 register("evaluator", "direct", carried.by_fitness, takes=(*NETWORK, "problem", "fine_tune"))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 
-from jaxnas import check, costs, evaluators, networks, problems, tasks
+from jaxnas import check, costs, evaluators, networks, problems, tasks, training
 from jaxnas.check import InputError
 from jaxnas.config import carried, registry
 from jaxnas.config.files import get_config
@@ -20,6 +20,7 @@ class Parts(NamedTuple):
     """What a search is made of; `network`, `task` and `problem` are None where the evaluator needs none.
 
     Attributes:
+      parent: a trained network, of which those of the search are made; or None.
       warm_up: the strategy of a first phase, on whose evaluator's state `strategy` goes on; or None.
       cost: what was added to the evaluator's costs; or None.
     """
@@ -30,6 +31,7 @@ class Parts(NamedTuple):
     strategy: Strategy
     evaluator: Evaluator
     problem: problems.Problem | None = None
+    parent: training.Parent | None = None
     warm_up: Strategy | None = None
     cost: Cost | None = None
 
@@ -45,8 +47,8 @@ def build(
     """Builds the parts that a config names.
 
     Args:
-      config: a dict, or the name of one (see `get_config`). `space`, `network`, `task`, `problem`, `strategy`,
-        `evaluator`, `warm_up`, `cost` and `objective` are dicts with a `name`, of a registered factory or
+      config: a dict, or the name of one (see `get_config`). `space`, `network`, `task`, `problem`, `parent`,
+        `strategy`, `evaluator`, `warm_up`, `cost` and `objective` are dicts with a `name`, of a registered factory or
         `package.module:factory`, and its arguments; `cost` may be a list of them; `early_stopping` and `fine_tune` are
         arguments alone.
       parts: kind -> a part that is there already, in place of what the config says: an own `Task`, say.
@@ -75,12 +77,13 @@ def build(
         return make(kind, _with_variables(config[kind]) if kind == "evaluator" else config[kind], offered)
 
     task, problem = part("task"), part("problem")
-    space = part("space", **io_sizes(task, problem))
-    network = part("network", classes=task.outputs if task else None)
+    parent = part("parent", task=task)
+    space = part("space", **io_sizes(task, problem), parent=parent)
+    network = part("network", classes=task.outputs if task else None, parent=parent)
     tune = carried.fine_tuner(config, task, problem, network)
     if tune is not None and config["fine_tune"].get("inherited", True):
         space, tune = networks.inherited(space, tune), None
-    offered = {"space": space, "network": network, "task": task, "problem": problem}
+    offered = {"space": space, "network": network, "task": task, "problem": problem, "parent": parent}
     name = (config.get("space") or {}).get("name", "")
     evaluator = part("evaluator", **offered, devices=devices, fine_tune=tune, space_name=name)
     if devices is not None and "shared" not in evaluator.gives:
@@ -102,7 +105,7 @@ def build(
         strategy = make("early_stopping", given_there, {"strategy": strategy})
     first = config.get("warm_up")
     warm_up = make_strategy({k: v for k, v in first.items() if k != "rounds"}, space, evaluator) if first else None
-    parts = Parts(space, network, task, strategy, evaluator, problem, warm_up, cost)
+    parts = Parts(space, network, task, strategy, evaluator, problem, parent, warm_up, cost)
     if prepare:
         prepare_cost(parts, config)
     return parts
@@ -136,6 +139,7 @@ def _given(parts: Mapping[str, Any]) -> dict[str, Any]:
         "network": nn.Module,
         "task": tasks.Task,
         "problem": problems.Problem,
+        "parent": training.Parent,
         "strategy": Strategy,
         "evaluator": Evaluator,
         "cost": Cost,

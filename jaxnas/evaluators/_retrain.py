@@ -1,6 +1,6 @@
 """The final training of chosen architectures, on train and validation data, scored on the test data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -14,7 +14,8 @@ from jaxnas.evaluators.work import variables_of, work
 from jaxnas.execution import all_devices
 from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
-from jaxnas.training import Distillation, Recipe, fits, trainer
+from jaxnas.training import Distillation, Parent, Recipe, fits, trainer
+from jaxnas.training.parent import start
 from jaxnas.training.start import Initialize
 from jaxnas.types import Genome, Space
 
@@ -29,7 +30,8 @@ def retrain(
     seeds: int = 1,
     seed: int = 0,
     initialize: Initialize = None,
-    distillation: Distillation | None = None,
+    parent: Parent | None = None,
+    distillation: Distillation | Mapping[str, Any] | None = None,
     plan: str = "auto",
     devices: Sequence[Any] | None = None,
     **recipe,
@@ -43,14 +45,17 @@ def retrain(
       seeds: S trainings of each genome.
       seed: of all randomness.
       initialize: variables to begin with, `{"params": …}` by path, or a function `(key, decisions, variables) ->
-        variables`; by default the network's own.
-      distillation: a teacher to learn from besides, see `jaxnas.training.Distillation`; none by default.
+        variables`; by default the parent's, or else the network's own.
+      parent: a trained network, of which those are made.
+      distillation: a teacher to learn from besides, see `jaxnas.training.Distillation`; its fields without a teacher
+        where the parent is it; none by default.
       plan: see `population.over_population`; "bucket" compiles each genome's network alone, for long trainings.
       devices: to split the trainings over; all of them by default.
       **recipe: fields of `Recipe`.
 
     Returns:
-      "test_loss" and the task's metric by its name, "test_accuracy", `[G, S]` each, and "parameters" `[G]`.
+      "test_loss" and the task's metric by its name, "test_accuracy", `[G, S]` each, and "parameters" `[G]`; where it is
+      said what a training begins with, "before_test_loss" and "before_test_accuracy" of that.
 
     Raises:
       InputError: as `training`; a number out of its range; or no genomes.
@@ -60,14 +65,21 @@ def retrain(
     check.seed("seed", seed)
     final = task.with_validation()
     recipe = Recipe.of(**recipe)
+    initialize, distillation = start(parent, initialize, distillation)
     parts = trainer(network, final, recipe, initialize, distillation)
     fits(space, network, final, recipe, initialize)
 
     def member(genome, key, steps):
         decisions = space.unpack(genome)
         variables, _ = parts.train(key, decisions, steps)
+        scores = scored("test", variables, decisions)
+        if initialize is not None:
+            scores |= scored("before_test", parts.init(key, decisions), decisions)
+        return scores
+
+    def scored(name, variables, decisions):
         loss, value = parts.score(variables, decisions, final.test)
-        return {"test_loss": loss, f"test_{final.metric.name}": value}
+        return {f"{name}_loss": loss, f"{name}_{final.metric.name}": value}
 
     G, S = len(genomes), seeds
     if G == 0:

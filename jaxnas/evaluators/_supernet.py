@@ -1,6 +1,6 @@
 """One network trains, and every architecture is a path through it or a mixture of its options."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -20,7 +20,8 @@ from jaxnas.networks.norm import MOMENTUM
 from jaxnas.population import ACTIVE
 from jaxnas.spaces.skips import skip_connections
 from jaxnas.tasks.task import Task
-from jaxnas.training import Recipe, fits, loss_dtype
+from jaxnas.training import Distillation, Parent, Recipe, fits, loss_dtype
+from jaxnas.training.parent import start
 from jaxnas.training.start import Initialize
 from jaxnas.training.trainer import STEPS
 from jaxnas.types import Evaluator, Feedback, Space, member_keys
@@ -38,6 +39,8 @@ def supernet(
     recalibrate: int = 4,
     curvature: int = 0,
     initialize: Initialize = None,
+    parent: Parent | None = None,
+    distillation: Distillation | Mapping[str, Any] | None = None,
     devices: Sequence[Any] | None = None,
     sync_batch_norm: bool = False,
     **recipe,
@@ -75,7 +78,10 @@ def supernet(
       curvature: after how many gradients the largest eigenvalue of the validation loss's Hessian in the architecture
         logits is measured again (Zela et al., 2020); 0 for never. It is `Feedback.curvature`, and NaN in between.
       initialize: variables to begin with, `{"params": …}` by path, or a function `(key, decisions, variables) ->
-        variables`; by default the network's own.
+        variables`; by default the parent's, or else the network's own.
+      parent: a trained network, of which that of the search is made.
+      distillation: a teacher to learn from besides, see `jaxnas.training.Distillation`; its fields without a teacher
+        where the parent is it; none by default.
       devices: to share each batch, of all processes: what they tell each other are gradients, one all-reduce for each,
         and the scores of paths, each of which is scored by one device. One device by default.
       sync_batch_norm: whether a batch is normalized by its statistics over all devices, so that their number makes no
@@ -95,6 +101,7 @@ def supernet(
         N = task.validation.size
         check.integer("examples", examples, least=1, most=N, because="examples for validation")
     recipe = Recipe.of(**recipe)
+    initialize, distillation = start(parent, initialize, distillation)
     for field, off in {"accumulate": 1, "ema": 0}.items():
         if getattr(recipe, field) != off:
             raise InputError(f"{field}: weights that are shared are trained without it, expected {off}.")
@@ -106,7 +113,7 @@ def supernet(
             raise InputError(
                 f"batch_size: {n} devices cannot share {B} examples of {split} evenly; {B // n * n or n} would do."
             )
-    shared = shared_weights(space, network, task, recipe, steps, parallel, initialize)
+    shared = shared_weights(space, network, task, recipe, steps, parallel, initialize, distillation)
     axis = AXIS if sync_batch_norm and parallel.devices > 1 else None
     init_alone, score = _alone(space, task, shared, examples, recalibrate)
     cells, count_skips = skip_connections(space)

@@ -1,6 +1,6 @@
 """Training from scratch: every candidate is a network of its own, a whole population trains in one program."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -13,7 +13,8 @@ from jaxnas.evaluators.kept_trainings import earlier, none_kept, with_trainings
 from jaxnas.evaluators.work import work
 from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
-from jaxnas.training import Distillation, Recipe, fits, trainer
+from jaxnas.training import Distillation, Parent, Recipe, fits, trainer
+from jaxnas.training.parent import start
 from jaxnas.training.start import Initialize
 from jaxnas.types import Evaluator, Genome, Space, member_keys, scored
 
@@ -26,7 +27,8 @@ def training(
     fitness: str = "loss",
     test: bool = False,
     initialize: Initialize = None,
-    distillation: Distillation | None = None,
+    parent: Parent | None = None,
+    distillation: Distillation | Mapping[str, Any] | None = None,
     keep: int = 0,
     hyperparameters: Callable[[Genome], dict[str, Any]] | None = None,
     plan: str = "auto",
@@ -48,8 +50,10 @@ def training(
         the validation split.
       test: whether to score on `task.test` as well, for the record; no strategy sees it.
       initialize: variables to begin with, `{"params": …}` by path, or a function `(key, decisions, variables) ->
-        variables`; by default the network's own.
-      distillation: a teacher to learn from besides, see `jaxnas.training.Distillation`; none by default.
+        variables`; by default the parent's, or else the network's own.
+      parent: a trained network, of which those of the search are made.
+      distillation: a teacher to learn from besides, see `jaxnas.training.Distillation`; its fields without a teacher
+        where the parent is it; none by default.
       keep: how many trainings, the last ones, are kept: a member with the genome of its parent goes on where the
         parent's stopped, up to its own budget in steps (a promotion of Hyperband), instead of from the beginning. The
         learning rate falls along `schedule_steps`, which then is needed.
@@ -66,6 +70,7 @@ def training(
     metric = task.metric
     check.one_of("fitness", fitness, ("loss", metric.name))
     recipe = Recipe.of(**recipe)
+    initialize, distillation = start(parent, initialize, distillation)
     check.integer("keep", keep, least=0)
     if keep and not recipe.schedule_steps:
         raise InputError("schedule_steps: expected the steps of the longest training, since trainings go on (keep).")

@@ -13,7 +13,7 @@ from flax import struct
 from jaxnas.evaluators.data_parallel import DataParallel
 from jaxnas.networks.choice import Gated
 from jaxnas.tasks.task import Task
-from jaxnas.training import Recipe, Trainer, trainer
+from jaxnas.training import Distillation, Recipe, Trainer, trainer
 from jaxnas.training.packing import packing_of
 from jaxnas.training.start import Initialize
 from jaxnas.types import Space
@@ -75,9 +75,10 @@ def shared_weights(
     steps: int,
     parallel: DataParallel,
     initialize: Initialize,
+    distillation: Distillation | None = None,
 ) -> SharedWeights:
     """Weights trained on `task.train`, the learning rate falling along `steps`, and validated on `task.validation`."""
-    training = trainer(network, task, recipe, initialize)
+    training = trainer(network, task, recipe, initialize, distillation)
     validating = trainer(network, task._replace(train=task.validation), recipe)
     optimizer = recipe.make_optimizer(steps)
     fresh = lambda key: training.init(key, space.unpack(space.sample(key)))

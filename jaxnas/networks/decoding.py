@@ -19,12 +19,12 @@ class Decoder(NamedTuple):
     """Pure functions of one architecture.
 
     Attributes:
-      state: `(batch, length) -> state` before the first of at most `length` tokens.
+      state: `(batch, length, dtype=float32) -> state` before the first of at most `length` tokens.
       step: `(variables, tokens [B], state, memory=None) -> (logits [B, classes] of the next token, state)`, with the
         memory of an encoder where there is one.
     """
 
-    state: Callable[[int, int], Any]
+    state: Callable[..., Any]
     step: Callable[..., tuple[chex.Array, Any]]
 
     def cache_bytes(self, length: int) -> int:
@@ -50,11 +50,11 @@ def decoder(network: Transformer, decisions: Mapping[str, int]) -> Decoder:
             raise InputError(f"decisions: expected an integer for {name!r}, got {decision!r}.")
     mixers = network.stand_alone_mixers(decisions)
 
-    def state(batch: int, length: int) -> Any:
+    def state(batch: int, length: int, dtype: jnp.dtype = jnp.float32) -> Any:
         check.integer("batch", batch, least=1)
         check.integer("length", length, least=1, most=network.length)
         cache = {
-            f"mixer_{i}": {name: {"state": mixer.state(batch, length)}}
+            f"layer_{i}": {"mixer": {name: {"state": mixer.state(batch, length, dtype)}}}
             for i, (name, mixer) in mixers.items()
             if name != "none"
         }

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 
 
-def over_modules(module: nn.Module, names: Sequence[str], apply: Callable, carry: Any, rows: Any = None) -> Any:
+def over_modules(
+    module: nn.Module, names: Sequence[str], apply: Callable, carry: Any, rows: Any = None, *, every: bool = False
+) -> Any:
     """What `carry` is after `apply(carry, row, variables, mutable) -> (carry, updates)` for each of `names` in turn.
 
     The variables stay where each module alone would have them; they are put side by side for the loop only.
@@ -19,11 +21,17 @@ def over_modules(module: nn.Module, names: Sequence[str], apply: Callable, carry
       apply: `variables` are a module's own, to be handed to its `apply` as is `mutable`; so are `updates`.
       carry: a pytree.
       rows: a pytree of arrays `[len(names), ...]`, or None.
+      every: whether what it is after each of them is returned, `[len(names), ...]`.
     """
     held, mutable = _held(module, names)
-    carry, updates = jax.lax.scan(lambda carry, at: apply(carry, *at, mutable), carry, (rows, held))
+
+    def step(carry, at):
+        carry, updates = apply(carry, *at, mutable)
+        return carry, (carry if every else None, updates)
+
+    carry, (carries, updates) = jax.lax.scan(step, carry, (rows, held))
     _put(module, names, updates)
-    return carry
+    return carries if every else carry
 
 
 def beside_each_other(module: nn.Module, names: Sequence[str], apply: Callable, rows: Any = None) -> Any:

@@ -1,115 +1,34 @@
 """A transformer whose every layer is a choice: of tokens, of numbers, of images in patches."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.execution import current
-from jaxnas.networks.choice import Choice, Decision, Gated, check_decisions, exists, is_static, joint, opened, width
-from jaxnas.networks.inference import computed_once, differentiated_once
+from jaxnas.networks.choice import Decision, check_decisions, exists, is_static, opened
 from jaxnas.networks.initializers import normal
-from jaxnas.networks.mixers import (
-    Attention,
-    CrossAttention,
-    Memory,
-    Nothing,
-    Position,
-    Recurrence,
-    Sizes,
-    count,
-    masked,
-)
+from jaxnas.networks.loop import over_modules
+from jaxnas.networks.mixers import Memory, Norm, Position, masked
+from jaxnas.networks.transformer_layer import Chosen, TransformerLayer, prefix, weights_of
 from jaxnas.spaces._transformer import decisions_of, factors
-
-ACTIVATIONS: dict[str, Callable] = {
-    "gelu": differentiated_once(nn.gelu),
-    "relu": nn.relu,
-    "relu2": lambda x: jnp.square(nn.relu(x)),
-    "swiglu": differentiated_once(nn.silu),
-    "geglu": differentiated_once(nn.gelu),
-}
-
 
 FACTORS = ("mixers", "heads", "groups", "head_sizes", "ratios", "activations", "norms", "places", "widths")
 """Attributes that are options, of which there is one at least."""
-
-
-class FeedForward(nn.Module):
-    """Each position by itself, called with `((x, hidden mask, width mask), train)`."""
-
-    width: int
-    hidden: int
-    activation: str
-    deviation: float
-    finite = True
-
-    @nn.compact
-    def __call__(self, inputs, train: bool):
-        x, inner, outer = inputs
-        x = computed_once(x)
-        dense = partial(nn.Dense, use_bias=False, kernel_init=normal(self.deviation))
-        h = ACTIVATIONS[self.activation](dense(self.hidden, name="up")(x))
-        if self.activation.endswith("glu"):
-            h = h * dense(self.hidden, name="gate")(x)
-        return masked(dense(self.width, name="down")(masked(h, inner)), outer)
-
-
-class NoFeedForward(nn.Module):
-    """In place of one that is not there."""
-
-    finite = True
-
-    @nn.compact
-    def __call__(self, inputs, train: bool):
-        return jnp.zeros_like(inputs[0])
-
-
-class Norm(nn.Module):
-    """RMS normalization, or with `layer` (0 to 1) layer normalization, of the features that `there` masks."""
-
-    @nn.compact
-    def __call__(self, x, layer: chex.Array | float, there: chex.Array | None):
-        D, y = x.shape[-1], x.astype(jnp.float32)
-        size, always_rms = count(there, D), isinstance(layer, float) and layer == 0
-        if not always_rms:
-            y = masked(y - layer * y.sum(-1, keepdims=True) / size, there)
-        y = y * jax.lax.rsqrt(jnp.square(y).sum(-1, keepdims=True) / size + 1e-6)
-        y = y * self.param("scale", nn.initializers.ones, (D,))
-        if not always_rms:
-            y = y + layer * self.param("bias", nn.initializers.zeros, (D,))
-        return masked(y, there).astype(x.dtype)
-
-
-class Layer(NamedTuple):
-    """What is decided of one layer; decisions of any kind."""
-
-    there: Decision
-    mixer: Decision
-    heads: Decision
-    groups: Decision
-    head_size: Decision
-    ratio: Decision
-    activation: Decision
-    norm: Decision
-    place: Decision
-    sources: Decision = 0
 
 
 class Transformer(nn.Module):
     """Embedding, layers of a mixer and a feed-forward network, norm, head; called with `(decisions, x, train)`.
 
     Inputs are tokens `[B, T]` of a vocabulary, numbers `[B, T, C]`, or images `[B, H, W, C]`, cut into patches. Outputs
-    are `[B, T, classes]`, or `[B, classes]` of the mean over positions where `each` is false. With as many
-    classes as tokens, the head is the embedding transposed. Widths, heads, head sizes and hidden features are prefixes
-    of the largest, so that one program serves all choices.
+    are `[B, T, classes]`, or `[B, classes]` of the mean over positions where `each` is false. Widths, heads, head sizes
+    and hidden features are prefixes of the largest, so that one program serves all choices. Layers whose decisions are
+    traced are compiled once, as a loop; variables are those of `layer_0`, `layer_1`, … all the same.
 
     Attributes:
       layers, mixers, heads, groups, head_sizes, ratios, activations, norms, places, widths, depths, sources: those of
@@ -122,6 +41,11 @@ class Transformer(nn.Module):
       patch: pixels of a patch's side.
       padding: the token that is none; None where all count.
       length: the longest sequence.
+      tied: whether the head is the embedding transposed, or a matrix of its own; None for the first where there is an
+        output for each position and as many classes as tokens, and else for a layer with a bias.
+      base, scaling: of rotary positions, see `attention_mixers.rotated`.
+      epsilon: of normalization.
+      biases, qk_norm: of attention, see `attention_mixers.Attention`.
     """
 
     layers: int = 4
@@ -144,6 +68,12 @@ class Transformer(nn.Module):
     patch: int = 4
     padding: int | None = None
     length: int = 8192
+    tied: bool | None = None
+    base: float = 10_000.0
+    scaling: Sequence[float] = ()
+    epsilon: float = 1e-6
+    biases: bool = False
+    qk_norm: bool = False
 
     def __post_init__(self):
         for field in (*FACTORS, "sources"):
@@ -157,8 +87,12 @@ class Transformer(nn.Module):
         check.integer("vocabulary", self.vocabulary, least=0)
         if 0 < self.vocabulary < self.classes and self.each:
             raise InputError(f"vocabulary: expected the task's {self.classes} tokens at least, got {self.vocabulary}.")
-        if not self.causal and {"delta", "ssm"} & set(self.mixers):
-            raise InputError("mixers: 'delta' and 'ssm' see what comes before a position alone; causal=False has none.")
+        if self.tied and (self.vocabulary != self.classes or not self.each):
+            raise InputError("tied: expected as many classes as tokens, and an output for each position.")
+        self.scaling = tuple(self.scaling)
+        recurrent = [mixer for mixer in self.mixers if mixer.partition(":")[0] in ("delta", "jet", "ssm")]
+        if not self.causal and recurrent:
+            raise InputError(f"mixers: {recurrent[0]!r} sees what comes before a position alone; causal=False has not.")
         super().__post_init__()
 
     def _options(self) -> dict[str, tuple[Any, ...]]:
@@ -169,7 +103,7 @@ class Transformer(nn.Module):
         """What is left to decide -> its options."""
         return decisions_of(self.layers, self._options())
 
-    def chosen(self, decisions: Mapping[str, Decision]) -> tuple[Decision, list[Layer]]:
+    def chosen(self, decisions: Mapping[str, Decision]) -> tuple[Decision, list[Chosen]]:
         """The decision of width, and those of each layer; 0 where nothing is left to decide.
 
         Raises:
@@ -181,7 +115,7 @@ class Transformer(nn.Module):
         # Only a mixer that is not there spares anything: the gates of the others need not be conditionals.
         of = lambda name: decisions.get(name, 0) if name.endswith("mixer") else opened(decisions.get(name, 0))
         layers = [
-            Layer(exists(of("depth"), self.depths, i), **{factor: of(f"layer_{i}_{factor}") for factor in own})
+            Chosen(exists(of("depth"), self.depths, i), **{factor: of(f"layer_{i}_{factor}") for factor in own})
             for i in range(self.layers)
         ]
         return of("width"), layers
@@ -198,7 +132,7 @@ class Transformer(nn.Module):
         if (memory is None) == bool(self.sources):
             raise InputError("memory: expected an encoder's where the network has sources, and only there.")
         every, layers = self.chosen(decisions)
-        features, there = _prefix(every, self.widths)
+        features, there = prefix(every, self.widths)
         embedding, keep = None, None
         if self.vocabulary:
             embedding = nn.Embed(self.vocabulary, features, embedding_init=normal(self.deviation), name="embedding")
@@ -210,22 +144,54 @@ class Transformer(nn.Module):
             )
         if x.shape[1] > self.length:
             raise InputError(f"length: the network is for {self.length} positions, the inputs have {x.shape[1]}.")
-        outputs = []
-        for i, layer in enumerate(layers):
-            apply = lambda module, x, i=i, layer=layer: module._layer(i, layer, every, x, keep, at, memory, train)
-            x = (nn.remat(apply) if current().platform == "tpu" else apply)(self, x)
-            outputs.append(x)
-            self.sow("intermediates", f"layer_{i}", x)  # for who learns from them
-        norm = Norm(name="norm")
+        x, outputs = self._through(layers, every, x, keep, at, memory, train)
+        norm = Norm(self.epsilon, name="norm")
         if not self.classes:
             return Memory([norm(x, 0.0, there) for x in _latest(outputs, decisions.get("depth", 0), self.depths)], keep)
         x = norm(x, 0.0, there)
         if not self.each:
             weight = jnp.ones(x.shape[:2]) if keep is None else keep
             x = (x * weight[..., None]).sum(1) / jnp.maximum(weight.sum(1), 1)[:, None]
-        if self.each and self.vocabulary == self.classes:
+        tied = self.tied
+        if self.each and self.vocabulary == self.classes if tied is None else tied:
             return embedding.attend(x).astype(jnp.float32)
-        return nn.Dense(self.classes, kernel_init=normal(self.deviation), name="head")(x).astype(jnp.float32)
+        head = nn.Dense(self.classes, use_bias=tied is None, kernel_init=normal(self.deviation), name="head")
+        return head(x).astype(jnp.float32)
+
+    def _through(self, layers: Sequence[Chosen], every: Decision, x, keep, at, memory, train: bool):
+        """Output of the last layer, and of each, which are sown too: for who learns from them."""
+        there = [i for i, chosen in enumerate(layers) if not (is_static(chosen.there) and not chosen.there)]
+        rows = None if at is not None or self.is_initializing() else _rows([layers[i] for i in there])
+        again = current().platform == "tpu"  # computes layers again for the gradient, whose memory is small
+        if rows is None:
+            outputs = []
+            for i, chosen in enumerate(layers):
+                apply = lambda module, x, i=i, chosen=chosen: module._layer(f"layer_{i}")(
+                    chosen, every, x, keep, at, memory, train
+                )
+                x = (nn.remat(apply) if again else apply)(self, x) if i in there else x
+                outputs.append(x)
+        else:
+            layer, (traced, whole) = self._layer(None), rows
+
+            def run(x, row, variables, mutable):
+                return layer.apply(variables, whole(row), every, x, keep, at, memory, train, mutable=mutable)
+
+            apply = lambda x, row, own, mutable: jax.checkpoint(lambda *of: run(*of, mutable))(x, row, own)
+            names = [f"layer_{i}" for i in there]
+            made = over_modules(self, names, apply if again else run, x, traced, every=True)
+            before = [x, *made]
+            outputs = [before[sum(i <= last for i in there)] for last in range(len(layers))]
+            x = outputs[-1]
+        if self.is_mutable_collection("intermediates"):
+            for i, output in enumerate(outputs):
+                self.sow("intermediates", f"hidden_{i}", output)
+        return x, outputs
+
+    def _layer(self, name: str | None) -> TransformerLayer:
+        """One of that name, or of none, unbound."""
+        own = {f: getattr(self, f) for f in TransformerLayer.__dataclass_fields__ if f not in ("name", "parent")}
+        return TransformerLayer(**own, name=name) if name else TransformerLayer(**own, parent=None)
 
     def _positions(self, x):
         """`[B, T, C]` of numbers, or of an image's patches."""
@@ -240,102 +206,38 @@ class Transformer(nn.Module):
         x = x.reshape(B, H // self.patch, self.patch, W // self.patch, self.patch, C)
         return x.swapaxes(2, 3).reshape(B, -1, self.patch**2 * C)
 
-    def _layer(self, i: int, layer: Layer, every: Decision, x, keep, at, memory, train: bool):
-        """The layer, or what it is given where it is not there."""
-        if is_static(layer.there) and not layer.there:
-            return x
-        there = _prefix(every, self.widths)[1]
-        present = 1.0 if is_static(layer.there) else _number(layer.there, (0.0, 1.0))
-        mixers, sizes = self.mixers_of(layer, x.shape[-1], there)
-        feed_forward, hidden = self._feed_forward(layer, every, x.shape[-1])
-        mixer = _unless_absent(layer.mixer, layer.there, len(mixers), list(mixers).index("none"))
-        activation = _unless_absent(layer.activation, layer.there, len(feed_forward), len(feed_forward) - 1)
-        kind, post = _number(layer.norm, _flags(self.norms, "layer")), _number(layer.place, _flags(self.places, "post"))
-
-        def added(name: str, x, of: Callable):
-            """The sum of x and what is made of it, normalized before or after."""
-            norm = Norm(name=f"{name}_norm_{i}")
-            if isinstance(post, float):
-                after = norm(x + of(x), kind, there) if post else x + of(norm(x, kind, there))
-            else:
-                y = x + of((1 - post) * norm(x, kind, there) + post * x)
-                after = (1 - post) * y + post * norm(y, kind, there)
-            return after if isinstance(present, float) else x + present * (after - x)
-
-        x = added("mixer", x, lambda x: Choice(mixers, name=f"mixer_{i}")(mixer, (x, keep, sizes, at), train))
-        if memory is not None:
-            cross = CrossAttention(x.shape[-1], **self._heads_of(layer), deviation=self.deviation, name=f"cross_{i}")
-            of = (memory, (layer.sources, self.sources), sizes)
-            x = added("cross", x, lambda x: cross((x, *of), train))
-        apply = Choice(feed_forward, name=f"feed_forward_{i}")
-        return added("feed_forward", x, lambda x: apply(activation, (x, hidden, there), train))
-
     def stand_alone_mixers(self, decisions: Mapping[str, int]) -> dict[int, tuple[str, nn.Module]]:
         """Layer -> the name of its mixer and the mixer, unbound, of the layers that are there."""
         every, layers = self.chosen(decisions)
-        found = {}
-        for i, layer in enumerate(layers):
-            if layer.there:
-                name, made = list(self.mixers_of(layer, self.widths[every])[0].items())[layer.mixer]
+        layer, found = self._layer(None), {}
+        for i, chosen in enumerate(layers):
+            if chosen.there:
+                name, made = list(layer.mixers_of(chosen, self.widths[every])[0].items())[chosen.mixer]
                 found[i] = (name, made(parent=None))
         return found
 
-    def mixers_of(
-        self, layer: Layer, features: int, there: chex.Array | None = None
-    ) -> tuple[dict[str, Callable[..., nn.Module]], Sizes]:
-        """Options of a layer's mixer, as large as what is decided of it needs, and what of them is there."""
-        common = {"width": features, "deviation": self.deviation, **self._heads_of(layer)}
-        fixed = is_static(layer.heads) and is_static(layer.groups)
-        grouped = None if fixed else self._grouping(layer)[: common["heads"], : common["groups"]]
-        of_heads, of_size = _prefix(layer.heads, self.heads)[1], _prefix(layer.head_size, self.head_sizes)[1]
-        factories = {
-            "attention": partial(Attention, **common, causal=self.causal),
-            "window": partial(Attention, **common, causal=self.causal, window=self.window),
-            "delta": partial(Recurrence, **common, delta=True),
-            "ssm": partial(Recurrence, **common, delta=False),
-            "none": Nothing,
-        }
-        names = [*self.mixers, *(["none"] if "none" not in self.mixers else [])]
-        return {name: factories[name] for name in names}, Sizes(there, of_heads, of_size, grouped)
 
-    def _heads_of(self, layer: Layer) -> dict[str, int]:
-        """How many there are of a layer's heads at most, of groups, and their size."""
-        heads, head_size = _prefix(layer.heads, self.heads)[0], _prefix(layer.head_size, self.head_sizes)[0]
-        groups = self.groups[layer.groups] if is_static(layer.groups) else max(self.groups)
-        return {"heads": heads, "groups": min(groups, heads), "head_size": head_size}
-
-    def _grouping(self, layer: Layer):
-        """`[heads, groups]` which group each head reads, by decisions of any kind."""
-        H, G = max(self.heads), max(self.groups)
-        table = np.zeros((len(self.heads), len(self.groups), H, G), np.float32)
-        for a, heads in enumerate(self.heads):
-            for b, groups in enumerate(self.groups):
-                for h in range(heads):
-                    table[a, b, h, h // (heads // min(groups, heads))] = 1
-        return jnp.einsum("a,b,abhg->hg", _weights(layer.heads, self.heads), _weights(layer.groups, self.groups), table)
-
-    def _feed_forward(self, layer: Layer, every: Decision, features: int):
-        """Options of a layer's feed-forward network, and the mask of its hidden features."""
-        widths, of = ((features,), 0) if is_static(every) else (self.widths, every)
-        hidden = [max(1, round(ratio * width)) for ratio in self.ratios for width in widths]
-        most, inner = _prefix(joint(layer.ratio, of, (len(self.ratios), len(widths))), hidden)
-        options = {name: partial(FeedForward, features, most, name, self.deviation) for name in self.activations}
-        return {**options, "none": NoFeedForward}, inner
+def _rows(layers: Sequence[Chosen]) -> tuple[Any, Callable] | None:
+    """What differs from layer to layer, and is decided when the program runs, as arrays `[layers, ...]`; and a function
+    from a row of it to all that is decided of that layer. None where the layers are not of one structure."""
+    apart = lambda chosen: {name: each for name, each in chosen._asdict().items() if not is_static(each)}
+    alike = lambda chosen: {name: each for name, each in chosen._asdict().items() if is_static(each)}
+    traced = [apart(chosen) for chosen in layers]
+    if len(layers) < 2 or not traced[0] or any(alike(chosen) != alike(layers[0]) for chosen in layers):
+        return None
+    if len({jax.tree.structure(each) for each in traced}) > 1:
+        return None
+    rows = jax.tree.map(lambda *each: jnp.stack(each), *traced)
+    return rows, lambda row: layers[0]._replace(**row)
 
 
 def _latest(outputs: Sequence[chex.Array], depth: Decision, depths: Sequence[int]) -> list[chex.Array]:
     """Outputs of the layers that are there, the last one first; before the first layer, its own again."""
     if is_static(depth):
         return list(reversed(outputs[: depths[depth]]))
-    weights = _weights(opened(depth), depths)
+    weights = weights_of(opened(depth), depths)
     before = lambda i: (weight * outputs[max(d - 1 - i, 0)] for weight, d in zip(weights, depths, strict=True))
     return [sum(before(i)) for i in range(len(outputs))]
-
-
-def _prefix(decision: Decision, sizes: Sequence[int]) -> tuple[int, chex.Array | None]:
-    """As `width`, with None for a mask where all is there."""
-    most, mask = width(decision, sizes)
-    return most, None if isinstance(mask, float) else mask
 
 
 def tokens(x: chex.Array, vocabulary: int) -> chex.Array:
@@ -346,33 +248,3 @@ def tokens(x: chex.Array, vocabulary: int) -> chex.Array:
             "vocabulary=0 is for numbers."
         )
     return x
-
-
-def _flags(options: Sequence[str], which: str) -> tuple[float, ...]:
-    return tuple(float(option == which) for option in options)
-
-
-def _number(decision: Decision, values: Sequence[float]) -> float | chex.Array:
-    """The value chosen; of weights, the mean by them."""
-    if is_static(decision):
-        return float(values[decision])
-    table = jnp.asarray(values, jnp.float32)
-    return decision @ table if jnp.ndim(decision) == 1 else table[decision]
-
-
-def _weights(decision: Decision, options: Sequence[Any]) -> chex.Array:
-    return decision if jnp.ndim(decision) == 1 else jax.nn.one_hot(decision, len(options), dtype=jnp.float32)
-
-
-def _unless_absent(decision: Decision, there: Decision, options: int, none: int) -> Decision:
-    """A decision among `options`, of which `none` is taken where the layer is not there."""
-    if isinstance(decision, Gated):
-        pad = lambda x: jnp.pad(x, (0, options - len(x)))
-        decision = Gated(pad(decision.weights), pad(decision.gates))
-        return decision if is_static(there) else _unless_absent(opened(decision), there, options, none)
-    if jnp.ndim(decision) == 1 or jnp.ndim(there) == 1:
-        weights = decision if jnp.ndim(decision) == 1 else jax.nn.one_hot(decision, options, dtype=jnp.float32)
-        weights = jnp.pad(weights, (0, options - len(weights)))
-        present = _number(there, (0.0, 1.0))
-        return present * weights + (1 - present) * jnp.eye(options)[none]
-    return decision if is_static(there) else jnp.where(there > 0, decision, none)

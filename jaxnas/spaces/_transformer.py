@@ -8,7 +8,7 @@ from jaxnas.check import InputError
 from jaxnas.spaces._categorical import categorical
 from jaxnas.types import Space
 
-MIXERS = ("attention", "window", "delta", "ssm", "none")
+MIXERS = ("attention", "window", "delta", "jet", "ssm", "none")
 ACTIVATIONS = ("gelu", "relu", "relu2", "swiglu", "geglu")
 NORMS = ("rms", "layer")
 PLACES = ("pre", "post")
@@ -36,11 +36,13 @@ def transformer(
     Args:
       layers: how many there are at most.
       mixers: by what positions see each other: "attention", "window" (attention within a window), "delta" (gated delta
-        rule), "ssm" (state space, as Mamba-2), "none".
+        rule), "jet" (the same with kernels that depend on the position, JetBlock), "ssm" (state space, as Mamba-2),
+        "none". After a colon sizes of its own, where heads, groups and head sizes are not decided: "attention:2"
+        (groups of keys and values), "window:32" (positions), "delta:4x64x128" (heads, size of keys, size of values).
       heads: of a mixer.
       groups: of keys and values of attention, and of queries and keys of a state space; at most as many as heads.
       head_sizes: even.
-      ratios: hidden features of a feed-forward network, as a multiple of the width.
+      ratios: hidden features of a feed-forward network, as a multiple of the width; 0 for none.
       activations: "gelu", "relu", "relu2" (its square), "swiglu", "geglu" (gated).
       norms: "rms" or "layer".
       places: "pre" (before what is added) or "post" (of the sum).
@@ -72,12 +74,14 @@ def factors(layers: int, **given: Sequence[Any]) -> dict[str, tuple[Any, ...]]:
     """What is decided -> its options; raises `InputError` for those that cannot be built."""
     check.integer("layers", layers, least=1)
     given["depths"] = given["depths"] or (layers,)
-    known = {"mixers": MIXERS, "activations": ACTIVATIONS, "norms": NORMS, "places": PLACES}
+    known = {"activations": ACTIVATIONS, "norms": NORMS, "places": PLACES}
     for argument, options in given.items():
         if not check.sequence(argument, options) and argument != "sources":
             raise InputError(f"{argument}: expected at least one option, got none.")
         for option in options:
-            if argument in known:
+            if argument == "mixers":
+                _check_mixer(option, given)
+            elif argument in known:
                 check.one_of(argument, option, known[argument])
             elif argument == "ratios":
                 check.real(argument, option, least=0)
@@ -96,3 +100,35 @@ def factors(layers: int, **given: Sequence[Any]) -> dict[str, tuple[Any, ...]]:
         raise InputError(f"depths: expected {layers} layers at most, got {list(given['depths'])}.")
     plural = ("heads", "groups", "sources")
     return {name if name in plural else name.removesuffix("s"): tuple(o) for name, o in given.items() if o}
+
+
+OWN = {
+    "attention": ("groups",),
+    "window": ("window",),
+    "delta": ("heads", "head_size", "value_size"),
+    "jet": ("heads", "head_size", "value_size"),
+}
+"""Mixer -> the sizes that it may have of its own, in this order after a colon."""
+
+
+def mixer_of(option: str) -> tuple[str, dict[str, int]]:
+    """Of an option of `mixers` its kind, and the sizes that are its own: ("attention", {"groups": 2})."""
+    kind, colon, sizes = option.partition(":")
+    return kind, dict(zip(OWN[kind], map(int, sizes.split("x")), strict=True)) if colon else {}
+
+
+def _check_mixer(option: Any, given: Mapping[str, Sequence[Any]]) -> None:
+    kind, colon, sizes = str(option).partition(":")
+    check.one_of("mixers", kind, MIXERS)
+    if not colon:
+        return
+    names, numbers = OWN.get(kind, ()), sizes.split("x")
+    if len(numbers) != len(names) or not all(n.isdecimal() and int(n) for n in numbers):
+        expected = f"{kind}:{'x'.join(name.upper() for name in names)}" if names else f"{kind}, which has no sizes"
+        raise InputError(f"mixers: expected {expected}, got {option!r}.")
+    for factor in ("heads", "groups", "head_sizes"):
+        if len(given[factor]) > 1:
+            raise InputError(f"mixers: {option!r} has sizes of its own, so that {factor} cannot be decided.")
+    heads = given["heads"][0]
+    if kind == "attention" and heads % int(sizes):
+        raise InputError(f"mixers: expected groups that divide the {heads} heads, got {option!r}.")

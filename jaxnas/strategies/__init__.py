@@ -4,9 +4,11 @@
 |---|---|---|---|
 | `random_search` | Li and Talwalkar, 2019 | `sample` | fitness |
 | `exhaustive` | every genome once | `from_index` | fitness |
+| `beam_search` | Gu et al., 2025 (Jet-Nemotron) | categorical | fitness |
 | `local_search` | White, Nolen and Savani, 2021 | `neighbors` | fitness |
 | `regularized_evolution` | Real, Aggarwal, Huang and Le, 2019 | `mutate` | fitness |
 | `nsga2` | Deb, Pratap, Agarwal and Meyarivan, 2002 | `mutate`, `crossover` | fitness, costs |
+| `additive` | Bercovich et al., 2024 (Puzzle) | categorical | fitness, costs |
 | `neat` | Stanley and Miikkulainen, 2002 | `mutate`, `crossover`, `distance` | fitness |
 | `hyperband`, `successive_halving` | Li et al., 2018 | `sample` | fitness at several budgets |
 | `bananas` | White, Neiswanger and Savani, 2021 | `mutate`, `features` | fitness |
@@ -19,11 +21,13 @@
 | `binary_gates` | Cai, Zhu and Han, 2019 (ProxylessNAS) | categorical | gradient, shared weights |
 
 `early_stopping` (Zela et al., 2020) stops a differentiable strategy when curvature rises. `independent_policy` and
-`lstm_policy` are the `Policy` of `reinforce`, `ppo` and `enas`. A strategy refuses a space that lacks what it needs, by
-name, when it is built.
+`lstm_policy` are the `Policy` of `reinforce`, `ppo` and `enas`. `strategies.knapsack` finds the best options within
+one or two budgets. A strategy refuses a space that lacks what it needs, by name, when it is built.
 """
 
+from jaxnas.strategies._additive import additive
 from jaxnas.strategies._bananas import bananas
+from jaxnas.strategies._beam_search import beam_search
 from jaxnas.strategies._binary_gates import binary_gates
 from jaxnas.strategies._darts import darts
 from jaxnas.strategies._early_stopping import early_stopping
@@ -43,7 +47,9 @@ from jaxnas.strategies.policy_gradient import ppo, reinforce
 
 __all__ = [
     "Policy",
+    "additive",
     "bananas",
+    "beam_search",
     "binary_gates",
     "darts",
     "early_stopping",

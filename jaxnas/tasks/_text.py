@@ -55,6 +55,7 @@ def text(
     source: str = "",
     level: str = "bytes",
     vocabulary: int = 1024,
+    tokens: Tokens | None = None,
     length: int = 256,
     validation: float = 0.05,
     test: float = 0.05,
@@ -75,6 +76,7 @@ def text(
         tests. "tfds:NAME": a dataset of TensorFlow Datasets that is prepared, the text of its split "train".
       level: "bytes"; or "bpe", tokens of several bytes that are frequent in the training split (byte-pair encoding).
       vocabulary: different tokens of "bpe", the 256 bytes among them; fewer where no pairs are left to join.
+      tokens: of another model, in place of a level.
       length: T, tokens of an input.
       validation: share of the documents, at least one, or of the single file.
       test: likewise.
@@ -90,7 +92,7 @@ def text(
     check.integer("length", length, least=1)
     _check_tokens(level, vocabulary)
     name, splits = _corpus(path, source, validation, test, limit, seed)
-    tokens = _tokens(splits["train"], level, vocabulary)
+    tokens = tokens or _tokens(splits["train"], level, vocabulary)
     return arrays(
         {split: _windows(split, tokens.encode(whole), length) for split, whole in splits.items()},
         name=name,

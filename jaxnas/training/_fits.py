@@ -68,7 +68,7 @@ def fits(space: Space, network: nn.Module, task: Task, recipe: Recipe, initializ
 def _options(space: Space, decisions: Any) -> list[tuple[str, Any, int]]:
     if not isinstance(decisions, Mapping):
         return []
-    counts = dict(zip(space.decisions, space.mask.sum(1).tolist(), strict=False))
+    counts = dict(zip(space.decisions, space.choices.tolist(), strict=False))
     return [(name, decision, counts[name]) for name, decision in decisions.items() if name in counts]
 
 

@@ -12,7 +12,7 @@ from jaxnas.check import InputError
 from jaxnas.tasks.batch import weighted_mean
 
 INTERMEDIATES = "intermediates"
-"""Flax's collection of what networks sow: `networks.Transformer` the outputs of its layers, `layer_0`, `layer_1`, …"""
+"""Flax's collection of what networks sow: `networks.Transformer` outputs of its layers, `hidden_0`, `hidden_1`, …"""
 
 
 class Distillation(NamedTuple):

@@ -11,12 +11,14 @@ from jaxnas import spaces
 from jaxnas.check import InputError
 from jaxnas.execution import execution
 from jaxnas.networks import Gated, Transformer, _attention, decoder, extract
-from jaxnas.networks.mixers import Attention, Recurrence, Sizes
+from jaxnas.networks.attention_mixers import Attention
+from jaxnas.networks.mixers import Sizes
+from jaxnas.networks.recurrent_mixers import Recurrence
 from jaxnas.networks.recurrence import chunked, stepped
 
 OPTIONS = {
     "layers": 2,
-    "mixers": ("attention", "window", "delta", "ssm", "none"),
+    "mixers": ("attention", "window", "delta", "ssm", "jet", "none"),
     "heads": (2, 4),
     "groups": (1, 2, 4),
     "head_sizes": (8, 4),
@@ -31,7 +33,7 @@ V = 11
 SPACE = spaces.transformer(**OPTIONS)
 NETWORK = Transformer(**OPTIONS, classes=V, vocabulary=V, window=4)
 TOKENS = np.random.default_rng(0).integers(0, V, (2, 13))
-MIXERS = {"attention": 0, "window": 1, "delta": 2, "ssm": 3}
+MIXERS = {"attention": 0, "window": 1, "delta": 2, "ssm": 3, "jet": 4}
 
 
 def values(shapes, seed=0):
@@ -86,7 +88,7 @@ def test_one_program_agrees_with_every_stand_alone_network(variables, seed):
 
 def test_a_mixture_with_one_gate_open_is_that_mixer(variables):
     decisions = SPACE.unpack(jnp.asarray(of_mixer("delta")))
-    gates = jnp.arange(5) == MIXERS["delta"]
+    gates = jnp.arange(6) == MIXERS["delta"]
     gated = {**decisions, "layer_0_mixer": Gated(gates.astype(jnp.float32), gates)}
     outputs = [NETWORK.apply(variables, given, TOKENS, False) for given in (decisions, gated)]
     np.testing.assert_allclose(*outputs, atol=1e-5)
@@ -238,7 +240,7 @@ def test_inputs_that_do_not_fit_are_refused(change, x, message):
 
 
 def test_what_is_not_causal_has_no_recurrence_and_no_steps():
-    with pytest.raises(InputError, match="'delta' and 'ssm' see what comes before"):
+    with pytest.raises(InputError, match="'delta' sees what comes before"):
         NETWORK.clone(causal=False)
     with pytest.raises(InputError, match="expected a causal one of tokens"):
         decoder(NETWORK.clone(padding=0), {})

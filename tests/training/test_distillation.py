@@ -29,7 +29,7 @@ TEACHER = NETWORK.init(jax.random.key(7), DECISIONS, jnp.zeros((1, 6), jnp.int32
 
 def teach(inputs):
     logits, made = NETWORK.apply(TEACHER, DECISIONS, inputs, False, mutable=["intermediates"])
-    return 100 * logits, {"layer_0": 3 * made["intermediates"]["layer_0"][0]}
+    return 100 * logits, {"hidden_0": 3 * made["intermediates"]["hidden_0"][0]}
 
 
 def test_the_loss_in_closed_form():
