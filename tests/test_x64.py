@@ -72,7 +72,9 @@ def test_genomes_are_the_same(name):
 
 
 TINY = {
+    "additive": {"proposals": 3, "resolution": 20},
     "bananas": {"initial": 2, "capacity": 8, "candidates": 4, "proposals": 2, "parents": 2},
+    "beam_search": {"start": "a=0,b=0,c=0", "goal": [2, 1, 3], "proposals": 2},
     "enas": {"rounds": 4, "hidden": 4, "proposals": 2},
     "gdas": {"rounds": 4},
     "hyperband": {"max_budget": 4, "reduction": 2, "proposals": 3},
@@ -86,6 +88,7 @@ TINY = {
 OTHERWISE = ("Policy", "independent_policy", "lstm_policy", "early_stopping", "neat")
 WAYS = {
     **{name: (name, {}, "small") for name in strategies.__all__ if name not in OTHERWISE},
+    "additive within limits": ("additive", {"costs": "size", "limits": {"size": 3.0}}, "small"),
     "independent_policy": ("reinforce", {"policy": strategies.independent_policy}, "small"),
     "lstm_policy": ("reinforce", {"policy": strategies.lstm_policy}, "darts"),
     "policy of restricted options": ("ppo", {"policy": strategies.independent_policy}, "darts"),

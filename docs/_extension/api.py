@@ -16,6 +16,8 @@ PACKAGES = (
     "jaxnas.training",
     "jaxnas.evaluators",
     "jaxnas.strategies",
+    "jaxnas.strategies.knapsack",
+    "jaxnas.pretrained",
     "jaxnas.proxies",
     "jaxnas.predictors",
     "jaxnas.costs",

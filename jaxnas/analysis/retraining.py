@@ -197,16 +197,23 @@ def table(rows: Mapping[str, Mapping[str, Any]], metric: Metric) -> str:
     """Test figures as text, mean and standard deviation over seeds; fractions in percent."""
     field = f"test_{metric.name}"
     unit = "" if metric.unit in ("", "fraction") else f", {metric.unit}"
-    lines = [f"{'':22}{field.replace('_', ' ') + unit:>18}{'test loss':>20}{'parameters':>13}{'seconds':>10}"]
+    before = any(f"before_{field}" in row for row in rows.values())
+    head = f"{'before':>18}" if before else ""
+    lines = [f"{'':22}{head}{field.replace('_', ' ') + unit:>18}{'test loss':>20}{'parameters':>13}{'seconds':>10}"]
     for name, row in rows.items():
-        value = spread(row[field], 4)
-        if metric.unit == "fraction":
-            value = spread([100 * v for v in row[field]], 2, " %")
+        columns = [f"before_{field}", field] if before else [field]
+        value = "".join(f"{_shown(row.get(column), metric):>18}" for column in columns)
         loss = spread(row["test_loss"], 4) if "test_loss" in row else "-"
         size = f"{row['parameters']:,}" if "parameters" in row else "-"
         seconds = f"{row['seconds']:.0f}" if "seconds" in row else "-"
-        lines.append(f"{name:22}{value:>18}{loss:>20}{size:>13}{seconds:>10}")
+        lines.append(f"{name:22}{value}{loss:>20}{size:>13}{seconds:>10}")
     return "\n".join(lines)
+
+
+def _shown(values: Sequence[float] | None, metric: Metric) -> str:
+    if values is None:
+        return "-"
+    return spread([100 * v for v in values], 2, " %") if metric.unit == "fraction" else spread(values, 4)
 
 
 def _compared(rows: Mapping[str, Mapping[str, Any]], count: int) -> dict[str, float | int]:

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import pathlib
 import sys
+import types
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -35,16 +36,23 @@ def get_config(name: str, changes: Mapping[str, Any] | None = None) -> dict[str,
     return config.to_dict()
 
 
-def at_scale(scale: str, paper: Mapping[str, Any], small: Mapping[str, Any], **kinds: Mapping[str, Any]) -> ConfigDict:
-    """A config with the paper's settings ("paper"), or with those that finish on two CPU cores ("small").
+def at_scale(
+    scale: str,
+    paper: Mapping[str, Any],
+    small: Mapping[str, Any],
+    others: Mapping[str, Mapping[str, Any]] = types.MappingProxyType({}),
+    **kinds: Mapping[str, Any],
+) -> ConfigDict:
+    """A config with the paper's settings ("paper"), with those that finish on two CPU cores ("small"), or `others`.
 
-    One of the `kinds` after a comma ("small,noisy") replaces keys of either.
+    One of the `kinds` after a comma ("small,noisy") replaces keys of any of them.
     """
     size, comma, kind = scale.partition(",")
-    check.one_of("scale (after the colon)", size if kinds else scale, ("paper", "small"))
+    scales = {"paper": paper, "small": small, **others}
+    check.one_of("scale (after the colon)", size if kinds else scale, scales)
     if comma:
         check.one_of("kind (after the comma)", kind, kinds)
-    return ConfigDict({**(small if size == "small" else paper), **kinds.get(kind, {})})
+    return ConfigDict({**scales[size], **kinds.get(kind, {})})
 
 
 def folder() -> pathlib.Path:

@@ -3,7 +3,7 @@
 from jaxnas import costs, evaluators, networks, pretrained, problems, spaces, strategies, tasks, training
 from jaxnas.config import carried, lookup
 from jaxnas.config.registry import register
-from jaxnas.costs import on_device
+from jaxnas.costs import on_device, sizes
 
 for space in (spaces.mobilenet, spaces.nasbench101, spaces.nasbench201, spaces.nasnet, spaces.darts):
     register("space", space.__name__, space)
@@ -79,7 +79,8 @@ register("cost", "latency", on_device.latency, takes=(*NETWORK, "workdir"))
 register("cost", "estimated_latency", on_device.estimated_latency, takes=NETWORK)
 for cost in (on_device.prefill_latency, on_device.decode_latency):
     register("cost", cost.__name__, cost, takes=(*NETWORK, "workdir"))
-register("cost", "cache_size", on_device.cache_size, takes=NETWORK)
+for cost in (sizes.cache_size, sizes.parameter_count):
+    register("cost", cost.__name__, cost, takes=NETWORK)
 register("cost", "peak_memory", on_device.peak_memory, takes=(*NETWORK, "workdir"))
 for objective in (costs.constraint, costs.penalty, costs.weighted_product):
     register("objective", objective.__name__, objective)

@@ -9,6 +9,8 @@ START = ("population_size", "initial", "proposals")
 """Arguments of strategies that say how many architectures are drawn before the first that learned from any."""
 RANDOM = (
     "random_search",
+    "additive",
+    "beam_search",
     "exhaustive",
     "fair_paths",
     "hyperband",

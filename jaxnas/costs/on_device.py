@@ -14,10 +14,10 @@ from jaxnas.costs._profile import profile
 from jaxnas.costs.cost import Cost
 from jaxnas.costs.from_networks import DECODE, PEAK, PREFILL, peak_mb, table_from_networks
 from jaxnas.costs.measure import ESTIMATED_LATENCY, LATENCY, compile_networks, measure_networks, stopwatch
-from jaxnas.costs.model import CostModel, cost_model, costs_of
-from jaxnas.costs.tables import CostTable, CostTerm, load_cost_table
+from jaxnas.costs.model import CostModel, cost_model
+from jaxnas.costs.sizes import of_tokens
+from jaxnas.costs.tables import CostTable, load_cost_table
 from jaxnas.execution import all_devices
-from jaxnas.networks import Transformer
 from jaxnas.networks.decoding import DecodeStep
 from jaxnas.tasks.task import Task
 from jaxnas.types import Genome, Space
@@ -26,10 +26,6 @@ LIMIT = 60.0
 """Seconds of measuring for a search's own table, where rounds scatter."""
 FILE, PEAK_FILE = "latency_table.json", "peak_memory_table.json"
 """Of tables, in a run's folder."""
-CACHE = "cache_kb"
-"""Name of the cost."""
-STATE = ("mixer", "heads", "groups", "head_size")
-"""What of a transformer's layer its state depends on."""
 
 
 def latency(
@@ -162,7 +158,7 @@ def prefill_latency(
       InputError: another network; a table of another device, space or network.
     """
     x = jax.ShapeDtypeStruct((batch, length), jnp.int32)
-    network = _of_tokens("prefill_latency", network, length)
+    network = of_tokens("prefill_latency", network, length)
     return _timed(PREFILL, space, network, x, workdir, path, by, networks, allow_device_mismatch)
 
 
@@ -195,50 +191,9 @@ def decode_latency(
     Raises:
       InputError: another network; a table of another device, space or network.
     """
-    step = DecodeStep(_of_tokens("decode_latency", network, length), length)
+    step = DecodeStep(of_tokens("decode_latency", network, length), length)
     x = jax.ShapeDtypeStruct((batch, 1), jnp.int32)
     return _timed(DECODE, space, step, x, workdir, path, by, networks, allow_device_mismatch)
-
-
-def cache_size(space: Space, network: nn.Module | None, task: Task | None, *, length: int = 1024) -> Cost:
-    """Kilobytes that a sequence's keys, values and states take while it is decoded, exactly.
-
-    Args:
-      space: `spaces.transformer`.
-      network: `networks.Transformer`, of tokens.
-      task: is not asked.
-      length: tokens of the sequence.
-
-    Raises:
-      InputError: another network.
-    """
-    model = costs_of(space, _states(space, _of_tokens("cache_size", network, length), length))
-    return Cost((CACHE,), model.cost, model.expected_cost)
-
-
-def _states(space: Space, network: Transformer, length: int) -> list[CostTerm]:
-    """Kilobytes of each layer's state, by the decisions that it depends on."""
-    counts = dict(zip(space.decisions, space.choices, strict=True))
-    terms = []
-    for i in range(network.layers):
-        mine = [name for name in counts if name == "depth" or name in {f"layer_{i}_{factor}" for factor in STATE}]
-        values = np.zeros([counts[name] for name in mine])
-        for case in np.ndindex(*values.shape):
-            decisions = dict.fromkeys(counts, 0) | dict(zip(mine, case, strict=True))
-            there = network.stand_alone_mixers(decisions).get(i)
-            if there is not None:
-                shapes = jax.eval_shape(lambda mixer=there[1]: mixer.state(1, length))
-                values[case] = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)) / 1e3
-        terms.append(CostTerm(tuple(space.decisions.index(name) for name in mine), values))
-    return terms
-
-
-def _of_tokens(name: str, network: nn.Module | None, length: int) -> Transformer:
-    check.integer("config.cost.length", length, least=1)
-    if not isinstance(network, Transformer) or not network.vocabulary:
-        kind = type(network).__name__
-        raise InputError(f"config.cost: {name} is that of a Transformer of tokens, the network is a {kind}.")
-    return network
 
 
 def _timed(name, space, network, x, workdir, path, by, networks, allow_device_mismatch) -> Cost:

@@ -36,6 +36,7 @@ def supernet(
     order: str = "first",
     fitness: str = "loss",
     examples: int | None = None,
+    redraw: bool = True,
     recalibrate: int = 4,
     curvature: int = 0,
     initialize: Initialize = None,
@@ -73,7 +74,8 @@ def supernet(
       order: "first", "second" (exact), or "finite_difference" (of second order: equation 8, with steps of length .01).
       fitness: of a path: "loss" (negative) or the name of the task's metric ("accuracy"; negative where lower is
         better).
-      examples: of `task.validation`, drawn again for each score of a path; all by default.
+      examples: of `task.validation` for the score of a path; all by default.
+      redraw: whether they are others for each score; else the same for all, so that scores differ by their paths alone.
       recalibrate: training batches for a path's batch statistics; 0 keeps those that training left.
       curvature: after how many gradients the largest eigenvalue of the validation loss's Hessian in the architecture
         logits is measured again (Zela et al., 2020); 0 for never. It is `Feedback.curvature`, and NaN in between.
@@ -115,7 +117,7 @@ def supernet(
             )
     shared = shared_weights(space, network, task, recipe, steps, parallel, initialize, distillation)
     axis = AXIS if sync_batch_norm and parallel.devices > 1 else None
-    init_alone, score = _alone(space, task, shared, examples, recalibrate)
+    init_alone, score = _alone(space, task, shared, examples, redraw, recalibrate)
     cells, count_skips = skip_connections(space)
 
     def train(state, proposal):
@@ -217,7 +219,7 @@ def _nan(state):
     return jnp.full((), jnp.nan, loss_dtype(state.params))
 
 
-def _alone(space, task, shared, examples, recalibrate):
+def _alone(space, task, shared, examples, redraw, recalibrate):
     """Paths by themselves: `(genome -> shapes of its network, (state, genome, key) -> (loss, metric))`."""
 
     def shapes(genome):
@@ -242,7 +244,8 @@ def _alone(space, task, shared, examples, recalibrate):
         variables = shared.variables(state.replace(stats=statistics(state, decisions)))
         split = task.validation
         if examples is not None:
-            chosen = jax.random.permutation(key, jnp.arange(split.size, dtype=jnp.int32))[:examples]
+            drawn = key if redraw else jax.random.key(0)
+            chosen = jax.random.permutation(drawn, jnp.arange(split.size, dtype=jnp.int32))[:examples]
             split = split.take(chosen)
         return shared.trainer.score(variables, decisions, split)
 

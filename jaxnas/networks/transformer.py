@@ -1,5 +1,6 @@
 """A transformer whose every layer is a choice: of tokens, of numbers, of images in patches."""
 
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -89,7 +90,11 @@ class Transformer(nn.Module):
             raise InputError(f"vocabulary: expected the task's {self.classes} tokens at least, got {self.vocabulary}.")
         if self.tied and (self.vocabulary != self.classes or not self.each):
             raise InputError("tied: expected as many classes as tokens, and an output for each position.")
-        self.scaling = tuple(self.scaling)
+        self.scaling = check.sequence("scaling", self.scaling, numbers.Real)
+        if len(self.scaling) not in (0, 4):
+            raise InputError(f"scaling: expected factor, low, high and length, or nothing, got {list(self.scaling)}.")
+        check.real("base", self.base, least=1)
+        check.real("epsilon", self.epsilon, least=0)
         recurrent = [mixer for mixer in self.mixers if mixer.partition(":")[0] in ("delta", "jet", "ssm")]
         if not self.causal and recurrent:
             raise InputError(f"mixers: {recurrent[0]!r} sees what comes before a position alone; causal=False has not.")

@@ -69,11 +69,11 @@ def _cost(operation: Operation) -> tuple[float, float]:
     outputs = jax.eval_shape(forward, variables, *blank)
     nbytes = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
     x, y, p = nbytes(arrays), nbytes(outputs), nbytes(variables.get("params", {}))
-    return 3.0 * x + 2.0 * y + 6.0 * p, 3.0 * _flops(jax.make_jaxpr(forward)(variables, *blank).jaxpr)
+    return 3.0 * x + 2.0 * y + 6.0 * p, 3.0 * flops_of(jax.make_jaxpr(forward)(variables, *blank).jaxpr)
 
 
-def _flops(jaxpr) -> float:
-    """Of products and convolutions, 2 for each multiplication."""
+def flops_of(jaxpr) -> float:
+    """Of a jaxpr's products and convolutions, 2 for each multiplication."""
     total = 0.0
     for eqn in jaxpr.eqns:
         total += 2.0 * multiplications(eqn)
@@ -81,5 +81,5 @@ def _flops(jaxpr) -> float:
         for inner in jax.tree.leaves(tuple(eqn.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")):
             inner = getattr(inner, "jaxpr", inner)
             if hasattr(inner, "eqns"):
-                total += times * _flops(inner)
+                total += times * flops_of(inner)
     return total

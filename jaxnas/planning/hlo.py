@@ -20,6 +20,8 @@ _FREE = {
     *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "partition-id", "replica-id", "after-all"),
     *("while", "conditional", "call", "opt-barrier", "async-done", "async-update", "iota", "domain", "add-dependency"),
 }
+_BUFFERS = ("ConcatBitcast", "AllocateBuffer")
+"""Custom calls that move nothing."""
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .* \{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = ")
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
@@ -54,6 +56,7 @@ class Cost(NamedTuple):
       cycles: by the compiler's own estimate (TPU), else 0.
       collectives: kind -> how often.
       collective_bytes: that they give.
+      reduced_bytes: of these, those of all-reduces, which devices send twice.
     """
 
     kernels: float = 0.0
@@ -63,13 +66,14 @@ class Cost(NamedTuple):
     cycles: float = 0.0
     collectives: Counter = _NONE
     collective_bytes: float = 0.0
+    reduced_bytes: float = 0.0
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(*(a + b for a, b in zip(self, other, strict=True)))
 
     def times(self, n: float) -> "Cost":
         counted = Counter({kind: count * n for kind, count in self.collectives.items()})
-        return Cost(*(v * n for v in self[:5]), counted, self.collective_bytes * n)
+        return Cost(*(v * n for v in self[:5]), counted, self.collective_bytes * n, self.reduced_bytes * n)
 
 
 class Program(NamedTuple):
@@ -155,13 +159,16 @@ def cost_of(program: Program, trips: Mapping[str, float], roofline=None) -> Cost
             return of(called[1])
         collective = next((c for c in COLLECTIVES if kind in (c, f"{c}-start")), None)
         if collective:
-            return Cost(collectives=Counter({collective: 1}), collective_bytes=_moved(instruction.shape, kind))
+            moved = _moved(instruction.shape, kind)
+            reduced = moved if collective == "all-reduce" else 0.0
+            return Cost(collectives=Counter({collective: 1}), collective_bytes=moved, reduced_bytes=reduced)
         cycles = re.search(r'"estimated_cycles":"(\d+)"', instruction.rest)
         cycles = float(cycles[1]) if cycles else 0.0
         scalar = not any(dims for _, dims in _ARRAY.findall(instruction.shape))
         if (
             kind in _FREE
             or kind.endswith("-done")
+            or (kind == "custom-call" and any(f'"{name}"' in instruction.rest for name in _BUFFERS))
             or (scalar and kind not in ("fusion", "reduce", "custom-call", "dot"))
         ):
             return Cost(cycles=cycles)
@@ -218,6 +225,8 @@ def _bytes(program: Program, body, instruction: Instruction) -> float:
         return _written(inner, total) + sum(
             _read(inner, k, size(body[o].shape)) for k, o in enumerate(instruction.operands) if o in body
         )
+    if instruction.kind.endswith("-start"):  # gives operand and result, the smaller of which is moved
+        return 2 * min((n for n in (size(f"{t}[{d}]") for t, d in _ARRAY.findall(instruction.shape) if d)), default=0)
     if instruction.kind in ("dynamic-slice", "gather", "slice"):
         return 2 * total
     if instruction.kind in ("dynamic-update-slice", "scatter"):

@@ -32,6 +32,7 @@ class Chip(NamedTuple):
       clock: cycles a second of the compiler's estimates, from the published FLOPs and the size of the matrix units; 0
         where it makes none.
       accelerator: prefix of TPU_ACCELERATOR_TYPE.
+      links: bytes a second that it can send to the others of a slice or a host, over all its links.
     """
 
     memory: float
@@ -39,17 +40,18 @@ class Chip(NamedTuple):
     flops: float
     clock: float = 0.0
     accelerator: str = ""
+    links: float = 0.0
 
 
 TPUS = {
-    "v5e": Chip(16e9, 819e9, 197e12, 1.5e9, "v5litepod"),
-    "v5p": Chip(95e9, 2.765e12, 459e12, 1.75e9, "v5p"),
-    "v6e": Chip(32e9, 1.64e12, 918e12, 1.75e9, "v6e"),
+    "v5e": Chip(16e9, 819e9, 197e12, 1.5e9, "v5litepod", 200e9),
+    "v5p": Chip(95e9, 2.765e12, 459e12, 1.75e9, "v5p", 600e9),
+    "v6e": Chip(32e9, 1.64e12, 918e12, 1.75e9, "v6e", 400e9),
 }
 GPUS = {
-    "a100": Chip(80e9, 2.039e12, 156e12),
-    "h100": Chip(80e9, 3.352e12, 494e12),
-    "h200": Chip(141e9, 4.8e12, 494e12),
+    "a100": Chip(80e9, 2.039e12, 156e12, links=300e9),
+    "h100": Chip(80e9, 3.352e12, 494e12, links=450e9),
+    "h200": Chip(141e9, 4.8e12, 494e12, links=450e9),
 }
 TOPOLOGIES = {
     "v5e": ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16"),

@@ -1,6 +1,7 @@
 """Which axis of each parameter of a `Transformer` is divided between devices: tensor parallelism (Shoeybi et al.,
 2019)."""
 
+import math
 from typing import Any
 
 import jax
@@ -26,8 +27,20 @@ DIVIDED = {
     ("gate", "kernel", 2): 1,
     ("up", "kernel", 2): 1,
     ("down", "kernel", 2): 0,
+    ("state", "key", 4): 2,
+    ("state", "value", 4): 2,
+    ("state", "matrix", 4): 1,
+    ("recent", "query", 4): 2,
+    ("recent", "key", 4): 2,
+    ("recent", "value", 4): 2,
 }
-"""Module, parameter, number of axes -> the axis of the vocabulary, of heads or of hidden features."""
+"""Module, parameter or part of a `Decoder`'s state, number of axes -> the axis of the vocabulary, of heads, of groups of
+keys and values, or of hidden features."""
+NEEDED = {
+    **{"query": "heads", "output": "heads", "key": "groups of keys and values", "value": "groups of keys and values"},
+    **{"gate": "hidden features or heads", "up": "hidden features", "down": "hidden features"},
+}
+"""Module of a layer -> what of it devices have to divide, for layers to be divided between them."""
 
 
 def partition_spec(path: str, shape: tuple[int, ...], devices: int) -> PartitionSpec:
@@ -44,7 +57,8 @@ def partition_spec(path: str, shape: tuple[int, ...], devices: int) -> Partition
 
 
 def shardings(variables: Any, mesh: Mesh) -> Any:
-    """`NamedSharding`s in the place of a network's variables, or of their shapes as `jax.eval_shape` makes them.
+    """`NamedSharding`s in the place of a network's variables, of a `Decoder`'s state, or of their shapes as
+    `jax.eval_shape` makes them.
 
     Raises:
       InputError: a mesh without an axis "model".
@@ -53,6 +67,27 @@ def shardings(variables: Any, mesh: Mesh) -> Any:
     flat = traverse_util.flatten_dict(variables, sep="/")
     found = {path: NamedSharding(mesh, partition_spec(path, x.shape, devices)) for path, x in flat.items()}
     return traverse_util.unflatten_dict(found, sep="/")
+
+
+def check_divides(where: str, variables: Any, devices: int) -> None:
+    """Raises `InputError` unless so many devices divide the heads, the groups of keys and values and the hidden
+    features of every layer; a vocabulary that they do not divide is whole on each.
+
+    Args:
+      where: for the message.
+      variables: with the collection "params", or their shapes.
+    """
+    sizes = {}
+    for path, x in traverse_util.flatten_dict(variables["params"], sep="/").items():
+        module = path.split("/")[-2:][0]
+        axis = DIVIDED.get((*path.split("/")[-2:], len(x.shape)))
+        if axis is not None and module in NEEDED:
+            sizes[path] = x.shape[axis], NEEDED[module]
+    for path, (size, what) in sizes.items():
+        if size % devices:
+            most = math.gcd(*(size for size, _ in sizes.values()))
+            able = ", ".join(str(n) for n in range(1, most + 1) if most % n == 0)
+            raise InputError(f"{where}: {devices} devices do not divide the {size} {what} of {path}; {able} would.")
 
 
 def model_devices(mesh: Mesh) -> int:

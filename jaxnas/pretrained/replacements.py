@@ -43,7 +43,13 @@ def replacement_space(parent: Parent, *, mixers: Sequence[str] = (), feed_forwar
 def replacement_network(
     parent: Parent, *, mixers: Sequence[str] = (), feed_forward: Sequence[float] = (1.0,)
 ) -> Transformer:
-    """The network of `replacement_space`; arguments and errors as there."""
+    """The network of `replacement_space`, and its errors.
+
+    Args:
+      parent: as there.
+      mixers: as there.
+      feed_forward: as there.
+    """
     options = _options(parent, mixers, feed_forward)
     return parent.network.clone(mixers=options["mixers"], ratios=options["ratios"])
 

@@ -7,7 +7,7 @@ import pytest
 
 from jaxnas import costs, spaces
 from jaxnas.check import InputError
-from jaxnas.costs import on_device
+from jaxnas.costs import on_device, sizes
 from jaxnas.networks import DecodeStep, Layers, Transformer, decoder
 
 OPTIONS = {
@@ -25,13 +25,24 @@ GENOMES = [np.asarray(SPACE.sample(jax.random.key(seed))) for seed in range(6)]
 
 
 def test_the_cache_is_that_of_the_decoder():
-    cost = on_device.cache_size(SPACE, NETWORK, None, length=64)
+    cost = sizes.cache_size(SPACE, NETWORK, None, length=64)
     for genome in GENOMES:
         expected = decoder(NETWORK, SPACE.unpack(genome)).cache_bytes(64) / 1e3
         assert float(cost.cost(jnp.asarray(genome))) == pytest.approx(expected)
     one_hot = jax.nn.one_hot(np.stack(GENOMES), SPACE.mask.shape[1])
     each = jax.vmap(cost.cost)(jnp.stack(GENOMES))
     np.testing.assert_allclose(jax.vmap(cost.expected_cost)(one_hot), each, rtol=1e-5)
+
+
+def test_parameters_are_those_of_the_stand_alone_network():
+    options = {**OPTIONS, "mixers": ("attention", "delta"), "heads": (4,), "ratios": (2, 0), "widths": (8, 12)}
+    space, network = spaces.transformer(**options), Transformer(**options, classes=7)
+    cost = jax.jit(sizes.parameter_count(space, network, None).cost)
+    for seed in range(5):
+        genome = np.asarray(space.sample(jax.random.key(seed)))
+        own = lambda genome=genome: network.init(jax.random.key(0), space.unpack(genome), jnp.zeros((1, 3), int), False)
+        count = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(own)["params"]))
+        assert float(cost(jnp.asarray(genome))) == pytest.approx(count / 1e3)
 
 
 def test_a_step_is_a_network_with_its_cache_among_the_variables():
@@ -56,6 +67,6 @@ def test_what_is_timed_predicts_what_is_measured(cost, one_device):
 
 def test_only_transformers_of_tokens_have_a_cache():
     with pytest.raises(InputError, match="cache_size is that of a Transformer of tokens, the network is a Layers"):
-        on_device.cache_size(SPACE, Layers(("dense", "gated")), None)
+        sizes.cache_size(SPACE, Layers(("dense", "gated")), None)
     with pytest.raises(InputError, match="config.cost.length: expected at least 1"):
         on_device.decode_latency(SPACE, NETWORK, None, length=0)

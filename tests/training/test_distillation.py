@@ -65,7 +65,7 @@ def test_retraining_learns_from_it_too():
         ({"weight": 2.0}, r"distillation.weight: expected a number in \[0, 1\]"),
         ({"temperature": 0.0}, r"distillation.temperature: expected a number in \[0.001, inf\]"),
         ({"teacher": lambda x: (jnp.zeros((1, 3)), {})}, r"its logits are \(1, 3\), the network's \(8, 6, 5\)"),
-        ({"teacher": lambda x: (teach(x)[0], {"layer_9": 0}), "features": 1.0}, "unknown 'layer_9'. Did you mean"),
+        ({"teacher": lambda x: (teach(x)[0], {"hidden_9": 0}), "features": 1.0}, "unknown 'hidden_9'. Did you mean"),
         ({"teacher": lambda x: (teach(x)[0], {}), "features": 1.0}, "the teacher gives none to learn from"),
     ],
 )

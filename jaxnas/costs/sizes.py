@@ -1,0 +1,117 @@
+"""Sizes of a transformer, which follow from what is decided: parameters, and what it remembers of a sequence."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnas import check
+from jaxnas.check import InputError
+from jaxnas.costs.cost import Cost
+from jaxnas.costs.model import costs_of
+from jaxnas.costs.tables import CostTerm
+from jaxnas.networks import Transformer
+from jaxnas.tasks.task import Task
+from jaxnas.types import Space
+
+CACHE, PARAMETERS = "cache_kb", "parameters_k"
+"""Names of costs."""
+STATE = ("mixer", "heads", "groups", "head_size")
+"""What of a transformer's layer its state depends on."""
+
+
+def cache_size(space: Space, network: nn.Module | None, task: Task | None, *, length: int = 1024) -> Cost:
+    """Kilobytes that a sequence's keys, values and states take while it is decoded, exactly.
+
+    Args:
+      space: `spaces.transformer`.
+      network: `networks.Transformer`, of tokens.
+      task: is not asked.
+      length: tokens of the sequence.
+
+    Raises:
+      InputError: another network.
+    """
+    model = costs_of(space, _states(space, of_tokens("cache_size", network, length), length))
+    return Cost((CACHE,), model.cost, model.expected_cost)
+
+
+def _states(space: Space, network: Transformer, length: int) -> list[CostTerm]:
+    """Kilobytes of each layer's state, by the decisions that it depends on."""
+    counts = dict(zip(space.decisions, space.choices, strict=True))
+
+    def of(case: dict[str, int], i: int) -> float:
+        there = network.stand_alone_mixers(dict.fromkeys(counts, 0) | case).get(i)
+        if there is None:
+            return 0.0
+        shapes = jax.eval_shape(lambda: there[1].state(1, length))
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)) / 1e3
+
+    named = [{"depth", *(f"layer_{i}_{factor}" for factor in STATE)} for i in range(network.layers)]
+    mine = [[name for name in counts if name in names] for names in named]
+    return [_term(space.decisions.index, counts, mine[i], functools.partial(of, i=i)) for i in range(network.layers)]
+
+
+def parameter_count(space: Space, network: nn.Module | None, task: Task | None) -> Cost:
+    """Thousands of parameters of the stand-alone network, exactly.
+
+    Args:
+      space: `spaces.transformer`.
+      network: `networks.Transformer`, of tokens.
+      task: is not asked.
+
+    Raises:
+      InputError: another network.
+    """
+    model = costs_of(space, _parameters(space, of_tokens("parameter_count", network, 1)))
+    return Cost((PARAMETERS,), model.cost, model.expected_cost)
+
+
+def _parameters(space: Space, network: Transformer) -> list[CostTerm]:
+    """Of each layer, by all that is decided of it, and of the rest."""
+    counts = dict(zip(space.decisions, space.choices, strict=True))
+    tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+
+    @functools.cache
+    def inside(*decided: tuple[str, int]) -> dict[str, int]:
+        """Layer -> parameters, and "" -> those of the rest, of what is decided alike in all layers."""
+        decisions = dict.fromkeys(counts, 0)
+        decisions |= {name: option for name in counts for end, option in decided if _factor(name) == end}
+        params = jax.eval_shape(lambda x: network.init(jax.random.key(0), decisions, x, False), tokens)["params"]
+        sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(of)) / 1e3 for name, of in params.items()}
+        layers = {name: sizes.pop(name) for name in list(sizes) if name.startswith("layer_")}
+        return {**layers, "": sum(sizes.values())}
+
+    index = space.decisions.index
+    every = [name for name in counts if name in ("width", "depth")]
+    terms = [_term(index, counts, [n for n in every if n == "width"], lambda case: inside(*case.items())[""])]
+    for i in range(network.layers):
+        mine = [name for name in counts if name in every or name.startswith(f"layer_{i}_")]
+        of = lambda case, i=i: inside(*((_factor(n), o) for n, o in case.items())).get(f"layer_{i}", 0.0)
+        terms.append(_term(index, counts, mine, of))
+    return terms
+
+
+def _factor(decision: str) -> str:
+    """ "mixer" of "layer_3_mixer"."""
+    return decision.split("_", 2)[2] if decision.startswith("layer_") else decision
+
+
+def _term(index: Callable, counts: Mapping[str, int], mine: Sequence[str], of: Callable[[dict], float]) -> CostTerm:
+    """What each case of these decisions costs."""
+    values = np.zeros([counts[name] for name in mine])
+    for case in np.ndindex(*values.shape):
+        values[case] = of(dict(zip(mine, case, strict=True)))
+    return CostTerm(tuple(index(name) for name in mine), values)
+
+
+def of_tokens(name: str, network: nn.Module | None, length: int) -> Transformer:
+    """The network; raises `InputError` unless it is a transformer of tokens."""
+    check.integer("config.cost.length", length, least=1)
+    if not isinstance(network, Transformer) or not network.vocabulary:
+        kind = type(network).__name__
+        raise InputError(f"config.cost: {name} is that of a Transformer of tokens, the network is a {kind}.")
+    return network
