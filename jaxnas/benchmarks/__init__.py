@@ -1,14 +1,29 @@
 """What it costs: one benchmark a module, each a function `measure` of keyword options that returns its figures."""
 
-from jaxnas.benchmarks import data, decoder, device, loop, mixers, neat, plan, precision, proxies, supernet, training
+from jaxnas.benchmarks import (
+    data,
+    decoder,
+    device,
+    loop,
+    mixers,
+    neat,
+    placement,
+    plan,
+    precision,
+    proxies,
+    supernet,
+    training,
+)
 
 __all__ = [
     "data",
     "decoder",
     "device",
+    "knapsack",
     "loop",
     "mixers",
     "neat",
+    "placement",
     "plan",
     "precision",
     "proxies",

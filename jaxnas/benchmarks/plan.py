@@ -9,7 +9,7 @@ from jaxnas import check, tasks
 from jaxnas.benchmarks import side_by_side
 from jaxnas.check import InputError
 from jaxnas.config.files import get_config
-from jaxnas.planning import plan
+from jaxnas.planning import plan, plan_decoder
 
 _SIZES = {"digits": {"image": 8, "channels": 8, "cells": 1}, "full": {"image": 32, "channels": 16, "cells": 5}}
 
@@ -90,6 +90,33 @@ LANDMARKS = (
 )
 """Configs at their papers' size, of CIFAR-10's images."""
 CONFIGS = (*LANDMARKS, "gpt", "hybrid")
+DECODERS: dict[str, dict[str, Any]] = {
+    "llama_8b": {
+        "decoder": {
+            "model_type": "llama",
+            "hidden_size": 4096,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 8,
+            "intermediate_size": 14336,
+            "vocab_size": 128256,
+            "max_position_embeddings": 131072,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 500000.0,
+            "rope_scaling": {
+                "rope_type": "llama3",
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 8192,
+            },
+            "tie_word_embeddings": False,
+        },
+        "length": 2048,
+        "batch": 1,
+    },
+}
+"""Arguments of `plan_decoder`, with the settings of Llama 3.1 (Grattafiori et al., 2024)."""
 KEPT = (
     *("fits", "bytes", "execution", "devices", "members_per_device", "largest_population", "why_not"),
     *("ms_per_step_estimated", "ms_per_step_and_member_estimated", "seconds_per_round_estimated", "hours_estimated"),
@@ -104,13 +131,14 @@ def measure(
 
     Args:
       programs: names of `PROGRAMS`: training_digits_64, training_digits_128, training_full_64, darts_first_order,
-        darts_second_order, synflow_full_128, synflow_all, nasbench201_anew; or of `CONFIGS`; "landmarks" for the
-        papers' configs.
+        darts_second_order, synflow_full_128, synflow_all, nasbench201_anew; of `CONFIGS`; of `DECODERS`: llama_8b;
+        "landmarks" for the papers' configs.
       target: one of them, see `jaxnas.planning.targets`.
       chunk: members side by side on a device, of programs that train them so; all by default.
 
     Returns:
-      `{program: {fits, bytes, ms_per_step_and_member_estimated, …, evaluate: {trace_seconds, compile_seconds, …}}}`.
+      `{program: {fits, bytes, ms_per_step_and_member_estimated, …, evaluate: {trace_seconds, compile_seconds, …}}}`; of
+      a decoder with `prefill` and `decode` in the place of `evaluate`.
 
     Raises:
       InputError: an unknown program or target, or a missing extra.
@@ -118,18 +146,25 @@ def measure(
     figures: dict[str, Any] = {}
     programs = [each for name in programs for each in (LANDMARKS if name == "landmarks" else (name,))]
     for name in programs:
-        check.one_of("programs", name, (*PROGRAMS, *CONFIGS, "landmarks"))
+        check.one_of("programs", name, (*PROGRAMS, *CONFIGS, *DECODERS, "landmarks"))
     for name in programs:
-        config = PROGRAMS.get(name) or landmark(name)
-        if chunk is not None and config["evaluator"]["name"] == "training":
-            config = {**config, "evaluator": {**config["evaluator"], "plan": "vmap", "chunk": chunk}}
         try:
-            (found,) = plan(config, target, say=lambda text: None)["targets"].values()
+            (found,) = _planned(name, target, chunk)["targets"].values()
         except InputError as error:
             figures[name] = {"error": str(error)}
             continue
         figures[name] = {k: found[k] for k in KEPT if found.get(k) is not None}
-        main = ("evaluate", "call", "warm_up evaluate", "warm_up call")
+        main = ("evaluate", "call", "warm_up evaluate", "warm_up call", "prefill", "decode")
         figures[name] |= {each: found["programs"][each] for each in main if each in found["programs"]}
         print(f"{name}: {figures[name]}", flush=True)
     return figures
+
+
+def _planned(name: str, target: str, chunk: int | None) -> dict[str, Any]:
+    say = lambda text: None
+    if name in DECODERS:
+        return plan_decoder(target=target, say=say, **DECODERS[name])
+    config = PROGRAMS.get(name) or landmark(name)
+    if chunk is not None and config["evaluator"]["name"] == "training":
+        config = {**config, "evaluator": {**config["evaluator"], "plan": "vmap", "chunk": chunk}}
+    return plan(config, target, say=say)

@@ -142,7 +142,10 @@ class Transformer(nn.Module):
         if self.vocabulary:
             embedding = nn.Embed(self.vocabulary, features, embedding_init=normal(self.deviation), name="embedding")
             keep = None if self.padding is None else (tokens(x, self.vocabulary) != self.padding).astype(jnp.float32)
-            x = masked(embedding(tokens(x, self.vocabulary)), there)
+            x = tokens(x, self.vocabulary)
+            # One lookup XLA makes a slice of on GPUs, and gathers a divided table whole for it; of two it does not.
+            alone = x.size == 1 and current().platform == "gpu"
+            x = masked(embedding(jnp.tile(x, (1, 2)))[:, :1] if alone else embedding(x), there)
         else:
             x = masked(
                 nn.Dense(features, kernel_init=normal(self.deviation), name="embedding")(self._positions(x)), there

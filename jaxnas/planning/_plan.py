@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxnas import check
@@ -45,13 +45,25 @@ def plan(
     """
     config = get_config(config) if isinstance(config, str) else config
     check_keys(config, list(SEARCH), list(KEYS))
-    wanted = targets(target)
+    request = {"config": config}
+    return planned("jaxnas.planning.compiling", request, targets(target), workdir, summary, say)
+
+
+def planned(
+    module: str,
+    request: Mapping[str, Any],
+    wanted: Sequence[Target],
+    workdir: str | pathlib.Path | None,
+    summary: Callable[[Mapping[str, Any]], list[str]],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """What the module, in a process of its own for each target, plans as it is asked; written as each is there."""
     folder = None if workdir is None else check.local_path("workdir", workdir)
-    result: dict[str, Any] = {"config": config, **environment(), "targets": {}}
+    result: dict[str, Any] = {**request, **environment(), "targets": {}}
     for each in wanted:
         chips = f"{each.count} device{'s' if each.count > 1 else ''}"
         say(f"{each.name}: {each.platform}, {chips}, {each.memory / 1e9:.0f} GB each")
-        result["targets"][each.name] = found = _planned(config, each, say)
+        result["targets"][each.name] = found = _found(module, request, each, say)
         for line in summary(found):
             say(f"  {line}")
         if folder is not None:
@@ -60,10 +72,10 @@ def plan(
     return result
 
 
-def _planned(config: Mapping[str, Any], target: Target, say: Callable[[str], None]) -> dict[str, Any]:
+def _found(module: str, request: Mapping[str, Any], target: Target, say: Callable[[str], None]) -> dict[str, Any]:
     """What a process of its own found for one target."""
     found: dict[str, Any] = {}
-    for answer in child.answers("jaxnas.planning.compiling", {"config": config}, target):
+    for answer in child.answers(module, request, target):
         if "program" in answer:
             say(f"  {program(answer)}")
         found = answer.get("plan", found)
@@ -82,14 +94,19 @@ def program(found: Mapping[str, Any]) -> str:
     return f"{seconds}; {sizes}; {found['kernels']:,} kernels a call; {talk or 'no collectives'}"
 
 
+def fits(found: Mapping[str, Any]) -> str:
+    """Whether what compiles fits."""
+    return (
+        f"{'fits' if found['fits'] else 'DOES NOT FIT'}: {found['bytes'] / 1e9:.2f} GB of "
+        f"{found['bytes_limit'] / 1e9:.0f} GB a device"
+    )
+
+
 def summary(found: Mapping[str, Any]) -> list[str]:
     """One target in a few lines."""
     if found["bytes"] is None:
         return [f"does not compile: {found['why_not']}"]
-    lines = [
-        f"{'fits' if found['fits'] else 'DOES NOT FIT'}: {found['bytes'] / 1e9:.2f} GB of "
-        f"{found['bytes_limit'] / 1e9:.0f} GB a device"
-    ]
+    lines = [fits(found)]
     if found.get("largest_population"):
         chunk = found["execution"].get("chunk")
         lines[0] += f"; a {'chunk' if chunk else 'population'} of {found['largest_population']:,} would"

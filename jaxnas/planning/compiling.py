@@ -5,8 +5,6 @@
 Answers are lines of JSON: `{"program": name, …}` as each is there, at last `{"plan": …}`; see `planning.child`.
 """
 
-import re
-import time
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,14 +13,12 @@ from jaxnas.analysis.baselines import phases
 from jaxnas.check import InputError
 from jaxnas.config.wiring import Parts, build
 from jaxnas.costs.cost import Cost
-from jaxnas.execution import execution, lowered, traced
-from jaxnas.planning import hlo
+from jaxnas.execution import execution, traced
 from jaxnas.planning.bound import step_bound
 from jaxnas.planning.child import say, serve
-from jaxnas.planning.programs import Planned, programs
+from jaxnas.planning.measured import fitted, measured
+from jaxnas.planning.programs import programs
 from jaxnas.planning.targets import Target
-
-_NEEDED = re.compile(r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm")
 
 
 def main() -> None:
@@ -43,7 +39,8 @@ def _planned(config: dict, target: Target) -> dict[str, Any]:
                 if prefix and each.name == "init":
                     continue
                 name = prefix + each.name
-                made[name] = _compiled(each, target, used)
+                trace = lambda each=each: traced(each.run, *each.shapes, devices=used)
+                made[name] = measured(trace, each.trips, target)
                 say({"program": name, **made[name]})
                 if made[name].get("error"):
                     break
@@ -65,73 +62,10 @@ def _built(config: dict) -> Parts:
     return build(config, {"cost": blank}, prepare=False)
 
 
-def _compiled(planned: Planned, target: Target, devices: list) -> dict[str, Any]:
-    begin = time.perf_counter()
-    program = lowered(traced(planned.run, *planned.shapes, devices=devices))
-    trace_seconds = time.perf_counter() - begin
-    begin = time.perf_counter()
-    try:
-        compiled = program.compile()
-    except Exception as error:
-        text = str(error)
-        need = _NEEDED.search(text)
-        scale = {"K": 1e3, "M": 1e6, "G": 1e9}
-        line = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
-        return {
-            "error": line[:300],
-            "trace_seconds": round(trace_seconds, 2),
-            "compile_seconds": round(time.perf_counter() - begin, 2),
-            "bytes": float(need[1]) * scale[need[2]] if need else None,
-        }
-    seconds = time.perf_counter() - begin
-    memory = compiled.memory_analysis()
-    size = {part: int(getattr(memory, f"{part}_size_in_bytes", 0)) for part in ("argument", "output", "temp", "alias")}
-    code = int(memory.generated_code_size_in_bytes)
-    program = hlo.read(compiled.as_text())
-    cost = hlo.cost_of(program, planned.trips, target.roofline)
-    more = {**planned.trips, "steps": planned.trips["steps"] + 1}
-    step = hlo.cost_of(program, more, target.roofline)
-    epochs = planned.trips["epochs"]
-    per_step = lambda name: (getattr(step, name) - getattr(cost, name)) / epochs
-    clock = target.chip.clock if target.chip else 0.0
-    of = lambda cycles, seconds: cycles / clock if clock else seconds
-    estimated = of(cost.cycles, cost.seconds) if target.chip else None
-    return {
-        "trace_seconds": round(trace_seconds, 2),
-        "compile_seconds": round(seconds, 2),
-        "code_bytes": code,
-        "temp_bytes": size["temp"],
-        "bytes": size["argument"] + size["output"] + size["temp"] - size["alias"] + code,
-        "collectives": {kind: round(n) for kind, n in cost.collectives.items()},
-        "collective_bytes": cost.collective_bytes,
-        "kernels": round(cost.kernels),
-        "kernels_per_step": round(per_step("kernels")),
-        "step_bytes": per_step("bytes"),
-        "step_flops": per_step("flops"),
-        "step_seconds_estimated": of(per_step("cycles"), per_step("seconds")) if target.chip else None,
-        "seconds_estimated": estimated,
-        "hlo_bytes": cost.bytes,
-        "hlo_flops": cost.flops,
-    }
-
-
 def _summary(config, parts: Parts, target: Target, devices, made: dict, totals: dict) -> dict[str, Any]:
-    sizes = [each["bytes"] for each in made.values() if each.get("bytes")]
-    failed = next((each["error"] for each in made.values() if each.get("error")), None)
-    largest = max(sizes, default=None)
-    fits = failed is None and largest is not None and largest <= target.memory
-    found = {
-        "platform": target.platform,
-        "devices": len(devices),
-        "fits": fits,
-        "bytes": largest,
-        "bytes_limit": target.memory,
-        "why_not": failed,
-        "execution": parts.evaluator.report() if parts.evaluator.report else {},
-        "estimate": target.estimated_by or None,
-        "programs": made,
-    }
-    if failed or "main" not in totals:
+    found = fitted(made, target, len(devices))
+    found["execution"] = parts.evaluator.report() if parts.evaluator.report else {}
+    if found["why_not"] or "main" not in totals:
         return found
     each, main = totals["each"], made[totals["main"]]
     hours = totals["seconds"] / 3600 if target.chip else None

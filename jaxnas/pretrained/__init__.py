@@ -6,6 +6,7 @@
 | `Pretrained` | network, variables, decisions and tokenizer |
 | `save` | a folder that `load` reads to the bit, and `transformers` where the network is one of the family's |
 | `generate` | the text after a prompt, each time the most probable token |
+| `abstract` | the shapes of one, of its settings alone |
 | `Tokenizer` | text to tokens and back |
 | `text_for_model` | the task of predicting a text in a model's own tokens |
 | `checkpoint`, `trained` | a `training.Parent`: what a file holds, or what is trained here first and kept |
@@ -16,6 +17,7 @@
 What reads files needs the extra: `pip install "jaxnas[llm]"`. Weights are never unpickled.
 """
 
+from jaxnas.pretrained._abstract import abstract
 from jaxnas.pretrained._generate import generate
 from jaxnas.pretrained._load import Pretrained, load
 from jaxnas.pretrained._parents import checkpoint, trained
@@ -28,6 +30,7 @@ from jaxnas.pretrained.tokenizing import Tokenizer
 __all__ = [
     "Pretrained",
     "Tokenizer",
+    "abstract",
     "checkpoint",
     "generate",
     "load",

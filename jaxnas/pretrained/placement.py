@@ -34,8 +34,8 @@ DIVIDED = {
     ("recent", "key", 4): 2,
     ("recent", "value", 4): 2,
 }
-"""Module, parameter or part of a `Decoder`'s state, number of axes -> the axis of the vocabulary, of heads, of groups of
-keys and values, or of hidden features."""
+"""Module, parameter or part of a `Decoder`'s state, number of axes -> the axis of the vocabulary, of heads, of groups
+of keys and values, or of hidden features."""
 NEEDED = {
     **{"query": "heads", "output": "heads", "key": "groups of keys and values", "value": "groups of keys and values"},
     **{"gate": "hidden features or heads", "up": "hidden features", "down": "hidden features"},

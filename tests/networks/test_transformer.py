@@ -13,8 +13,8 @@ from jaxnas.execution import execution
 from jaxnas.networks import Gated, Transformer, _attention, decoder, extract
 from jaxnas.networks.attention_mixers import Attention
 from jaxnas.networks.mixers import Sizes
-from jaxnas.networks.recurrent_mixers import Recurrence
 from jaxnas.networks.recurrence import chunked, stepped
+from jaxnas.networks.recurrent_mixers import Recurrence
 
 OPTIONS = {
     "layers": 2,

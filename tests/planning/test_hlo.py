@@ -95,6 +95,23 @@ def test_collectives_are_counted():
     )
     found = cost(total, given)
     assert dict(found.collectives) == {"all-reduce": 1} and found.collective_bytes == 2 * 4 * 4
+    assert found.reduced_bytes == found.collective_bytes  # sent twice: summed, then handed out
+
+
+COPIED = """HloModule m
+
+ENTRY %main (p: f32[64,128]) -> f32[16,128] {
+  %p = f32[64,128]{1,0} parameter(0)
+  %s = ((f32[64,128]{1,0}), f32[16,128]{1,0:S(1)}, s32[]{:S(2)}) slice-start(%p), slice={[0:16], [0:128]}
+  %d = f32[16,128]{1,0:S(1)} slice-done(%s)
+  %c = (f32[16,128]{1,0}, f32[16,128]{1,0:S(1)}, u32[]{:S(2)}) copy-start(%d)
+  ROOT %e = f32[16,128]{1,0} custom-call(%c), custom_call_target="ConcatBitcast"
+}
+"""
+
+
+def test_a_copy_beside_other_work_moves_what_it_copies():
+    assert hlo.cost_of(hlo.read(COPIED), {}).bytes == 2 * 2 * 16 * 128 * 4
 
 
 TPU = """HloModule m, is_scheduled=true

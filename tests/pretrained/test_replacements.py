@@ -8,8 +8,7 @@ import pytest
 from jaxnas import evaluators, tasks
 from jaxnas.check import InputError
 from jaxnas.networks import Transformer
-from jaxnas.pretrained import replacements
-from jaxnas.pretrained import trained
+from jaxnas.pretrained import replacements, trained
 from jaxnas.pretrained.replacements import ordered, parent_of, replacement_network, replacement_space
 from jaxnas.types import propose
 
