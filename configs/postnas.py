@@ -93,7 +93,7 @@ SMOLLM2 = _config(
     0,
     {"steps": 1, "examples": 2, "frozen": ("*",)},
     rounds=20,
-    retrain={"steps": 40, "seeds": 1, "batch_size": 2, "learning_rate": 1e-4, "plan": "bucket"},
+    retrain={"steps": 40, "seeds": 1, "save": True, "batch_size": 2, "learning_rate": 1e-4},
 )
 del SMOLLM2["warm_up"]  # a window needs no training before it is scored
 PAPER = _config(
@@ -104,7 +104,7 @@ PAPER = _config(
     20_000,
     {"batch_size": 64, "learning_rate": 1e-3, "warm_up": 500, "examples": 64},
     rounds=100,
-    retrain={"steps": 50_000, "seeds": 1, "learning_rate": 1e-4, "plan": "bucket"},
+    retrain={"steps": 50_000, "seeds": 1, "save": True, "learning_rate": 1e-4},
 )
 
 

@@ -78,7 +78,7 @@ SMOLLM2 = _config(
     2,
     {"proposals": 10},
     rounds=26,
-    retrain={"steps": 40, "seeds": 1, "batch_size": 2, "learning_rate": 1e-4, "plan": "bucket"},
+    retrain={"steps": 40, "seeds": 1, "save": True, "batch_size": 2, "learning_rate": 1e-4},
 )
 PAPER = _config(
     {**MODEL, "model": "", "path": "", "source": "", "limit": None, "length": 4096},
@@ -92,7 +92,7 @@ PAPER = _config(
     16,
     {"proposals": 16},
     rounds=40,
-    retrain={"steps": 50_000, "seeds": 1, "batch_size": 64, "learning_rate": 1e-4, "plan": "bucket"},
+    retrain={"steps": 50_000, "seeds": 1, "save": True, "batch_size": 64, "learning_rate": 1e-4},
 )
 
 

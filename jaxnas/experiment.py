@@ -196,7 +196,7 @@ class _Experiment:
         self.say(f"retraining on train + validation, {seeds} seeds each ...")
         inherits = self.config["retrain"].get("inherit")
         weights = self.parts.evaluator.variables(self.found.state.evaluator) if inherits else None
-        rows = retraining.retrained(self.parts, self.config, architectures, weights)
+        rows = retraining.retrained(self.parts, self.config, architectures, weights, self.folder)
         self.keep(retrained=rows)
         rows |= yardsticks.classical(self.parts.task)
         self.say(retraining.table(rows, self.parts.task.metric))

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnas import check, evaluators, training
+from jaxnas import check, evaluators, networks, pretrained, training
 from jaxnas.analysis import yardsticks
 from jaxnas.analysis.text import relative, spread
 from jaxnas.check import InputError
@@ -22,9 +23,10 @@ from jaxnas.population import PLANS
 from jaxnas.tasks import Metric
 from jaxnas.workdir import read_config, write, writing
 
-OPTIONS = ("steps", "seeds", "plan", "initialize", "distillation", "inherit")
-"""What `config.retrain` may have beside fields of the recipe: arguments of `evaluators.retrain`, and `inherit`, whether
-to begin with the weights that the search trained."""
+OPTIONS = ("steps", "seeds", "plan", "initialize", "distillation", "inherit", "save")
+"""What `config.retrain` may have beside fields of the recipe: arguments of `evaluators.retrain`; `inherit`, whether to
+begin with the weights that the search trained; `save`, whether what was found is kept in the workdir, in `CHILD`."""
+CHILD = "child"
 
 
 def retrain(
@@ -77,7 +79,7 @@ def retrain(
             "config.retrain.inherit: expected the workdir of the search whose weights are to be inherited."
         )
     weights = variables_of(folder) if inherits else None
-    rows = retrained(made, config, {"found": architecture, **drawn}, weights)
+    rows = retrained(made, config, {"found": architecture, **drawn}, weights, folder)
     result = {"retrained": rows, "config": config, **environment()}
     shown = rows if random <= 5 else {k: v for k, v in rows.items() if not k.startswith("random ")}
     say(table(shown, made.task.metric))
@@ -127,6 +129,8 @@ def check_retraining(parts: Parts, config: Mapping[str, Any], *, needed: bool = 
         return
     if given.get("inherit") and parts.evaluator.variables is None:
         raise InputError(f"config.retrain.inherit: evaluator {parts.evaluator.name!r} shares no weights.")
+    if given.get("save") and (given.get("seeds", 1) != 1 or not isinstance(parts.network, networks.Transformer)):
+        raise InputError("config.retrain.save: expected seeds=1, and a networks.Transformer.")
     if parts.task is None or parts.network is None:
         raise InputError("config.retrain: needs a network and a task with examples; without them, give seeds=0.")
     if not given:
@@ -145,7 +149,7 @@ def check_retraining(parts: Parts, config: Mapping[str, Any], *, needed: bool = 
 def _retraining(parts: Parts, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The network of `config.retrain`, and the options of `evaluators.retrain`."""
     recipe = {k: v for k, v in (config.get("evaluator") or {}).items() if k in training.Recipe._fields}
-    given = {name: value for name, value in config["retrain"].items() if name != "inherit"}
+    given = {name: value for name, value in config["retrain"].items() if name not in ("inherit", "save")}
     options = loaded({**recipe, **given, "seed": config["seed"], "parent": parts.parent})
     changed = options.pop("network", None)
     if not changed and not config.get("network"):
@@ -155,13 +159,17 @@ def _retraining(parts: Parts, config: Mapping[str, Any]) -> tuple[Any, dict[str,
 
 
 def retrained(
-    parts: Parts, config: Mapping[str, Any], architectures: Mapping[str, str], weights: Mapping[str, Any] | None = None
+    parts: Parts,
+    config: Mapping[str, Any],
+    architectures: Mapping[str, str],
+    weights: Mapping[str, Any] | None = None,
+    folder: pathlib.Path | None = None,
 ) -> dict[str, dict]:
     """Retrains named architectures as `config.retrain` says; name -> architecture, parameters and test figures.
 
     `config.retrain.network` says where the network differs from that of the search. With `config.yardstick`, a
     hand-made network beside them, with as many parameters as the first has. With `config.retrain.inherit` trainings
-    begin with `weights`, variables of the search.
+    begin with `weights`, variables of the search; with `config.retrain.save` what the first becomes is in `folder`.
     """
     network, options = _retraining(parts, config)
     if config["retrain"].get("inherit"):
@@ -169,7 +177,10 @@ def retrained(
     parts = parts._replace(network=network)
     distinct = list(dict.fromkeys(architectures.values()))
     genomes = [parts.space.from_string(a) for a in distinct]
-    scores = _timed(parts.space, parts.network, parts.task, genomes, options)
+    if config["retrain"].get("save"):
+        scores = _kept(parts, genomes, options, folder)
+    else:
+        scores = _timed(parts.space, parts.network, parts.task, genomes, options)
     rows = {name: {"architecture": a, **_row(scores, distinct.index(a))} for name, a in architectures.items()}
     if config.get("yardstick"):
         size = int(scores["parameters"][0])
@@ -183,6 +194,22 @@ def _timed(space, network, task, genomes, options) -> dict[str, Any]:
     begin = time.perf_counter()
     scores = evaluators.retrain(space, network, task, genomes, **options)
     return {**scores, "seconds": (time.perf_counter() - begin) / len(genomes)}
+
+
+def _kept(parts: Parts, genomes: Sequence[Any], options: Mapping[str, Any], folder: pathlib.Path | None):
+    """As `_timed` of one seed, one after another; variables of the first are saved."""
+    begin, found = time.perf_counter(), []
+    options = {name: value for name, value in options.items() if name not in ("seeds", "plan")}
+    for genome in genomes:
+        variables, scores = evaluators.train_alone(parts.space, parts.network, parts.task, genome, **options)
+        if not found and folder is not None:
+            child, decisions = folder / CHILD, parts.space.unpack(np.asarray(genome))
+            shutil.rmtree(child, ignore_errors=True)  # of an earlier call, which was the same
+            tokenizer = getattr(parts.parent, "tokenizer", None)
+            pretrained.save(pretrained.Pretrained(parts.network, variables, decisions, tokenizer), child)
+        found.append(scores)
+    joined = {name: np.concatenate([scores[name] for scores in found]) for name in found[0]}
+    return {**joined, "seconds": (time.perf_counter() - begin) / len(genomes)}
 
 
 def _row(scores: Mapping[str, Any], i: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from jaxnas.benchmarks import (
     data,
     decoder,
     device,
+    knapsack,
     loop,
     mixers,
     neat,

@@ -139,13 +139,10 @@ def _spaced(layers: int, count: int) -> np.ndarray:
 
 
 def _by_count(genomes: np.ndarray, fitness: np.ndarray, counts: Sequence[int]) -> dict[int, np.ndarray]:
-    """The fittest of each count of layers that keep attention, or of the next smaller that there is."""
-    kept, found = (genomes == 0).sum(1), {}
-    for count in counts:
-        there = np.flatnonzero(kept <= count)
-        most = there[kept[there] == kept[there].max()]
-        found[count] = genomes[most[np.argmax(fitness[most])]]
-    return found
+    """The fittest with so many layers that keep attention, or with fewer; without counts of which there is none."""
+    kept = (genomes == 0).sum(1)
+    rows = {count: np.flatnonzero((kept <= count) & np.isfinite(fitness)) for count in counts}
+    return {count: genomes[at[np.argmax(fitness[at])]] for count, at in rows.items() if len(at)}
 
 
 def _sums(state: Any, history: Sequence[Mapping[str, Any]], parts: Parts) -> dict[str, Any]:

@@ -20,6 +20,7 @@ Beside them:
 
 | name | what it does |
 |---|---|
+| `train_alone` | the same of one genome, whose variables are kept |
 | `retrain` | the final training of chosen genomes on train and validation data; scores on the test data |
 | `parameters` | counts the trainable parameters of a stand-alone network |
 | `attainable` | refuses limits on costs that no genome meets, where the evaluator knows all of them |
@@ -28,7 +29,7 @@ Beside them:
 
 from jaxnas.evaluators._cached import cached
 from jaxnas.evaluators._direct import direct
-from jaxnas.evaluators._retrain import parameters, retrain
+from jaxnas.evaluators._retrain import parameters, retrain, train_alone
 from jaxnas.evaluators._scalarized import attainable, scalarized
 from jaxnas.evaluators._supernet import supernet
 from jaxnas.evaluators._table import table
@@ -47,6 +48,7 @@ __all__ = [
     "scalarized",
     "supernet",
     "table",
+    "train_alone",
     "training",
     "with_cost",
     "zero_cost",

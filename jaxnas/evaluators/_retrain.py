@@ -98,6 +98,50 @@ def retrain(
     return {**out, "parameters": np.array([parameters(space, network, task, g) for g in genomes])}
 
 
+def train_alone(
+    space: Space,
+    network: nn.Module,
+    task: Task,
+    genome: Genome,
+    *,
+    steps: int,
+    seed: int = 0,
+    initialize: Initialize = None,
+    parent: Parent | None = None,
+    distillation: Distillation | Mapping[str, Any] | None = None,
+    **recipe,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Trains one genome on train + validation, as `retrain` does, and keeps its variables.
+
+    Args:
+      space, network, task, steps, seed, initialize, parent, distillation, **recipe: as in `retrain`.
+      genome: the architecture.
+
+    Returns:
+      Variables of the stand-alone network, and what `retrain` returns of it.
+
+    Raises:
+      InputError: as `retrain`.
+    """
+    check.integer("steps", steps, least=1)
+    check.seed("seed", seed)
+    final, recipe = task.with_validation(), Recipe.of(**recipe)
+    initialize, distillation = start(parent, initialize, distillation)
+    parts = trainer(network, final, recipe, initialize, distillation)
+    fits(space, network, final, recipe, initialize)
+    decisions = space.unpack(jax.tree.map(np.asarray, genome))
+    key = jax.random.split(jax.random.key(seed), 1)[0]
+    score = jax.jit(lambda variables: parts.score(variables, decisions, final.test))
+    name, scores = final.metric.name, {}
+    if initialize is not None:
+        found = score(jax.jit(lambda key: parts.init(jax.random.split(key, 3)[0], decisions))(key))
+        scores = dict(zip(("before_test_loss", f"before_test_{name}"), found, strict=True))
+    variables = jax.jit(lambda key: parts.train(key, decisions, steps)[0])(key)
+    scores |= dict(zip(("test_loss", f"test_{name}"), score(variables), strict=True))
+    shaped = {name: np.asarray(value).reshape(1, 1) for name, value in scores.items()}
+    return variables, {**shaped, "parameters": np.array([parameters(space, network, task, genome)])}
+
+
 def parameters(space: Space, network: nn.Module, task: Task, genome: Genome) -> int:
     """Number of trainable parameters of the stand-alone network."""
     decisions = space.unpack(jax.tree.map(np.asarray, genome))

@@ -49,7 +49,7 @@ def checkpoint(
       InputError: as `load`; tokens that are not the model's; layers of different kinds.
     """
     check.integer("calibration", calibration, least=0, most=task.train.size)
-    made = load(path, dtype=dtype, length=length, tokenizer=False)
+    made = load(path, dtype=dtype, length=length)
     if task.outputs != made.network.vocabulary:
         raise InputError(
             f"task: {task.name!r} has {task.outputs} tokens, and the vocabulary of {made.name} has "
@@ -58,7 +58,7 @@ def checkpoint(
     if made.decisions:
         raise InputError(f"path: {made.name} has layers of different kinds, {made.network.mixers}; expected one kind.")
     inputs = task.inputs(task.train.take(np.arange(calibration)).inputs) if calibration else None
-    return parent_of(made.network, made.variables, inputs, made.name)
+    return parent_of(made.network, made.variables, inputs, made.name, made.tokenizer)
 
 
 def trained(

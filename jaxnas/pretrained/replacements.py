@@ -76,7 +76,11 @@ def _short(ratio: float, width: int) -> float:
 
 
 def parent_of(
-    network: Transformer, variables: Mapping[str, Any], inputs: chex.Array | None = None, name: str = "parent"
+    network: Transformer,
+    variables: Mapping[str, Any],
+    inputs: chex.Array | None = None,
+    name: str = "parent",
+    tokenizer: Any = None,
 ) -> Parent:
     """A decoder as a parent.
 
@@ -86,10 +90,11 @@ def parent_of(
       inputs: tokens `[B, T]` by which hidden features of feed-forward networks are ordered, the one that moves the
         output most first; None leaves them as they are, where no narrower one will be asked for.
       name: for messages and files.
+      tokenizer: to be saved with what is made of it.
     """
     if inputs is not None:
         variables = ordered(network, variables, inputs)
-    return Parent(network, variables, lambda key, decisions, own: replaced(variables, own), name)
+    return Parent(network, variables, lambda key, decisions, own: replaced(variables, own), name, tokenizer)
 
 
 def replaced(parent: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

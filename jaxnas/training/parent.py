@@ -18,12 +18,14 @@ class Parent(NamedTuple):
       variables: trained.
       initialize: `(key, decisions, variables) -> variables`, those with which a network that has replacements begins.
       name: of the model, for messages and files.
+      tokenizer: what makes tokens of text, to be saved with what is made of it; None where there is none.
     """
 
     network: nn.Module
     variables: Mapping[str, Any]
     initialize: Callable[[Any, Any, Mapping[str, Any]], Mapping[str, Any]]
     name: str = "parent"
+    tokenizer: Any = None
 
     def teacher(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
         """Logits and features, see `Distillation`."""
