@@ -156,7 +156,7 @@ def _sums(state: Any, history: Sequence[Mapping[str, Any]], parts: Parts) -> dic
     for name, rows in {"all": kept >= 0, "at most half": kept <= len(told) / 2}.items():
         if rows.sum() > 2:
             value, low, high = rank_correlation(true[rows], summed[rows], measures=["spearman"])["spearman"]
-            means = {"mean": -true[rows].mean(), "mean_of_sums": -summed[rows].mean()}
+            means = {"mean": -float(true[rows].mean()), "mean_of_sums": -float(summed[rows].mean())}
             found[name] = {"networks": int(rows.sum()), "spearman": value, "low": low, "high": high, **means}
     return found
 
