@@ -116,8 +116,8 @@ for name, runs in curves.items():
     values = {k: [run[k] for run in runs if run[k] is not None] for k in range(L + 1)}
     mean = {k: np.mean(v) for k, v in values.items() if v}
     error = [np.std(values[k], ddof=1) / len(values[k]) ** 0.5 if len(values[k]) > 1 else 0 for k in mean]
-    line = "--" if name == "all placements" else "-"
-    axes.errorbar(list(mean), list(mean.values()), error, label=name, capsize=2, linestyle=line)
+    above = {"linestyle": ":", "color": "black", "zorder": 9} if name == "all placements" else {}
+    axes.errorbar(list(mean), list(mean.values()), error, label=name, capsize=2, **above)
 axes.set(xlabel="layers that keep attention", ylabel=metric.name.replace("_", " "))
 axes.legend()
 figure.savefig(FOLDER / "keep_attention.png", dpi=150, bbox_inches="tight")

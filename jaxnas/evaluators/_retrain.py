@@ -114,7 +114,7 @@ def train_alone(
     """Trains one genome on train + validation, as `retrain` does, and keeps its variables.
 
     Args:
-      space, network, task, steps, seed, initialize, parent, distillation, **recipe: as in `retrain`.
+      space, network, task, steps, seed, initialize, parent, distillation, recipe: as in `retrain`.
       genome: the architecture.
 
     Returns:

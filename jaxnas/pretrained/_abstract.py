@@ -23,7 +23,7 @@ MOST_LAYERS = 1024
 def abstract(
     decoder: str | os.PathLike | Mapping[str, Any], *, dtype: str = "bfloat16", length: int | None = None
 ) -> Pretrained:
-    """What `load` returns of a decoder, with `jax.ShapeDtypeStruct`s in the place of variables, and no tokenizer.
+    """What `load` returns of a decoder, with a `jax.ShapeDtypeStruct` in the place of each variable, and no tokenizer.
 
     Args:
       decoder: a `config.json` in Hugging Face's layout, the folder that has it, or what is in it.
