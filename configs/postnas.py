@@ -97,8 +97,8 @@ SMOLLM2 = _config(
 )
 del SMOLLM2["warm_up"]  # a window needs no training before it is scored
 PAPER = _config(
-    {**MODEL, "model": "", "path": "", "source": "", "limit": None, "length": 4096},
-    {"name": "checkpoint", "path": "", "dtype": "bfloat16"},
+    {"name": "text_for_model", "model": "MODEL", "path": "TEXT", "length": 4096},
+    {"name": "checkpoint", "path": "MODEL", "dtype": "bfloat16"},
     28,
     ("delta", "window:1152"),
     20_000,

@@ -81,8 +81,8 @@ SMOLLM2 = _config(
     retrain={"steps": 40, "seeds": 1, "save": True, "batch_size": 2, "learning_rate": 1e-4},
 )
 PAPER = _config(
-    {**MODEL, "model": "", "path": "", "source": "", "limit": None, "length": 4096},
-    {"name": "checkpoint", "path": "", "dtype": "bfloat16", "calibration": 32},
+    {"name": "text_for_model", "model": "MODEL", "path": "TEXT", "length": 4096},
+    {"name": "checkpoint", "path": "MODEL", "dtype": "bfloat16", "calibration": 32},
     32,
     3.5,
     {

@@ -62,6 +62,8 @@ SCALES = {
     **dict.fromkeys(("amoebanet", "darts", "enas", "gdas", "hwnasbench", "mnasnet", "nasnet"), ("", "small")),
     **dict.fromkeys(("proxylessnas", "random_nasnet", "spos", "gpt"), ("", "small")),
     "hybrid": ("", "small", "small,noisy"),
+    "postnas": ("", "small", "small,text", "smollm2"),
+    "puzzle": ("", "small", "smollm2"),
     **dict.fromkeys(("multi_label", "regression", "tabular", "sequence", "next_token", "segmentation"), ("", "small")),
     "nasbench201_supernet": tuple(s + scale for s in ("darts", "gdas", "spos") for scale in ("", ",small")),
     "neat": ("xor", "single_pole", "double_pole", "double_pole_without_velocities", "digits"),
@@ -72,7 +74,10 @@ ALL = [f"{name}:{scale}".removesuffix(":") for name, scales in SCALES.items() fo
 
 
 def needs_a_file(config):
-    return config.get("task", {}).get("name") == "npz" or config.get("evaluator", {}).get("path") == "hw.npz"
+    return (
+        config.get("task", {}).get("name") in ("npz", "text_for_model")
+        or config.get("evaluator", {}).get("path") == "hw.npz"
+    )
 
 
 def searches():
@@ -91,8 +96,11 @@ def test_no_shipped_config_is_forgotten_here():
 
 
 @pytest.mark.parametrize("name", searches())
-def test_it_can_be_built_without_a_file_of_data(name):
+def test_it_can_be_built_without_a_file_of_data(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     config = get_config(name)
+    if config.get("parent", {}).get("name") == "trained":
+        config["parent"] |= {"steps": 1, "batch_size": 1}
     one = costs.Cost(("latency_ms",), lambda genome: jnp.ones(1), lambda probabilities: jnp.ones(1))
     parts = build(config, {"cost": one} if "cost" in config else None)  # which would be measured
     assert parts.strategy.name and (parts.cost is None) == ("cost" not in config)
