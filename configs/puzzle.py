@@ -67,7 +67,7 @@ SMALL = _config(
     64,
     {"proposals": 8},
     rounds=16,
-    retrain={"steps": 200, "seeds": 3, "batch_size": 16, "learning_rate": 1e-3},
+    retrain={"steps": 120, "seeds": 3, "batch_size": 16, "learning_rate": 1e-3},
 )
 SMOLLM2 = _config(
     {**MODEL, "validation": 0.1, "test": 0.1},
