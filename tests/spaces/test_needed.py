@@ -15,6 +15,7 @@ from jaxnas.spaces import categorical, graph, skip_connections
 
 GRAPH = graph(2, 1, hidden=2, connections=2)
 ARGUMENTS = {
+    "beam_search": {"start": [0], "goal": [1]},
     "enas": {"rounds": 2},
     "gdas": {"rounds": 2},
     "hyperband": {"max_budget": 2, "reduction": 2},
