@@ -27,7 +27,8 @@ PARTS = {
 }
 """What else its parts are made of."""
 LATER = {
-    "retrain": "The final training of what was found: steps, seeds, plan, network, and fields of the recipe.",
+    "retrain": "The final training of what was found: steps, seeds, plan, network, distillation, inherit (the search's "
+    "weights), save (in the workdir's folder child), and fields of the recipe.",
     "random_search": "Whether to search at random at the same cost, beside it.",
     "reference": "An architecture to retrain beside it.",
     "yardstick": "A hand-made network of as many parameters, beside it: its arguments, and `scaled`, which grows.",
