@@ -14,7 +14,7 @@ from jaxnas.evaluators.work import variables_of, work
 from jaxnas.execution import all_devices
 from jaxnas.population import over_population
 from jaxnas.tasks.task import Task
-from jaxnas.training import Distillation, Parent, Recipe, fits, trainer
+from jaxnas.training import Distillation, Parent, Recipe, Trainer, fits, trainer
 from jaxnas.training.parent import start
 from jaxnas.training.start import Initialize
 from jaxnas.types import Genome, Space
@@ -70,16 +70,7 @@ def retrain(
     fits(space, network, final, recipe, initialize)
 
     def member(genome, key, steps):
-        decisions = space.unpack(genome)
-        variables, _ = parts.train(key, decisions, steps)
-        scores = scored("test", variables, decisions)
-        if initialize is not None:
-            scores |= scored("before_test", parts.init(key, decisions), decisions)
-        return scores
-
-    def scored(name, variables, decisions):
-        loss, value = parts.score(variables, decisions, final.test)
-        return {f"{name}_loss": loss, f"{name}_{final.metric.name}": value}
+        return _trained(parts, final, initialize, key, space.unpack(genome), steps)[1]
 
     G, S = len(genomes), seeds
     if G == 0:
@@ -96,6 +87,20 @@ def retrain(
     scores = run(members, active, keys, jnp.full(active.shape, steps, jnp.int32))
     out = {name: np.asarray(value)[: G * S].reshape(G, S) for name, value in scores.items()}
     return {**out, "parameters": np.array([parameters(space, network, task, g) for g in genomes])}
+
+
+def _trained(parts: Trainer, task: Task, initialize: Initialize, key, decisions, steps) -> tuple[Any, dict[str, Any]]:
+    """Variables of a training, and its scores: before it too, where it is said what it begins with."""
+
+    def scored(name, variables):
+        loss, value = parts.score(variables, decisions, task.test)
+        return {f"{name}_loss": loss, f"{name}_{task.metric.name}": value}
+
+    scores = {}
+    if initialize is not None:
+        scores = scored("before_test", parts.variables(decisions, parts.begin(key, decisions)))
+    variables, _ = parts.train(key, decisions, steps)
+    return variables, scores | scored("test", variables)
 
 
 def train_alone(
@@ -131,13 +136,7 @@ def train_alone(
     fits(space, network, final, recipe, initialize)
     decisions = space.unpack(jax.tree.map(np.asarray, genome))
     key = jax.random.split(jax.random.key(seed), 1)[0]
-    score = jax.jit(lambda variables: parts.score(variables, decisions, final.test))
-    name, scores = final.metric.name, {}
-    if initialize is not None:
-        found = score(jax.jit(lambda key: parts.init(jax.random.split(key, 3)[0], decisions))(key))
-        scores = dict(zip(("before_test_loss", f"before_test_{name}"), found, strict=True))
-    variables = jax.jit(lambda key: parts.train(key, decisions, steps)[0])(key)
-    scores |= dict(zip(("test_loss", f"test_{name}"), score(variables), strict=True))
+    variables, scores = jax.jit(lambda key: _trained(parts, final, initialize, key, decisions, steps))(key)
     shaped = {name: np.asarray(value).reshape(1, 1) for name, value in scores.items()}
     return variables, {**shaped, "parameters": np.array([parameters(space, network, task, genome)])}
 

@@ -8,8 +8,7 @@ from typing import Any
 from jaxnas import check
 from jaxnas.planning._plan import fits, planned
 from jaxnas.planning.targets import targets
-from jaxnas.pretrained._abstract import abstract
-from jaxnas.pretrained.huggingface import CONFIG, read_json
+from jaxnas.pretrained._abstract import abstract, settings_of
 from jaxnas.pretrained.placement import check_divides
 
 
@@ -53,15 +52,8 @@ def plan_decoder(
     for each in wanted:
         if each.platform != "cpu":  # its devices are those of the process that compiles
             check_divides(f"target {each.name}", model.variables, each.count)
-    request = {"decoder": _settings(decoder), "length": int(length), "batch": int(batch), "dtype": dtype}
+    request = {"decoder": dict(settings_of(decoder)[1]), "length": int(length), "batch": int(batch), "dtype": dtype}
     return planned("jaxnas.planning.decoding", request, wanted, workdir, summary, say)
-
-
-def _settings(decoder: str | os.PathLike | Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(decoder, Mapping):
-        return dict(decoder)
-    path = check.local_path("decoder", decoder)
-    return dict(read_json(path / CONFIG if path.is_dir() else path))
 
 
 def summary(found: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from flax import traverse_util
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.pretrained import own_format, settings
-from jaxnas.pretrained._load import DTYPES, Pretrained
+from jaxnas.pretrained._load import DTYPES, Pretrained, of_length
 from jaxnas.pretrained.architecture import network_of
 from jaxnas.pretrained.huggingface import CONFIG, read_json
 from jaxnas.pretrained.parameters import parameters
@@ -35,7 +35,7 @@ def abstract(
         supported, more positions than the model has.
     """
     check.one_of("dtype", dtype, DTYPES)
-    where, config = _settings(decoder)
+    where, config = settings_of(decoder)
     if config.get("num_hidden_layers") is not None:
         check.integer(f"{where}: num_hidden_layers", config["num_hidden_layers"], least=1, most=MOST_LAYERS)
     if config.get("model_type") == own_format.MODEL_TYPE:
@@ -45,17 +45,13 @@ def abstract(
         own = settings.read(where, config)
         network, decisions = network_of(own)
         shapes = {parameter.path: parameter.shape for parameter in parameters(own)}
-    if length is not None:
-        check.integer("length", length, least=1)
-        if length > network.length:
-            raise InputError(f"length: {where} is of {network.length} positions, got {length}.")
-        network = network.clone(length=length)
+    network = of_length(where, network, length)
     flat = {path: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype)) for path, shape in shapes.items()}
     variables = {"params": traverse_util.unflatten_dict(flat, sep="/")}
     return Pretrained(network, variables, decisions, architecture=config["model_type"], name=where)
 
 
-def _settings(decoder: str | os.PathLike | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+def settings_of(decoder: str | os.PathLike | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """What messages call them, and the settings."""
     if isinstance(decoder, Mapping):
         return "decoder", decoder

@@ -103,8 +103,6 @@ def described(
     checkpoint: Checkpoint, length: int | None = None
 ) -> tuple[Transformer, Mapping[str, int], Iterable[Parameter]]:
     """Network, decisions and parameters that the settings describe."""
-    if length is not None:
-        check.integer("length", length, least=1)
     of_own = checkpoint.config.get("network")
     layers = of_own.get("layers") if isinstance(of_own, Mapping) else checkpoint.config.get("num_hidden_layers")
     if isinstance(layers, int) and layers > len(
@@ -117,6 +115,14 @@ def described(
     else:
         own = settings.read(checkpoint.where, checkpoint.config)
         (network, decisions), made = network_of(own), parameters(own)
-    if length is not None and length > network.length:
-        raise InputError(f"length: {checkpoint.where} is of {network.length} positions, got {length}.")
-    return network if length is None else network.clone(length=length), decisions, made
+    return of_length(checkpoint.where, network, length), decisions, made
+
+
+def of_length(where: str, network: Transformer, length: int | None) -> Transformer:
+    """The network for sequences of that length at most; raises `InputError` for one that it is not for."""
+    if length is None:
+        return network
+    check.integer("length", length, least=1)
+    if length > network.length:
+        raise InputError(f"length: {where} is of {network.length} positions, got {length}.")
+    return network.clone(length=length)

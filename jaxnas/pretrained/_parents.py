@@ -19,7 +19,7 @@ from jaxnas.check import InputError
 from jaxnas.networks import Transformer
 from jaxnas.pretrained._load import load
 from jaxnas.pretrained.replacements import parent_of
-from jaxnas.tasks import Task
+from jaxnas.tasks import Batch, Task
 from jaxnas.training import Parent, Recipe, fits, trainer
 from jaxnas.types import Space
 
@@ -92,19 +92,19 @@ def trained(
     if made.named():
         raise InputError(f"network: expected one option of each, but {next(iter(made.named()))} is left to decide.")
     nothing = Space("nothing", lambda key: np.zeros(0), *[None] * 5, 1.0, unpack=lambda genome: {})
-    fits(nothing, made, task, Recipe.of(**recipe))
-    file = _folder(folder) / f"{_identity(task, network, steps, seed, recipe)}.npz"
+    fits(nothing, made, task, how := Recipe.of(**recipe))
+    examples = task.train.take(np.arange(min(EXAMPLES, task.train.size)))
+    file = _folder(folder) / f"{_identity(task, examples, network, steps, seed, recipe)}.npz"
     variables = _kept(file)
     if variables is None:
         say(f"training the parent for {steps} steps; it is kept in {file}")
-        parts = trainer(made, task, Recipe.of(**recipe))
+        parts = trainer(made, task, how)
         train = jax.jit(lambda key: parts.train(key, {}, steps)[0])
         variables = jax.device_get(train(jax.random.key(seed)))
         loss, value = jax.jit(lambda variables: parts.score(variables, {}, task.validation))(variables)
         say(f"the parent's validation loss is {float(loss):.4g}, its {task.metric.name} {float(value):.4g}")
         _keep(file, variables)
-    inputs = task.inputs(task.train.take(np.arange(min(EXAMPLES, task.train.size))).inputs)
-    return parent_of(made, variables, inputs, file.stem)
+    return parent_of(made, variables, task.inputs(examples.inputs), file.stem)
 
 
 def _folder(folder: str | os.PathLike | None) -> pathlib.Path:
@@ -114,11 +114,12 @@ def _folder(folder: str | os.PathLike | None) -> pathlib.Path:
     return pathlib.Path(cache) / "jaxnas" / "parents"
 
 
-def _identity(task: Task, network: Mapping[str, Any], steps: int, seed: int, recipe: Mapping[str, Any]) -> str:
+def _identity(
+    task: Task, examples: Batch, network: Mapping[str, Any], steps: int, seed: int, recipe: Mapping[str, Any]
+) -> str:
     """Of all that the variables depend on: the first examples stand for the task's options."""
     said = {"network": dict(network), "steps": steps, "seed": seed, "recipe": recipe, "version": version.__version__}
     digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
-    examples = task.train.take(np.arange(min(EXAMPLES, task.train.size)))
     for leaf in jax.tree.leaves(examples):
         digest.update(np.ascontiguousarray(leaf).tobytes())
     digest.update(str(task.train.size).encode())

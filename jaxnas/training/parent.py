@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 
+from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.training.distillation import INTERMEDIATES, Distillation
 from jaxnas.training.start import Initialize
@@ -51,8 +52,7 @@ def start(
     if isinstance(distillation, Mapping):
         if parent is None and "teacher" not in distillation:
             raise InputError("distillation: there is no teacher; expected a parent, or a Distillation with one.")
-        unknown = set(distillation) - set(Distillation._fields)
-        if unknown:
-            raise InputError(f"distillation: expected {', '.join(Distillation._fields)}, got {min(unknown)!r}.")
+        for field in distillation:
+            check.one_of("distillation", field, Distillation._fields)
         distillation = Distillation(**{"teacher": getattr(parent, "teacher", None), **distillation})
     return initialize, distillation
