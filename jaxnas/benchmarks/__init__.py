@@ -1,6 +1,7 @@
 """What it costs: one benchmark a module, each a function `measure` of keyword options that returns its figures."""
 
 from jaxnas.benchmarks import (
+    budgets,
     data,
     decoder,
     device,
@@ -17,6 +18,7 @@ from jaxnas.benchmarks import (
 )
 
 __all__ = [
+    "budgets",
     "data",
     "decoder",
     "device",

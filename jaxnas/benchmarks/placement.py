@@ -67,7 +67,7 @@ def measure(
     if text:
         other = registry.make("task", {**settings["task"], "source": "", "path": text})
         domains["other text"] = other.test.take(np.arange(min(held_out, other.test.size)))
-    score = _scores(parts, scoring.variables(scoring.init(jax.random.key(seed))))
+    score = scores_of(parts, scoring.variables(scoring.init(jax.random.key(seed))))
     seconds: dict[str, float] = {}
     found = {SPACED: {k: _spaced(L, k) for k in counts}}
     begin = time.perf_counter()
@@ -93,7 +93,7 @@ def measure(
         found[name] = _by_count(genomes, np.array([row["fitness"] for row in history[name]]), counts)
     loss: dict[str, dict] = {}
     for name, by_count in found.items():
-        for domain, examples in {"validation": _validation(settings, parts), **domains}.items():
+        for domain, examples in {"validation": validation_of(settings, parts), **domains}.items():
             loss.setdefault(name, {})[domain] = {k: score(genome, examples) for k, genome in by_count.items()}
     whole = {domain: score(np.zeros(L, int), examples) for domain, examples in domains.items()}
     none = {domain: score(np.ones(L, int), examples) for domain, examples in domains.items()}
@@ -119,14 +119,14 @@ def _trained(parts: Parts, config: Mapping[str, Any], seed: int):
     return parts.evaluator._replace(init=lambda key: state)
 
 
-def _scores(parts: Parts, variables: Any) -> Callable:
+def scores_of(parts: Parts, variables: Any) -> Callable:
     """`(genome, examples) -> loss`."""
     of = trainer(parts.network, parts.task, Recipe())
     run = jax.jit(lambda variables, genome, x: of.score(variables, parts.space.unpack(genome), x)[0])
     return lambda genome, examples: float(run(variables, jnp.asarray(genome, jnp.int32), examples))
 
 
-def _validation(config: Mapping[str, Any], parts: Parts):
+def validation_of(config: Mapping[str, Any], parts: Parts):
     """What paths are scored on, see `evaluators.supernet`."""
     n, split = config["evaluator"].get("examples"), parts.task.validation
     rows = jax.random.permutation(jax.random.key(0), jnp.arange(split.size, dtype=jnp.int32))

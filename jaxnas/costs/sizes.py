@@ -1,7 +1,7 @@
 """Sizes of a transformer, which follow from what is decided: parameters, and what it remembers of a sequence."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax
@@ -41,18 +41,16 @@ def cache_size(space: Space, network: nn.Module | None, task: Task | None, *, le
 
 def _states(space: Space, network: Transformer, length: int) -> list[CostTerm]:
     """Kilobytes of each layer's state, by the decisions that it depends on."""
-    counts = dict(zip(space.decisions, space.choices, strict=True))
 
-    def of(case: dict[str, int], i: int) -> float:
-        there = network.stand_alone_mixers(dict.fromkeys(counts, 0) | case).get(i)
+    def of(decisions: Mapping[str, int], i: int) -> float:
+        there = network.stand_alone_mixers(decisions).get(i)
         if there is None:
             return 0.0
         shapes = jax.eval_shape(lambda: there[1].state(1, length))
         return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)) / 1e3
 
-    named = [{"depth", *(f"layer_{i}_{factor}" for factor in STATE)} for i in range(network.layers)]
-    mine = [[name for name in counts if name in names] for names in named]
-    return [_term(space.decisions.index, counts, mine[i], functools.partial(of, i=i)) for i in range(network.layers)]
+    of_layer = lambda i: {"depth", *(f"layer_{i}_{factor}" for factor in STATE)}
+    return [_term(space, of_layer(i), functools.partial(of, i=i)) for i in range(network.layers)]
 
 
 def parameter_count(space: Space, network: nn.Module | None, task: Task | None) -> Cost:
@@ -72,27 +70,25 @@ def parameter_count(space: Space, network: nn.Module | None, task: Task | None) 
 
 def _parameters(space: Space, network: Transformer) -> list[CostTerm]:
     """Of each layer, by all that is decided of it, and of the rest."""
-    counts = dict(zip(space.decisions, space.choices, strict=True))
+    named = network.named()
     tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
 
     @functools.cache
     def inside(*decided: tuple[str, int]) -> dict[str, int]:
         """Layer -> parameters, and "" -> those of the rest, of what is decided alike in all layers."""
-        decisions = dict.fromkeys(counts, 0)
-        decisions |= {name: option for name in counts for end, option in decided if _factor(name) == end}
+        decisions = dict.fromkeys(named, 0)
+        decisions |= {name: option for name in named for end, option in decided if _factor(name) == end}
         params = jax.eval_shape(lambda x: network.init(jax.random.key(0), decisions, x, False), tokens)["params"]
         sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(of)) / 1e3 for name, of in params.items()}
         layers = {name: sizes.pop(name) for name in list(sizes) if name.startswith("layer_")}
         return {**layers, "": sum(sizes.values())}
 
-    index = space.decisions.index
-    every = [name for name in counts if name in ("width", "depth")]
-    terms = [_term(index, counts, [n for n in every if n == "width"], lambda case: inside(*case.items())[""])]
-    for i in range(network.layers):
-        mine = [name for name in counts if name in every or name.startswith(f"layer_{i}_")]
-        of = lambda case, i=i: inside(*((_factor(n), o) for n, o in case.items())).get(f"layer_{i}", 0.0)
-        terms.append(_term(index, counts, mine, of))
-    return terms
+    def term(names: set[str], where: str) -> CostTerm:
+        of = lambda decisions: inside(*((_factor(name), decisions[name]) for name in named if name in names))
+        return _term(space, names, lambda decisions: of(decisions).get(where, 0.0))
+
+    of_layer = lambda i: {name for name in named if name in ("width", "depth") or name.startswith(f"layer_{i}_")}
+    return [term({"width"}, ""), *(term(of_layer(i), f"layer_{i}") for i in range(network.layers))]
 
 
 def _factor(decision: str) -> str:
@@ -100,12 +96,20 @@ def _factor(decision: str) -> str:
     return decision.split("_", 2)[2] if decision.startswith("layer_") else decision
 
 
-def _term(index: Callable, counts: Mapping[str, int], mine: Sequence[str], of: Callable[[dict], float]) -> CostTerm:
-    """What each case of these decisions costs."""
-    values = np.zeros([counts[name] for name in mine])
+def _term(space: Space, names: set[str], of: Callable[[Mapping[str, int]], float]) -> CostTerm:
+    """`of` the decisions with these names, in each case of what the space decides of them."""
+    zeros = np.zeros(len(space.decisions), np.int32)
+    start, mine = space.unpack(zeros), []
+    for d in range(len(zeros)):
+        changed = space.unpack(np.where(np.arange(len(zeros)) == d, 1, zeros))
+        if any(changed[name] != start[name] for name in names & set(start)):
+            mine.append(d)
+    values = np.zeros(space.choices[mine])
     for case in np.ndindex(*values.shape):
-        values[case] = of(dict(zip(mine, case, strict=True)))
-    return CostTerm(tuple(index(name) for name in mine), values)
+        genome = zeros.copy()
+        genome[mine] = case
+        values[case] = of(space.unpack(genome))
+    return CostTerm(tuple(mine), values)
 
 
 def of_tokens(name: str, network: nn.Module | None, length: int) -> Transformer:

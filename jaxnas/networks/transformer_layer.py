@@ -148,6 +148,8 @@ class TransformerLayer(nn.Module):
         made = {}
         for option in options:
             kind, own = mixer_of(option)
+            if kind == "ssm" and own:
+                own["groups"] = own["heads"]
             made[option] = partial(factories[kind], **own)
         return made, Sizes(there, of_heads, of_size, grouped)
 

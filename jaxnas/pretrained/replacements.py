@@ -5,6 +5,9 @@ parent's: keys and values of merged groups are their mean (Ainslie et al., 2023)
 values and output of the attention; a narrower feed-forward network keeps the hidden features that matter most.
 """
 
+import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,11 +15,13 @@ import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import traverse_util
 
 from jaxnas import check, spaces
 from jaxnas.check import InputError
 from jaxnas.networks import Transformer
+from jaxnas.spaces._transformer import decided
 from jaxnas.training import Parent
 from jaxnas.types import Space
 
@@ -24,7 +29,13 @@ FIXED = ("heads", "groups", "head_sizes", "activations", "norms", "places", "wid
 """What every layer has of the parent."""
 
 
-def replacement_space(parent: Parent, *, mixers: Sequence[str] = (), feed_forward: Sequence[float] = (1.0,)) -> Space:
+def replacement_space(
+    parent: Parent,
+    *,
+    mixers: Sequence[str] = (),
+    feed_forward: Sequence[float] = (1.0,),
+    keep: Sequence[int] | str | os.PathLike | None = None,
+) -> Space:
     """The space of `spaces.transformer` with the parent's layers and, of each, its own parts and what may replace them.
 
     Args:
@@ -32,12 +43,49 @@ def replacement_space(parent: Parent, *, mixers: Sequence[str] = (), feed_forwar
       mixers: beside the parent's own, which come first: "window:32", "attention:1", "delta", "none", … (see
         `spaces.transformer`).
       feed_forward: hidden features as shares of the parent's, 1 the first; 0 for none.
+      keep: layers that keep the parent's mixer, by number, or the folder of a search that found which; all others then
+        take the same replacement, so that there is one decision `mixer` among the replacements alone: which linear
+        block, of which size (stages 2 to 4 of PostNAS, Gu et al., 2025). By default each layer decides for itself.
 
     Raises:
-      InputError: a parent that is no such decoder, an unknown mixer, a share out of [0, 1], nothing to decide.
+      InputError: a parent that is no such decoder, an unknown mixer, a share out of [0, 1], nothing to decide; layers
+        to keep that are not there, or are all.
     """
     options = _options(parent, mixers, feed_forward)
-    return spaces.transformer(**options)
+    if keep is None:
+        return spaces.transformer(**options)
+    layers = options["layers"]
+    kept = _layers_to_keep(keep, layers, parent.network.mixers)
+    own = {name: of for name, of in decided(options).items() if not name.endswith("_mixer")}
+    space = spaces.categorical({"mixer": options["mixers"][1:], **own}, name="transformer")
+
+    def unpack(genome):
+        rest = space.unpack(genome)
+        mixer = rest.pop("mixer")
+        if np.ndim(mixer):
+            taken, parents = jnp.pad(mixer, (1, 0)), jnp.eye(len(options["mixers"]))[0]
+        else:
+            taken, parents = mixer + 1, 0 * mixer
+        return {**{f"layer_{i}_mixer": parents if i in kept else taken for i in range(layers)}, **rest}
+
+    return space._replace(unpack=unpack)
+
+
+def _layers_to_keep(keep: Sequence[int] | str | os.PathLike, layers: int, own: Sequence[str]) -> set[int]:
+    if isinstance(keep, (str, os.PathLike)):
+        file = check.local_path("keep", keep) / "result.json"
+        if not file.is_file():
+            raise InputError(f"keep: no result.json in {file.parent}; expected layers, or the folder of a search.")
+        found = json.loads(file.read_text())["architecture"]
+        of = dict(re.findall(r"layer_(\d+)_mixer=([^,]+)", found))
+        if len(of) != layers:
+            raise InputError(f"keep: expected a search of {layers} layers' mixers, it found {found!r}.")
+        keep = [int(layer) for layer, mixer in of.items() if mixer in own]
+    for layer in check.sequence("keep", keep):
+        check.integer("keep", layer, least=0, most=layers - 1)
+    if len(set(keep)) == layers:
+        raise InputError(f"keep: expected fewer than the {layers} layers, or no mixers.")
+    return set(keep)
 
 
 def replacement_network(

@@ -38,7 +38,8 @@ def transformer(
       mixers: by what positions see each other: "attention", "window" (attention within a window), "delta" (gated delta
         rule), "jet" (the same with kernels that depend on the position, JetBlock), "ssm" (state space, as Mamba-2),
         "none". After a colon sizes of its own, where heads, groups and head sizes are not decided: "attention:2"
-        (groups of keys and values), "window:32" (positions), "delta:4x64x128" (heads, size of keys, size of values).
+        (groups of keys and values), "window:32" (positions), "delta:4x64x128" (heads, size of keys, size of values),
+        of "jet" and "ssm" alike.
       heads: of a mixer.
       groups: of keys and values of attention, and of queries and keys of a state space; at most as many as heads.
       head_sizes: even.
@@ -107,6 +108,7 @@ OWN = {
     "window": ("window",),
     "delta": ("heads", "head_size", "value_size"),
     "jet": ("heads", "head_size", "value_size"),
+    "ssm": ("heads", "head_size", "value_size"),
 }
 """Mixer -> the sizes that it may have of its own, in this order after a colon."""
 

@@ -168,6 +168,40 @@ class AdditiveState:
         fitness = jnp.where(found.score < jnp.inf, fitness, -jnp.inf)
         return AdditiveFront(genome, fitness, cost, model.base_cost + least + steps * unit)
 
+    def least_sensitive(self, limits: chex.Array) -> chex.Array:
+        """The genome `[D]` that a sensitivity search takes, as a yardstick (FastNAS of NVIDIA's Model Optimizer).
+
+        Each decision takes the cheapest of its options that alone lose at most a threshold of fitness, with the least
+        threshold that brings the sum of each cost within `limits` `[K]`; the cheapest of all where none does. Only the
+        replacements count; of several costs, the sum in parts of their range is what is cheapest.
+
+        Raises:
+          InputError: no cost, or limits of another number.
+        """
+        if not self.cost.shape[1] or jnp.shape(limits) != self.cost.shape[1:]:
+            raise InputError(f"limits: expected [{self.cost.shape[1]}], one for each cost, got {jnp.shape(limits)}.")
+        model = self.alone().model()
+        lost = jnp.where(self.options, -model.fitness, jnp.inf)
+        lost = jnp.maximum(lost - lost[jnp.arange(len(lost)), self.start][:, None], 0)
+        there = self.options[..., None]
+        high, low = (
+            jnp.where(there, model.cost, -jnp.inf).max(1).sum(0),
+            jnp.where(there, model.cost, jnp.inf).min(1).sum(0),
+        )
+        price = (model.cost / jnp.where(high > low, high - low, 1)).sum(-1)
+
+        def at(threshold):
+            genome = jnp.argmin(jnp.where(self.options & (lost <= threshold), price, jnp.inf), 1).astype(jnp.int32)
+            cost = model.base_cost + total(model.cost, genome[None])[0]
+            return genome, (cost <= limits + 2e-6 * jnp.abs(limits)).all()
+
+        genomes, within = jax.vmap(at)(jnp.sort(jnp.where(self.options, lost, 0).ravel()))
+        return genomes[jnp.where(within.any(), jnp.argmax(within), -1)]
+
+    def alone(self) -> "AdditiveState":
+        """Of the replacements, without what was learned from later evaluations."""
+        return self.replace(fitness=jnp.full_like(self.fitness, -jnp.inf), told=jnp.zeros_like(self.told))
+
 
 def total(table: chex.Array, genomes: chex.Array) -> chex.Array:
     """`[N, …]` the sum over decisions of `table` `[D, C, …]` at the options of `genomes` `[N, D]`."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import jaxnas
-from jaxnas import pretrained, tasks
+from jaxnas import benchmarks, pretrained, tasks
 from jaxnas.check import InputError
 
 NETWORK = {"layers": 2, "heads": (2,), "groups": (2,), "head_sizes": (4,), "widths": (8,), "ratios": (2,)}
@@ -58,6 +58,42 @@ def test_what_is_found_is_trained_on_saved_and_loads_again(tmp_path, capsys):
     assert right.sum() / test.weights().sum() == pytest.approx(found["test_accuracy"][0], abs=1e-6)
     count = sum(leaf.size for leaf in jax.tree.leaves(child.variables))
     assert count == found["parameters"] == pytest.approx(1e3 * result["cost"]["parameters_k"])
+
+
+def test_a_later_stage_goes_on_from_the_layers_that_an_earlier_one_kept(tmp_path):
+    result = jaxnas.run({**config(), "retrain": None}, tmp_path / "first")
+    kept = [int(i) for i in range(2) if f"layer_{i}_mixer=attention" in result["architecture"]]
+    stage = {"name": "replacements", "mixers": ("delta:2x4x4", "ssm:1x4x8"), "keep": str(tmp_path / "first")}
+    trains = {"name": "training", "distillation": {"features": 1.0}, "frozen": ("*/attention/*",), **ADAM}
+    space = jaxnas.build(
+        config(
+            space=stage,
+            network={k: v for k, v in stage.items() if k != "keep"},
+            evaluator=trains,
+            strategy={"name": "exhaustive", "proposals": 2, "budget": 2},
+            warm_up=None,
+        )
+    ).space
+    assert [str(option) for option in space.options[0]] == ["delta:2x4x4", "ssm:1x4x8"]
+    assert space.unpack(space.from_string("mixer=ssm:1x4x8")) == {
+        f"layer_{i}_mixer": 0 if i in kept else 2 for i in range(2)
+    }
+
+
+def test_what_was_searched_is_compared_with_cuts_that_need_no_search(tmp_path):
+    none = {"name": "replacements", "mixers": ("window:3", "none"), "feed_forward": (1, 0)}
+    frozen = {"name": "supernet", "steps": 1, "redraw": False, "frozen": ("*",), **ADAM}
+    jaxnas.run(
+        config(space=none, network=none, evaluator=frozen, warm_up=None, retrain=None, recommend=None),
+        tmp_path / "run",
+    )
+    figures = benchmarks.budgets.measure(workdir=str(tmp_path / "run"), shares=("100", "60", "1"), held_out=8)
+    whole = {name: of["validation"]["100"] for name, of in figures["loss"].items()}
+    assert whole["replacement scores"] <= figures["parent"]["validation"] + 1e-5
+    assert whole["sensitivity"] <= figures["parent"]["validation"] + 1e-5
+    assert "layer_0_mixer=attention,layer_0_ratio=2" in figures["kept"]["uniform depth"]["100"]
+    assert figures["kept"]["uniform depth"]["100"].count("none") == 1
+    assert figures["kept"]["uniform width"]["1"] is None
 
 
 @pytest.mark.parametrize(

@@ -162,3 +162,25 @@ def test_a_parent_with_something_to_decide_is_none():
         replacements.replacement_network(open_ended)
     with pytest.raises(InputError, match="expected one option of each, but layer_0_ratio"):
         trained(TASK, network={**SIZES, "ratios": (2, 4)}, steps=1)
+
+
+def test_layers_that_are_not_kept_take_the_same_replacement():
+    space = replacement_space(PARENT, mixers=("delta:2x4x4", "jet:2x4x4", "ssm:2x4x4"), keep=[1])
+    assert space.decisions == ("mixer",) and space.size == 3
+    assert space.unpack(space.from_string("mixer=ssm:2x4x4")) == {"layer_0_mixer": 3, "layer_1_mixer": 0}
+    mixed = space.unpack(jnp.array([[0.2, 0.3, 0.5]]))
+    np.testing.assert_allclose(mixed["layer_0_mixer"], [0, 0.2, 0.3, 0.5])
+    np.testing.assert_allclose(mixed["layer_1_mixer"], [1, 0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [
+        ([0, 1], "keep: expected fewer than the 2 layers"),
+        ([2], "keep: expected at most 1, got 2"),
+        ("nowhere", "keep: no result.json in"),
+    ],
+)
+def test_layers_that_cannot_be_kept_are_refused(keep, message):
+    with pytest.raises(InputError, match=message):
+        replacement_space(PARENT, mixers=("delta:2x4x4", "jet:2x4x4"), keep=keep)

@@ -296,3 +296,23 @@ def test_costs_of_the_evaluator_are_checked():
 def test_bad_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         additive(SPACE, **{"costs": "ms", **arguments})
+
+
+def test_a_sensitivity_search_takes_the_cheapest_of_what_loses_little():
+    state, _ = searched(strategy(costs="ms"), FIRST_ASKS + 2)
+    gains = np.where(SPACE.mask, EFFECTS, -np.inf)
+    start = SPACE.from_string(START)
+    lost = np.maximum(gains[np.arange(D), start][:, None] - gains, 0)
+    for limit in (MS.min(), LIMIT_MS, MS.max()):
+        genomes = [np.where(lost <= t + 1e-6, WHOLE, 99).argmin(1) for t in np.sort(lost[np.isfinite(lost)])]
+        expected = next(g for g in genomes if 3.0 * WHOLE[np.arange(D), g].sum() <= limit)
+        assert np.asarray(state.least_sensitive(jnp.array([limit]))).tolist() == expected.tolist()
+    assert (
+        np.asarray(state.least_sensitive(jnp.array([1.0]))).tolist()
+        == np.where(SPACE.mask, WHOLE, 99).argmin(1).tolist()
+    )
+
+
+def test_limits_of_a_sensitivity_search_are_those_of_its_costs():
+    with pytest.raises(ValueError, match=r"limits: expected \[2\], one for each cost, got \(1,\)"):
+        strategy().init(KEY).least_sensitive(jnp.ones(1))
