@@ -36,7 +36,7 @@ OWN_BUDGETS = ("hyperband", "successive_halving")
 """Who says itself how long each member is trained, and is refused where that makes no difference."""
 RELAXED = ("binary_gates", "darts", "gdas")
 """Who descends on a gradient."""
-SHARED = (*RELAXED, "enas", "fair_paths")
+SHARED = (*RELAXED, "enas", "fair_paths", "sandwich")
 """Who needs weights that live on from one evaluation to the next."""
 KINDS = {
     "a genome each, with a budget": "regularized_evolution",
@@ -60,9 +60,10 @@ def strategy(name):
         "successive_halving": {"reduction": 2, "min_budget": 1, "max_budget": STEPS},
         "enas": {"rounds": 2},
         "gdas": {"rounds": 4},
+        "sandwich": {"between": 1},
         "nsga2": {"population_size": 3, "costs": "size"},
     }
-    proposals = {} if name in (*RELAXED, "fair_paths") else {"proposals": 3}
+    proposals = {} if name in (*RELAXED, "fair_paths", "sandwich") else {"proposals": 3}
     budget = {} if name in (*OWN_BUDGETS, *SHARED) else {"budget": STEPS}
     return make("strategy", {"name": name, **proposals, **budget, **small.get(name, {})}, {"space": SPACE})
 

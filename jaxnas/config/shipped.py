@@ -57,6 +57,7 @@ for strategy in (
     strategies.random_search,
     strategies.regularized_evolution,
     strategies.reinforce,
+    strategies.sandwich,
 ):
     register("strategy", strategy.__name__, strategy, takes=("space",))
 for strategy in (strategies.darts, strategies.gdas, strategies.binary_gates):

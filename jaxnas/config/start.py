@@ -13,6 +13,7 @@ RANDOM = (
     "beam_search",
     "exhaustive",
     "fair_paths",
+    "sandwich",
     "hyperband",
     "successive_halving",
     "darts",

@@ -39,6 +39,8 @@ def supernet(
     redraw: bool = True,
     recalibrate: int = 4,
     curvature: int = 0,
+    together: bool = False,
+    in_place: float = 0.0,
     initialize: Initialize = None,
     parent: Parent | None = None,
     distillation: Distillation | Mapping[str, Any] | None = None,
@@ -53,7 +55,8 @@ def supernet(
     1. Each active member's `budget` weight steps on batches of `task.train`, one member after another: of the mixture
        where the proposal has `weights`, of those options whose `gates` are open where it has gates, else of the path
        `genome`. Parameters that a path or a closed gate leaves out (their gradient is exactly 0) are left as they were,
-       without decay or momentum.
+       without decay or momentum. With `together`, each step is one of all active members, on the same batch along their
+       mean gradient: with the strategy `sandwich`, the sandwich rule (Yu and Huang, 2019).
     2. With `weights`, the gradient of the loss on a batch of `task.validation` with respect to them. Fitness is minus
        that loss.
     3. Without, fitness of a path with a budget is minus its last training loss, which is free; of a path without, its
@@ -79,6 +82,10 @@ def supernet(
       recalibrate: training batches for a path's batch statistics; 0 keeps those that training left.
       curvature: after how many gradients the largest eigenvalue of the validation loss's Hessian in the architecture
         logits is measured again (Zela et al., 2020); 0 for never. It is `Feedback.curvature`, and NaN in between.
+      together: whether a weight step is one of all paths of a proposal, and the first's budget says how many; else each
+        path takes its own.
+      in_place: share of the loss that all paths but the first learn from the logits of the first, as it is at that
+        step, 1 for nothing else: in-place distillation (Yu and Huang, 2019; Yu et al., 2020), which needs `together`.
       initialize: variables to begin with, `{"params": …}` by path, or a function `(key, decisions, variables) ->
         variables`; by default the parent's, or else the network's own.
       parent: a trained network, of which that of the search is made.
@@ -103,7 +110,12 @@ def supernet(
         N = task.validation.size
         check.integer("examples", examples, least=1, most=N, because="examples for validation")
     recipe = Recipe.of(**recipe)
+    check.real("in_place", in_place, least=0, most=1)
     initialize, distillation = start(parent, initialize, distillation)
+    if in_place and not together:
+        raise InputError("in_place: paths learn from the first of those that step together; give together=True too.")
+    if in_place and distillation is not None:
+        raise InputError("in_place: the teacher is the first path, or that of distillation; give one of them.")
     for field, off in {"accumulate": 1, "ema": 0}.items():
         if getattr(recipe, field) != off:
             raise InputError(f"{field}: weights that are shared are trained without it, expected {off}.")
@@ -123,6 +135,15 @@ def supernet(
     def train(state, proposal):
         """The state after all members' weight steps, and each one's last training loss."""
         whole = proposal.weights is not None and proposal.gates is None
+        if together:
+            if proposal.weights is not None:
+                raise InputError("together: paths step together, which a mixture of options is not; leave it out.")
+            body = lambda _, carry: shared.joint_step(carry[0], proposal.genome, proposal.active, in_place)
+            losses = jnp.full(proposal.id.shape, _nan(state))
+            count = jnp.where(proposal.active.any(), proposal.budget[jnp.argmax(proposal.active)], 0)
+            with jax.named_scope(STEPS):
+                state, losses = jax.lax.fori_loop(0, count, body, (state, losses))
+            return state, jnp.where(proposal.active, losses, _nan(state))
 
         def member(state, at):
             choice, count = at

@@ -12,6 +12,7 @@ from flax import struct
 
 from jaxnas.evaluators.data_parallel import DataParallel
 from jaxnas.networks.choice import Gated
+from jaxnas.population import ACTIVE
 from jaxnas.tasks.task import Task
 from jaxnas.training import Distillation, Recipe, Trainer, trainer
 from jaxnas.training.packing import packing_of
@@ -50,6 +51,9 @@ class SharedWeights(NamedTuple):
       apply_gradients: `(state, gradient) -> (params, optimizer)` after a weight step along the gradient.
       train_step: `(state, decisions, whole) -> (state, loss)`, one weight step; unless it is of the `whole` network,
         parameters whose gradient is exactly 0 are left as they were.
+      joint_step: `(state, genomes [P, ...], active [P], in_place) -> (state, losses [P])`, one weight step along the
+        mean gradient of the active members on the same batch; all but the first learn the share `in_place` of their
+        loss from its logits.
       variables: `state -> variables` for `network.apply`.
       trainer: of `task.train`, whose `init` and `score` serve one architecture alone.
     """
@@ -63,6 +67,7 @@ class SharedWeights(NamedTuple):
     loss: Callable
     apply_gradients: Callable
     train_step: Callable
+    joint_step: Callable
     variables: Callable
     trainer: Trainer
 
@@ -106,25 +111,61 @@ def shared_weights(
     def batch(state):
         return parallel.share(drawn(training, state, 0, state.steps))
 
-    def loss(params, state, choices, examples):
+    def loss(params, state, choices, examples, distillation=distillation):
         drop_key = jax.random.fold_in(key_for(state, 2), state.steps)
         variables = {"params": packing.join(params, state.frozen), **state.stats}
         done = recipe.progress(state.steps, steps)
-        return training.loss(variables, choices, examples, done, drop_key, parallel.mean)
+        return training.loss(variables, choices, examples, done, drop_key, parallel.mean, recipe, distillation)
 
     def apply_gradients(state, gradient):
         updates, after = optimizer.update(gradient, state.optimizer, state.params)
         return optax.apply_updates(state.params, updates), after
 
-    def train_step(state, choices, whole: bool):
-        of = jax.value_and_grad(loss, has_aux=True)
-        (value, stats), gradient = parallel.mean(of(state.params, state, choices, batch(state)))
+    def stepped(state, stats, gradient, whole: bool):
         params, after = apply_gradients(state, gradient)
         if not whole:
             keep = lambda new, old, slope: jnp.where(slope != 0, new, old)
             params = jax.tree.map(keep, params, state.params, gradient)
             after = _of_parameters(keep, after, state.optimizer, gradient)
-        return state.replace(params=params, stats=stats, optimizer=after, steps=state.steps + 1), value
+        return state.replace(params=params, stats=stats, optimizer=after, steps=state.steps + 1)
+
+    def train_step(state, choices, whole: bool):
+        of = jax.value_and_grad(loss, has_aux=True)
+        (value, stats), gradient = parallel.mean(of(state.params, state, choices, batch(state)))
+        return stepped(state, stats, gradient, whole), value
+
+    def joint_step(state, genomes, active, in_place: float):
+        examples = batch(state)
+        P = len(active)
+        first = jnp.arange(P) == jnp.argmax(active)
+        logits = None
+        if in_place:
+            largest = jax.tree.map(lambda leaf: leaf[jnp.argmax(active)], genomes)
+            logits = training.outputs(variables(state), space.unpack(largest), examples)
+
+        def member(total, at):
+            genome, is_first, there = at
+            own = distillation
+            if in_place:
+                own = Distillation(lambda inputs: (logits, {}), weight=jnp.where(is_first, 0.0, in_place))
+
+            def of(genome):
+                objective = lambda params: loss(params, state, space.unpack(genome), examples, own)
+                (value, stats), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+                return value, (stats, gradient)
+
+            nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of, genome))
+            with jax.named_scope(ACTIVE):
+                value, made = jax.lax.cond(there, of, lambda _: nothing, genome)
+            return jax.tree.map(jnp.add, total, made), value
+
+        blank = jax.tree.map(jnp.zeros_like, (state.stats, state.params))
+        total, values = jax.lax.scan(member, blank, (genomes, first, active))
+        (stats, gradient), values = parallel.mean((jax.tree.map(lambda leaf: leaf / active.sum(), total), values))
+        return stepped(state, stats, gradient, False), values
+
+    def variables(state):
+        return {"params": packing.join(state.params, state.frozen), **state.stats}
 
     return SharedWeights(
         init=init,
@@ -136,7 +177,8 @@ def shared_weights(
         loss=loss,
         apply_gradients=apply_gradients,
         train_step=train_step,
-        variables=lambda state: {"params": packing.join(state.params, state.frozen), **state.stats},
+        joint_step=joint_step,
+        variables=variables,
         trainer=training,
     )
 

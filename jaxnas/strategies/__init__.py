@@ -16,6 +16,7 @@
 | `reinforce`, `ppo` | Williams, 1992; Schulman et al., 2017 | categorical | fitness |
 | `enas` | Pham et al., 2018 | categorical | fitness of shared weights |
 | `fair_paths` | Chu, Zhang and Xu, 2021 | categorical | fitness of shared weights |
+| `sandwich` | Yu and Huang, 2019; Cai et al., 2020 (progressive shrinking) | categorical | nothing |
 | `darts` | Liu, Simonyan and Yang, 2019 | categorical | gradient, shared weights |
 | `gdas` | Dong and Yang, 2019 | categorical | gradient, shared weights |
 | `binary_gates` | Cai, Zhu and Han, 2019 (ProxylessNAS) | categorical | gradient, shared weights |
@@ -42,6 +43,7 @@ from jaxnas.strategies._neat import neat
 from jaxnas.strategies._nsga2 import nsga2
 from jaxnas.strategies._random_search import random_search
 from jaxnas.strategies._regularized_evolution import regularized_evolution
+from jaxnas.strategies._sandwich import sandwich
 from jaxnas.strategies.policy import Policy, independent_policy, lstm_policy
 from jaxnas.strategies.policy_gradient import ppo, reinforce
 
@@ -68,5 +70,6 @@ __all__ = [
     "random_search",
     "regularized_evolution",
     "reinforce",
+    "sandwich",
     "successive_halving",
 ]

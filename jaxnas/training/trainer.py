@@ -56,9 +56,11 @@ class Trainer(NamedTuple):
       per_epoch: batches in an epoch.
       order: `(key, epoch) -> [N]`, the order of the training examples.
       batch: `(key, order, t) -> Batch`, the batch of step t out of its epoch's order, prepared and augmented.
-      loss: `(variables, decisions, batch, progress, key, over_devices) -> (loss, state)` in training: of a batch when
-        `progress` of the steps, in [0, 1], are done; `state` is `variables` without parameters, updated;
-        `over_devices` is the mean over devices that share the batch.
+      loss: `(variables, decisions, batch, progress, key, over_devices, recipe, distillation) -> (loss, state)` in
+        training: of a batch when `progress` of the steps, in [0, 1], are done; `state` is `variables` without
+        parameters, updated; `over_devices` is the mean over devices that share the batch; the last two are those of the
+        trainer by default.
+      outputs: `(variables, decisions, batch) -> outputs`, as in training, where no paths are dropped.
       begin: `(key, decisions) -> TrainState`.
       advance: `(key, decisions, TrainState, until, steps, numbers, packing) -> TrainState`, the steps up to `until` of
         a training of `steps`, both may be traced; `numbers` are those of the recipe that are this training's own;
@@ -75,6 +77,7 @@ class Trainer(NamedTuple):
     order: Callable
     batch: Callable
     loss: Callable
+    outputs: Callable
     begin: Callable
     advance: Callable
     variables: Callable
@@ -132,7 +135,20 @@ def trainer(
         x = task.inputs(taken.inputs)
         return taken._replace(inputs=x if augment is None else single(augment(jax.random.fold_in(key, t), x)))
 
-    def loss(variables, decisions, batch, progress, key, over_devices=lambda count: count, recipe=recipe):
+    def outputs(variables, decisions, batch):
+        mutable = [c for c in variables if c != "params"]
+        return network.apply(variables, decisions, batch.inputs, True, mutable=mutable)[0]
+
+    def loss(
+        variables,
+        decisions,
+        batch,
+        progress,
+        key,
+        over_devices=lambda count: count,
+        recipe=recipe,
+        distillation=distillation,
+    ):
         criterion = smoothed(task.loss, recipe.label_smoothing)
         extra, rngs, mutable = {}, {}, [c for c in variables if c != "params"]
         if on(recipe.drop_path):
@@ -252,7 +268,7 @@ def trainer(
         (total, count), sums = jax.tree.map(lambda leaf: leaf.sum(0), sums)
         return total / count, jnp.asarray(task.metric.value(sums))
 
-    return Trainer(init, packing, per_epoch, order, batch, loss, begin, advance, variables, train, score)
+    return Trainer(init, packing, per_epoch, order, batch, loss, outputs, begin, advance, variables, train, score)
 
 
 def _known(numbers: Numbers) -> Numbers:

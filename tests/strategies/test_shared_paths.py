@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxnas.spaces import categorical, darts
-from jaxnas.strategies import enas, fair_paths, independent_policy, lstm_policy, mcts
+from jaxnas.strategies import enas, fair_paths, independent_policy, lstm_policy, mcts, sandwich
 from jaxnas.strategies.policy import log_prob
 from jaxnas.types import scored
 
@@ -36,7 +36,38 @@ def test_fair_paths_have_every_option_equally_often():
     assert np.bincount(genomes[:, 1]).tolist() == [3, 3]
 
 
-@pytest.mark.parametrize("make", [fair_paths, mcts])
+SIZES = categorical({"kernel": [3, 7, 5], "depth": [1, 2], "norm": ["rms", "none"]}, name="sizes")
+
+
+def test_a_sandwich_is_of_the_largest_any_and_the_smallest():
+    proposals, state = rounds(one := sandwich(SIZES, between=3), 4)
+    for p in proposals:
+        assert p.genome[0].tolist() == [1, 1, 0] and p.genome[-1].tolist() == [0, 0, 1] and len(p.id) == 5
+    between = np.concatenate([p.genome[1:-1] for p in proposals])
+    assert [len(set(column)) for column in between.T] == [3, 2, 2]
+    assert one.recommend(state).tolist() == [1, 1, 0]
+
+
+def test_progressive_shrinking_lets_smaller_options_in_one_after_another():
+    proposals, _ = rounds(sandwich(SIZES, between=8, shrink={"kernel": (1, 3), "depth": (2,)}), 5)
+    drawn = [[set(column) for column in p.genome[:, :2].T.tolist()] for p in proposals]
+    assert drawn[:2] == [[{1}, {1}], [{1, 2}, {1}]]
+    assert drawn[2] == [{1, 2}, {0, 1}] and drawn[3] == drawn[4] == [{0, 1, 2}, {0, 1}]
+
+
+@pytest.mark.parametrize(
+    ("shrink", "message"),
+    [
+        ({"kernels": [3]}, "shrink: no decision matches 'kernels'; there are kernel, depth, norm"),
+        ({"kernel": [3, 2]}, "shrink, kernel: expected rounds that increase"),
+    ],
+)
+def test_a_wrong_order_of_shrinking_is_named(shrink, message):
+    with pytest.raises(ValueError, match=message):
+        sandwich(SIZES, shrink=shrink)
+
+
+@pytest.mark.parametrize("make", [fair_paths, mcts, sandwich])
 def test_strategies_that_combine_any_options_refuse_a_space_that_restricts_them(make):
     with pytest.raises(ValueError, match=f"strategy '{make.__name__}' .* space 'darts' restricts combinations"):
         make(darts())
