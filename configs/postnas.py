@@ -96,7 +96,7 @@ def _stage(mixers: tuple) -> dict:
     replacements = {"name": "replacements", "mixers": mixers}
     return {
         "rounds": 1,
-        "space": {**replacements, "keep": (0, 3, 6)},
+        "space": {**replacements, "keep": "0,3,6"},
         "network": replacements,
         "warm_up": None,
         "strategy": {"name": "exhaustive", "proposals": len(mixers), "budget": 400},

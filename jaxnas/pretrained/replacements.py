@@ -43,7 +43,8 @@ def replacement_space(
       mixers: beside the parent's own, which come first: "window:32", "attention:1", "delta", "none", … (see
         `spaces.transformer`).
       feed_forward: hidden features as shares of the parent's, 1 the first; 0 for none.
-      keep: layers that keep the parent's mixer, by number, or the folder of a search that found which; all others then
+      keep: layers that keep the parent's mixer, numbers or text ("0,3"), or the folder of a search that found which;
+        all others then
         take the same replacement, so that there is one decision `mixer` among the replacements alone: which linear
         block, of which size (stages 2 to 4 of PostNAS, Gu et al., 2025). By default each layer decides for itself.
 
@@ -72,7 +73,9 @@ def replacement_space(
 
 
 def _layers_to_keep(keep: Sequence[int] | str | os.PathLike, layers: int, own: Sequence[str]) -> set[int]:
-    if isinstance(keep, (str, os.PathLike)):
+    if isinstance(keep, str) and re.fullmatch(r"\d+(,\d+)*", keep):
+        keep = [int(layer) for layer in keep.split(",")]
+    elif isinstance(keep, (str, os.PathLike)):
         file = check.local_path("keep", keep) / "result.json"
         if not file.is_file():
             raise InputError(f"keep: no result.json in {file.parent}; expected layers, or the folder of a search.")

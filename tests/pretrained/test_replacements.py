@@ -179,6 +179,7 @@ def test_layers_that_are_not_kept_take_the_same_replacement():
         ([0, 1], "keep: expected fewer than the 2 layers"),
         ([2], "keep: expected at most 1, got 2"),
         ("nowhere", "keep: no result.json in"),
+        ("0,1", "keep: expected fewer than the 2 layers"),
     ],
 )
 def test_layers_that_cannot_be_kept_are_refused(keep, message):
