@@ -86,6 +86,7 @@ Init = Callable[[chex.PRNGKey], State]
 Ask = Callable[[chex.PRNGKey, State], tuple[Proposal, State]]
 Tell = Callable[[chex.PRNGKey, State, Proposal, Feedback], State]
 Recommend = Callable[[State], Genome]
+Adopt = Callable[[State, Proposal, Genome, chex.Array], tuple[Proposal, State, chex.Array]]
 Evaluate = Callable[[chex.PRNGKey, State, Proposal], tuple[Feedback, State]]
 Loss = Callable[[State, chex.Array, Any], chex.Array]
 Inherit = Callable[[State, Genome], dict[str, Any]]
@@ -168,6 +169,9 @@ class Strategy(NamedTuple):
       gives: what proposals carry beside a genome, out of "budget", "weights" and "gates".
       cost_names: names of the columns of `Feedback.cost` that it expects, in this order; () where it reads none.
       recorded: names in `Proposal.extra`, a dict then, of `[P]` numbers that belong in the history.
+      adopt: `(state, Proposal, genomes [P, ...], wanted [P]) -> (Proposal, state, adopted [P])`, the ask just made,
+        with these genomes in the place of its own where they are wanted and it has places for them; None where it
+        learns from its own alone (see `strategies.warm_start`).
     """
 
     name: str
@@ -179,6 +183,7 @@ class Strategy(NamedTuple):
     gives: frozenset[str] = frozenset()
     cost_names: tuple[str, ...] = ()
     recorded: tuple[str, ...] = ()
+    adopt: Adopt | None = None
 
 
 class Evaluator(NamedTuple):

@@ -66,7 +66,14 @@ def retrain(
         raise InputError(f"output: {file} holds results of another config; give another name.")
     # What the search was after does not matter here.
     made = build(
-        {**config, "cost": None, "objective": None, "early_stopping": None, "strategy": {"name": "random_search"}},
+        {
+            **config,
+            "cost": None,
+            "objective": None,
+            "early_stopping": None,
+            "warm_start": None,
+            "strategy": {"name": "random_search"},
+        },
         {kind: part for kind, part in (parts or {}).items() if kind not in ("strategy", "cost", "objective")},
     )
     check_retraining(made, config, needed=True)

@@ -20,6 +20,7 @@ PARTS = {
     "problem": "What networks that carry their weights are to do, in place of a task.",
     "parent": "A trained network, of whose parts those of the search are made.",
     "warm_up": "A strategy (and its `rounds`) that goes first, on whose shared weights the other goes on.",
+    "warm_start": "What a search begins with: initial architectures, trials of an earlier search or a CSV file.",
     "early_stopping": "Ends a differentiable search by its curvature: window, ratio, start.",
     "cost": "What an architecture costs beside its fitness, `latency` on this device say; or a list of several.",
     "objective": "How a cost counts in fitness.",

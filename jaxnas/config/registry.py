@@ -25,6 +25,7 @@ OFFERS: dict[str, tuple[str, ...]] = {
     "evaluator": ("space", "network", "task", "problem", "parent", "devices", "fine_tune", "space_name"),
     "strategy": ("space", "costs", "expected_cost", "budgets"),
     "early_stopping": ("strategy",),
+    "warm_start": ("strategy", "space"),
     "program": ("workdir", "say", "meter"),
 }
 """Kind of part -> what a factory of that kind can be handed:

@@ -49,8 +49,8 @@ def build(
     Args:
       config: a dict, or the name of one (see `get_config`). `space`, `network`, `task`, `problem`, `parent`,
         `strategy`, `evaluator`, `warm_up`, `cost` and `objective` are dicts with a `name`, of a registered factory or
-        `package.module:factory`, and its arguments; `cost` may be a list of them; `early_stopping` and `fine_tune` are
-        arguments alone.
+        `package.module:factory`, and its arguments; `cost` may be a list of them; `early_stopping`, `warm_start` and
+        `fine_tune` are arguments alone.
       parts: kind -> a part that is there already, in place of what the config says: an own `Task`, say.
       workdir: folder of a run, whose latency table is taken where it has one.
       devices: that share the batches of a supernet; one by default.
@@ -100,6 +100,9 @@ def build(
     objective = part("objective")
     evaluator = evaluator if objective is None else evaluators.scalarized(evaluator, objective)
     strategy = given.get("strategy") or make_strategy(config["strategy"], space, evaluator, cost)
+    if config.get("warm_start"):
+        begins = {"name": "warm_start", **config["warm_start"]}
+        strategy = make("warm_start", begins, {"strategy": strategy, "space": space})
     if config.get("early_stopping"):
         given_there = {"name": "curvature", **config["early_stopping"]}
         strategy = make("early_stopping", given_there, {"strategy": strategy})

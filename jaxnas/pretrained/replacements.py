@@ -44,9 +44,9 @@ def replacement_space(
         `spaces.transformer`).
       feed_forward: hidden features as shares of the parent's, 1 the first; 0 for none.
       keep: layers that keep the parent's mixer, numbers or text ("0,3"), or the folder of a search that found which;
-        all others then
-        take the same replacement, so that there is one decision `mixer` among the replacements alone: which linear
-        block, of which size (stages 2 to 4 of PostNAS, Gu et al., 2025). By default each layer decides for itself.
+        all others then take the same replacement, so that there is one decision `mixer` among the replacements alone:
+        which linear block, of which size (stages 2 to 4 of PostNAS, Gu et al., 2025). By default each layer decides
+        for itself.
 
     Raises:
       InputError: a parent that is no such decoder, an unknown mixer, a share out of [0, 1], nothing to decide; layers

@@ -21,7 +21,8 @@
 | `gdas` | Dong and Yang, 2019 | categorical | gradient, shared weights |
 | `binary_gates` | Cai, Zhu and Han, 2019 (ProxylessNAS) | categorical | gradient, shared weights |
 
-`early_stopping` (Zela et al., 2020) stops a differentiable strategy when curvature rises. `independent_policy` and
+`early_stopping` (Zela et al., 2020) stops a differentiable strategy when curvature rises; `warm_start` begins one with
+given architectures, or with evaluations made before (`trials_of`). `independent_policy` and
 `lstm_policy` are the `Policy` of `reinforce`, `ppo` and `enas`. `strategies.knapsack` finds the best options within
 one or two budgets. A strategy refuses a space that lacks what it needs, by name, when it is built.
 """
@@ -44,11 +45,14 @@ from jaxnas.strategies._nsga2 import nsga2
 from jaxnas.strategies._random_search import random_search
 from jaxnas.strategies._regularized_evolution import regularized_evolution
 from jaxnas.strategies._sandwich import sandwich
+from jaxnas.strategies._trials import Trials, trials_of
+from jaxnas.strategies._warm_start import warm_start
 from jaxnas.strategies.policy import Policy, independent_policy, lstm_policy
 from jaxnas.strategies.policy_gradient import ppo, reinforce
 
 __all__ = [
     "Policy",
+    "Trials",
     "additive",
     "bananas",
     "beam_search",
@@ -72,4 +76,6 @@ __all__ = [
     "reinforce",
     "sandwich",
     "successive_halving",
+    "trials_of",
+    "warm_start",
 ]

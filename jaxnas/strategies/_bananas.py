@@ -10,7 +10,7 @@ from flax import struct
 from jaxnas import check
 from jaxnas.predictors import Predictor, mlp_ensemble
 from jaxnas.spaces import needed
-from jaxnas.strategies.best import Best, black_box, unknown
+from jaxnas.strategies.best import Best, adopted, black_box, unknown
 from jaxnas.types import Genome, Space, Strategy, propose, take, usable
 
 
@@ -131,4 +131,4 @@ def bananas(
             best=state.best.update(proposal, feedback),
         )
 
-    return black_box("bananas", init, ask, tell, budget=budget)
+    return black_box("bananas", init, ask, tell, budget=budget, adopt=adopted)

@@ -89,6 +89,12 @@ def enas(
         best = best.update(alone(scored & (final | ~begun)), feedback)
         return state.replace(controller=inner, scored=begun, best=best)
 
+    def adopt(state, proposal, genomes, wanted):
+        own = proposal.replace(extra=proposal.extra["controller"])
+        inner, controlled, there = controller.adopt(state.controller, own, genomes, wanted)
+        extra = {**proposal.extra, "controller": inner.extra}
+        return inner.replace(extra=extra), state.replace(controller=controlled), there
+
     gives = frozenset({"budget"})
     needs = frozenset({"fitness", "shared"})
-    return Strategy("enas", init, ask, tell, lambda state: state.best.genome, needs=needs, gives=gives)
+    return Strategy("enas", init, ask, tell, lambda state: state.best.genome, needs=needs, gives=gives, adopt=adopt)

@@ -16,7 +16,7 @@ from flax import struct
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.strategies.best import Best, unknown
+from jaxnas.strategies.best import Best, adopted, unknown
 from jaxnas.types import Genome, Space, Strategy, narrow, propose, take, usable
 
 Rung = tuple[int, int]
@@ -237,6 +237,10 @@ def _strategy(
             best=best.update(proposal.replace(active=counts), feedback),
         )
 
+    def adopt(state, proposal, genomes, wanted):
+        # Later rungs train those that were promoted.
+        return adopted(state, proposal, genomes, wanted & (proposal.extra["rung"] == 0))
+
     return Strategy(
         name,
         init,
@@ -245,6 +249,7 @@ def _strategy(
         recommend=lambda state: state.best.genome,
         needs=frozenset({"fitness", "budget"}),
         gives=frozenset({"budget"}),
+        adopt=adopt,
     )
 
 

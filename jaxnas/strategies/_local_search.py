@@ -7,7 +7,7 @@ from flax import struct
 
 from jaxnas import check
 from jaxnas.spaces import needed
-from jaxnas.strategies.best import Best, black_box, unknown
+from jaxnas.strategies.best import Best, adopted, black_box, unknown
 from jaxnas.types import Genome, Space, Strategy, propose, take, usable
 
 
@@ -98,4 +98,8 @@ def local_search(space: Space, *, proposals: int = 1, budget: int = 0) -> Strate
             best=state.best.update(proposal, feedback),
         )
 
-    return black_box("local_search", init, ask, tell, budget=budget)
+    def adopt(state, proposal, genomes, wanted):
+        # Of a neighborhood only neighbors count.
+        return adopted(state, proposal, genomes, wanted & (state.center_id < 0))
+
+    return black_box("local_search", init, ask, tell, budget=budget, adopt=adopt)

@@ -11,7 +11,7 @@ from jaxnas.spaces import needed
 from jaxnas.strategies._neat_reproduction import Reproduction, reproduce
 from jaxnas.strategies._neat_speciation import Speciation, speciate
 from jaxnas.strategies._neat_state import NeatState, Species
-from jaxnas.strategies.best import black_box, unknown
+from jaxnas.strategies.best import adopted, black_box, unknown
 from jaxnas.types import Feedback, Proposal, Space, Strategy, propose, take, usable
 
 
@@ -91,8 +91,16 @@ def neat(
         proposal = propose(genomes, state.asked, parent=parent, budget=budget, extra={"species": member_of})
         return proposal, state.replace(asked=state.asked + proposals)
 
+    def adopt(state, proposal, genomes, wanted):
+        proposal, state, there = adopted(state, proposal, genomes, wanted)
+        to_all = jax.vmap(jax.vmap(space.distance, (None, 0)), (0, None))
+        apart = to_all(proposal.genome, state.species.representative)
+        nearest = jnp.argmin(jnp.where(state.species.number >= 0, apart, jnp.inf), 1)
+        species = jnp.where(there, state.species.number[nearest], proposal.extra["species"])
+        return proposal.replace(extra={"species": species}), state, there
+
     init = partial(_init, space, proposals, max_species, threshold)
-    return black_box("neat", init, ask, _tell, budget=budget)._replace(recorded=("species",))
+    return black_box("neat", init, ask, _tell, budget=budget, adopt=adopt)._replace(recorded=("species",))
 
 
 def _init(space: Space, proposals: int, max_species: int, threshold: float, key: chex.PRNGKey) -> NeatState:

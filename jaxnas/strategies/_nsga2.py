@@ -11,6 +11,7 @@ from flax import struct
 from jaxnas import check, pareto
 from jaxnas.check import InputError
 from jaxnas.spaces import needed
+from jaxnas.strategies.best import adopted
 from jaxnas.types import Genome, Space, Strategy, narrow, propose, take, usable
 
 
@@ -178,7 +179,7 @@ def nsga2(
 
     gives = frozenset({"budget"} if budget else ())
     needs = frozenset({"fitness", "cost"})
-    return Strategy("nsga2", init, ask, tell, recommend, needs=needs, gives=gives, cost_names=names)
+    return Strategy("nsga2", init, ask, tell, recommend, needs=needs, gives=gives, cost_names=names, adopt=adopted)
 
 
 def _copies(genomes: Genome, there: chex.Array) -> chex.Array:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
-from jaxnas.strategies.best import Best, black_box, unknown
+from jaxnas.strategies.best import Best, adopted, black_box, unknown
 from jaxnas.types import Space, Strategy, propose
 
 
@@ -36,4 +36,4 @@ def random_search(space: Space, *, proposals: int = 1, budget: int = 0) -> Strat
     def tell(key, state, proposal, feedback):
         return state.replace(best=state.best.update(proposal, feedback))
 
-    return black_box("random_search", init, ask, tell, budget=budget)
+    return black_box("random_search", init, ask, tell, budget=budget, adopt=adopted)

@@ -9,7 +9,7 @@ from flax import struct
 
 from jaxnas import check, rng
 from jaxnas.spaces import needed
-from jaxnas.strategies.best import Best, black_box, unknown
+from jaxnas.strategies.best import Best, adopted, black_box, unknown
 from jaxnas.types import Genome, Space, Strategy, propose, take, usable
 
 
@@ -111,4 +111,4 @@ def regularized_evolution(
             best=state.best.update(proposal, feedback),
         )
 
-    return black_box("regularized_evolution", init, ask, tell, budget=budget)
+    return black_box("regularized_evolution", init, ask, tell, budget=budget, adopt=adopted)

@@ -6,7 +6,21 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas import check
-from jaxnas.types import Ask, Feedback, Genome, Init, Proposal, Space, Strategy, Tell, narrow, take, usable
+from jaxnas.types import (
+    Adopt,
+    Ask,
+    Feedback,
+    Genome,
+    Init,
+    Proposal,
+    Space,
+    State,
+    Strategy,
+    Tell,
+    narrow,
+    take,
+    usable,
+)
 
 
 @struct.dataclass
@@ -30,7 +44,17 @@ def unknown(space: Space, key: chex.PRNGKey) -> Best:
     return Best(space.sample(key), jnp.float32(-jnp.inf))
 
 
-def black_box(name: str, init: Init, ask: Ask, tell: Tell, *, budget: int) -> Strategy:
+def adopted(
+    state: State, proposal: Proposal, genomes: Genome, wanted: chex.Array
+) -> tuple[Proposal, State, chex.Array]:
+    """`Strategy.adopt` of a strategy that learns from whatever genomes it is told of; these have no parents."""
+    there = wanted & proposal.active
+    put = lambda new, old: jnp.where(there.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+    genome = jax.tree.map(put, genomes, proposal.genome)
+    return proposal.replace(genome=genome, parent=jnp.where(there[:, None], -1, proposal.parent)), state, there
+
+
+def black_box(name: str, init: Init, ask: Ask, tell: Tell, *, budget: int, adopt: Adopt | None = None) -> Strategy:
     """A strategy that reads fitness alone and recommends `state.best`; a budget of 0 trains none.
 
     `tell` is handed feedback of 32 bits.
@@ -38,4 +62,4 @@ def black_box(name: str, init: Init, ask: Ask, tell: Tell, *, budget: int) -> St
     check.integer("budget", budget, least=0)
     gives = frozenset({"budget"} if budget else ())
     told = lambda key, state, proposal, feedback: tell(key, state, proposal, narrow(feedback))
-    return Strategy(name, init, ask, told, recommend=lambda state: state.best.genome, gives=gives)
+    return Strategy(name, init, ask, told, recommend=lambda state: state.best.genome, gives=gives, adopt=adopt)

@@ -11,7 +11,7 @@ from flax import struct
 
 from jaxnas import check
 from jaxnas.spaces import needed
-from jaxnas.strategies.best import Best, black_box, unknown
+from jaxnas.strategies.best import Best, adopted, black_box, unknown
 from jaxnas.strategies.policy import Params, Policy, entropy, log_prob, lstm_policy
 from jaxnas.types import Proposal, Space, Strategy, in_32_bits, propose, usable
 
@@ -171,7 +171,12 @@ def _policy_gradient(
         learned = jax.tree.map(lambda new, old: jnp.where(ok.any(), new, old), learned, state)
         return learned.replace(best=state.best.update(proposal, feedback))
 
-    return black_box(name, init, ask, tell, budget=budget)
+    def adopt(state, proposal, genomes, wanted):
+        proposal, state, there = adopted(state, proposal, genomes, wanted)
+        old = jax.vmap(lambda g: log_prob(pi, state.params, g))(proposal.genome)
+        return proposal.replace(extra={"log_prob": old}), state, there
+
+    return black_box(name, init, ask, tell, budget=budget, adopt=adopt)
 
 
 def typical(values: chex.Array, ok: chex.Array, middle: chex.Array | None = None) -> tuple[chex.Array, chex.Array]:
