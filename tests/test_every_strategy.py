@@ -32,7 +32,7 @@ STEPS = 2
 ENDS = {"start": "first=0,second=0,third=0", "goal": "first=2,second=1,third=1"}
 
 NAMES = sorted(known("strategy"))
-OWN_BUDGETS = ("hyperband", "successive_halving")
+OWN_BUDGETS = ("hurdles", "hyperband", "successive_halving")
 """Who says itself how long each member is trained, and is refused where that makes no difference."""
 RELAXED = ("binary_gates", "darts", "gdas")
 """Who descends on a gradient."""
@@ -59,6 +59,7 @@ def strategy(name):
         "hyperband": {"reduction": 2, "max_budget": STEPS},
         "successive_halving": {"reduction": 2, "min_budget": 1, "max_budget": STEPS},
         "enas": {"rounds": 2},
+        "hurdles": {"stages": (1, STEPS), "children": 2, "population_size": 4, "tournament_size": 2},
         "gdas": {"rounds": 4},
         "sandwich": {"between": 1},
         "nsga2": {"population_size": 3, "costs": "size"},

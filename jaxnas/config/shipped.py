@@ -62,7 +62,7 @@ for strategy in (
     register("strategy", strategy.__name__, strategy, takes=("space",))
 for strategy in (strategies.darts, strategies.gdas, strategies.binary_gates):
     register("strategy", strategy.__name__, strategy, takes=("space", "expected_cost"))
-for strategy in (strategies.hyperband, strategies.successive_halving):
+for strategy in (strategies.hurdles, strategies.hyperband, strategies.successive_halving):
     register("strategy", strategy.__name__, strategy, takes=("space", "budgets"))
 register("warm_start", "warm_start", strategies.warm_start, takes=("strategy", "space"))
 register("early_stopping", "curvature", strategies.early_stopping, takes=("strategy",))

@@ -11,6 +11,7 @@
 | `additive` | Bercovich et al., 2024 (Puzzle) | categorical | fitness, costs |
 | `neat` | Stanley and Miikkulainen, 2002 | `mutate`, `crossover`, `distance` | fitness |
 | `hyperband`, `successive_halving` | Li et al., 2018 | `sample` | fitness at several budgets |
+| `hurdles` | So, Liang and Le, 2019 (progressive dynamic hurdles) | `mutate` | fitness at several budgets |
 | `bananas` | White, Neiswanger and Savani, 2021 | `mutate`, `features` | fitness |
 | `mcts` | Kocsis and Szepesvári, 2006 | categorical | fitness |
 | `reinforce`, `ppo` | Williams, 1992; Schulman et al., 2017 | categorical | fitness |
@@ -37,6 +38,7 @@ from jaxnas.strategies._enas import enas
 from jaxnas.strategies._exhaustive import exhaustive
 from jaxnas.strategies._fair_paths import fair_paths
 from jaxnas.strategies._gdas import gdas
+from jaxnas.strategies._hurdles import hurdles
 from jaxnas.strategies._hyperband import hyperband, successive_halving
 from jaxnas.strategies._local_search import local_search
 from jaxnas.strategies._mcts import mcts
@@ -63,6 +65,7 @@ __all__ = [
     "exhaustive",
     "fair_paths",
     "gdas",
+    "hurdles",
     "hyperband",
     "independent_policy",
     "local_search",

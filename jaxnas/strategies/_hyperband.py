@@ -16,7 +16,7 @@ from flax import struct
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.strategies.best import Best, adopted, unknown
+from jaxnas.strategies.best import Best, adopted, of_largest_budget, unknown
 from jaxnas.types import Genome, Space, Strategy, narrow, propose, take, usable
 
 Rung = tuple[int, int]
@@ -220,10 +220,7 @@ def _strategy(
         order = jnp.argsort(-fitness)  # stable, so that unusable members still come before empty slots
         keep = lambda new, old: jnp.where(done, new, old)
         zero = jnp.int32(0)
-        # Fitness of different budgets is never compared.
-        budget = jnp.max(jnp.where(ok, proposal.budget, -1))
-        best = state.best.replace(fitness=jnp.where(budget > state.reached, -jnp.inf, state.best.fitness))
-        counts = proposal.active & (proposal.budget >= jnp.maximum(budget, state.reached))
+        best, reached = of_largest_budget(state.best, state.reached, proposal, feedback)
         return HyperbandState(
             turn=state.turn + done,
             proposed=keep(zero, state.proposed),
@@ -233,8 +230,8 @@ def _strategy(
             fitness=keep(jnp.full(M, -jnp.inf, jnp.float32), fitness),
             id=keep(jnp.full(M, -1, jnp.int32), ids),
             asked=state.asked,
-            reached=jnp.maximum(state.reached, budget),
-            best=best.update(proposal.replace(active=counts), feedback),
+            reached=reached,
+            best=best,
         )
 
     def adopt(state, proposal, genomes, wanted):

@@ -44,6 +44,17 @@ def unknown(space: Space, key: chex.PRNGKey) -> Best:
     return Best(space.sample(key), jnp.float32(-jnp.inf))
 
 
+def of_largest_budget(
+    best: Best, reached: chex.Array, proposal: Proposal, feedback: Feedback
+) -> tuple[Best, chex.Array]:
+    """The best among members of the largest budget told, and that budget: fitness of others is not comparable."""
+    ok = usable(proposal, feedback)
+    budget = jnp.max(jnp.where(ok, proposal.budget, -1))
+    best = best.replace(fitness=jnp.where(budget > reached, -jnp.inf, best.fitness))
+    counts = proposal.active & (proposal.budget >= jnp.maximum(budget, reached))
+    return best.update(proposal.replace(active=counts), feedback), jnp.maximum(reached, budget)
+
+
 def adopted(
     state: State, proposal: Proposal, genomes: Genome, wanted: chex.Array
 ) -> tuple[Proposal, State, chex.Array]:
