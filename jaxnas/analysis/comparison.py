@@ -22,7 +22,7 @@ from jaxnas.config.start import only_random
 from jaxnas.config.wiring import make_strategy
 from jaxnas.loop.compatibility import check_pair
 from jaxnas.machine import environment
-from jaxnas.search import search_many, search_scan
+from jaxnas.search import search_many
 from jaxnas.types import Evaluator, Space, Strategy
 from jaxnas.workdir import write, writing
 
@@ -60,6 +60,7 @@ def compare(
     "reinforce(seeds=200),ppo(seeds=200),bananas(seeds=200)",
     seeds: int = 1000,
     evaluations: int = 300,
+    continued: bool = False,
     population_size: int = 50,
     tournament_size: int = 10,
     limit_seconds: float = 0.0,
@@ -86,6 +87,8 @@ def compare(
       strategies: names, with arguments where they should differ from the defaults: "local_search,mcts(seeds=50)".
       seeds: searches of each.
       evaluations: of each search, in trainings of the largest budget.
+      continued: whether a training with more steps goes on where the same network's stopped, so that only further
+        steps count; for a table of learning curves. By default each training is made from the beginning.
       population_size: of strategies that have one.
       tournament_size: likewise.
       limit_seconds: stop a search once the trainings it asked for would have taken so long; 0 for no limit.
@@ -251,17 +254,28 @@ def _searched(strategy: Strategy, evaluator: Evaluator, config: Mapping[str, Any
         kept = {"fitness": jnp.where(r.feedback.valid & (cost >= 1), fitness, jnp.nan)}
         kept |= {name: metrics[name] for name in ("value", "test") if name in metrics}
         kept |= {"costs": r.feedback.cost} if evaluator.cost_names else {}
-        return kept | ({} if P == 1 and not honours else {"cost": cost})
+        return kept | ({} if P == 1 and not honours else trained(r))
+
+    def trained(r):
+        """What each member took, and of whom it goes on."""
+        return {"share": share(r.proposal), "id": r.proposal.id, "parent": r.proposal.parent[:, 0]}
+
+    def spending(made):
+        """`[seeds, members]` what was spent by then."""
+        own, id, parent = (np.asarray(made[name]).reshape(len(made["id"]), -1) for name in ("share", "id", "parent"))
+        return np.cumsum(own - _done_before(own, id, parent) if config["continued"] else own, 1)
 
     rounds = -(-config["evaluations"] // P)
-    if honours:  # a schedule of budgets is the same for every seed
-        rounds, total = 64, 0.0
-        while total < config["evaluations"]:
+    if honours:  # as many as the most frugal of a few searches needs
+        rounds, short = 64, True
+        while short:
             rounds *= 2
-            probe = search_scan(strategy, evaluator, rounds, record=lambda r: share(r.proposal).sum())
-            spent = np.cumsum(jax.jit(probe)(jax.random.key(0))[1])
-            total = spent[-1]
-        rounds = int(np.searchsorted(spent, config["evaluations"] * (1 - 1e-6))) + 1
+            probe = search_many(strategy, evaluator, rounds, min(seeds, 32), record=trained)
+            spent = spending(jax.jit(probe)(jax.random.key(0))[1])
+            short = spent[:, -1].min() < config["evaluations"]
+        enough = (spent < config["evaluations"] * (1 - 1e-6)).sum(1).max()
+        margin = 1.05 if (spent != spent[0]).any() else 1.0
+        rounds = int(margin * enough) // P + 1
     program = search_many(strategy, evaluator, rounds, seeds, record=record)
     begin = time.perf_counter()
     compiled = jax.jit(lambda key: program(key)[1]).lower(jax.random.key(0)).compile()
@@ -270,18 +284,27 @@ def _searched(strategy: Strategy, evaluator: Evaluator, config: Mapping[str, Any
     records = jax.block_until_ready(compiled(jax.random.key(config["seed"])))
     seconds = time.perf_counter() - begin
     costs = records.pop("costs", None)
+    spent = spending(records) if "share" in records else np.arange(1.0, 1 + records["fitness"][0].size)[None]
     kept = {name: np.asarray(leaf).reshape(seeds, -1) for name, leaf in records.items()}
     fitness = kept["fitness"]
-    cost = kept.get("cost", np.ones((1, fitness.shape[1])))
     return Searches(
         fitness=fitness,
         value=kept.get("value", fitness),
         costs=None if costs is None else np.asarray(costs).reshape(*fitness.shape, -1),
         test=kept.get("test"),
-        spent=np.broadcast_to(np.cumsum(cost, 1), fitness.shape),
+        spent=np.broadcast_to(spent, fitness.shape),
         seconds=seconds,
         compile_seconds=compile_seconds,
     )
+
+
+def _done_before(share: np.ndarray, id: np.ndarray, parent: np.ndarray) -> np.ndarray:
+    """`[seeds, members]` what those took that a member goes on from: its parent, where that was trained for less."""
+    rows = np.arange(len(share))[:, None]
+    by_id = np.zeros((len(share), int(id.max()) + 1))
+    np.maximum.at(by_id, (rows, id), share)  # of padding the id is that of a later member, its share 0
+    before = np.where(parent >= 0, by_id[rows, np.maximum(parent, 0)], 0)
+    return np.where(before < share, before, 0)
 
 
 def _points(values: np.ndarray, at: list[int]) -> dict[str, dict[str, float]]:

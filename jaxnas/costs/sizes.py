@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -58,27 +59,30 @@ def parameter_count(space: Space, network: nn.Module | None, task: Task | None) 
 
     Args:
       space: `spaces.transformer`.
-      network: `networks.Transformer`, of tokens.
-      task: is not asked.
+      network: `networks.Transformer`.
+      task: whose inputs it takes, where these are no tokens.
 
     Raises:
-      InputError: another network.
+      InputError: another network, or no task where one is needed.
     """
-    model = costs_of(space, _parameters(space, of_tokens("parameter_count", network, 1)))
+    kind = type(network).__name__
+    if not isinstance(network, Transformer) or (task is None and not network.vocabulary):
+        raise InputError(f"config.cost: parameter_count is that of a Transformer on a task, the network is a {kind}.")
+    inputs = jax.ShapeDtypeStruct((1, 1), jnp.int32) if network.vocabulary else task.blank()
+    model = costs_of(space, _parameters(space, network, inputs))
     return Cost((PARAMETERS,), model.cost, model.expected_cost)
 
 
-def _parameters(space: Space, network: Transformer) -> list[CostTerm]:
+def _parameters(space: Space, network: Transformer, inputs: Any) -> list[CostTerm]:
     """Of each layer, by all that is decided of it, and of the rest."""
     named = network.named()
-    tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
 
     @functools.cache
     def inside(*decided: tuple[str, int]) -> dict[str, int]:
         """Layer -> parameters, and "" -> those of the rest, of what is decided alike in all layers."""
         decisions = dict.fromkeys(named, 0)
         decisions |= {name: option for name in named for end, option in decided if _factor(name) == end}
-        params = jax.eval_shape(lambda x: network.init(jax.random.key(0), decisions, x, False), tokens)["params"]
+        params = jax.eval_shape(lambda x: network.init(jax.random.key(0), decisions, x, False), inputs)["params"]
         sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(of)) / 1e3 for name, of in params.items()}
         layers = {name: sizes.pop(name) for name in list(sizes) if name.startswith("layer_")}
         return {**layers, "": sum(sizes.values())}
