@@ -70,12 +70,12 @@ SMALL = _config(
         "depths": (2, 3, 4),
     },
     2,
-    {"name": "digits", "augment": False},
+    {"name": "digits"},
     2000,
     16,
     {"population_size": 32, "proposals": 16},
     {"batch_size": 64, "learning_rate": 5e-3, "warm_up": 50},
-    {"steps": 600},
+    {"steps": 1200},
 )
 PAPER = _config(
     {

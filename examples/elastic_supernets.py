@@ -28,7 +28,7 @@ from jaxnas.types import propose
 
 ARCHITECTURES, SEEDS = 12, 1
 STEPS = 2000  # of paths
-ALONE = 300  # steps of each network alone
+ALONE = 600  # steps of each network alone
 FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="jaxnas-"))
 
 jaxnas.configure()

@@ -297,7 +297,7 @@ def _known(seconds: float) -> Timing:
     return Timing(np.full((2, 1), seconds))
 
 
-def environment(x: jax.ShapeDtypeStruct) -> dict[str, Any]:
+def environment(x: Any) -> dict[str, Any]:
     """What the latency of a network on the batch `x` depends on besides: device, versions, flags."""
     device = all_devices()[0]
     flags = os.environ.get("XLA_FLAGS", "").split()
@@ -307,8 +307,8 @@ def environment(x: jax.ShapeDtypeStruct) -> dict[str, Any]:
         "jax": jax.__version__,
         "jaxnas": __version__,
         "xla_flags": sorted(f for f in flags if not f.lstrip("-").startswith(IRRELEVANT_FLAGS)),
-        "shape": list(x.shape),
-        "dtype": jnp.dtype(x.dtype).name,
+        "shape": jax.tree.map(lambda leaf: list(leaf.shape), x),
+        "dtype": jax.tree.map(lambda leaf: jnp.dtype(leaf.dtype).name, x),
     }
     if device.platform == "cpu":
         found |= {"processor": _processor(), "threads": len(os.sched_getaffinity(0))}

@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -222,7 +223,7 @@ def _timed(name, space, network, x, workdir, path, by, networks, allow_device_mi
     )
 
 
-def _batch(name: str, network: nn.Module | None, task: Task | None, batch: int) -> jax.ShapeDtypeStruct:
+def _batch(name: str, network: nn.Module | None, task: Task | None, batch: int) -> Any:
     check.integer("config.cost.batch", batch, least=1)
     if network is None or not isinstance(task, Task):
         raise InputError(f"config.cost: {name} is that of a network on a task's inputs; give both, or no cost.")
@@ -249,7 +250,8 @@ def _by_table(
 
     def prepare() -> None:
         if not found:
-            print(f"{name} of networks on {all_devices()[0].device_kind}, {x.shape[0]} inputs a batch ...")
+            B = jax.tree.leaves(x)[0].shape[0]
+            print(f"{name} of networks on {all_devices()[0].device_kind}, {B} inputs a batch ...")
             use(table := make(lambda text: print(f"  {text}")))
             floor, error = (table.calibration[each] for each in ("noise_floor", "mape"))
             twice = f"measured twice, networks differ by {floor:.1%}; " if floor else ""

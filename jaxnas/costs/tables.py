@@ -66,9 +66,10 @@ class CostTable(NamedTuple):
     calibration: Mapping[str, Any]
 
     @property
-    def batch(self) -> jax.ShapeDtypeStruct:
-        """Shape and dtype of the images."""
-        return jax.ShapeDtypeStruct(tuple(self.environment["shape"]), self.environment["dtype"])
+    def batch(self) -> Any:
+        """Shapes and dtypes of the inputs, a pytree."""
+        made = lambda dtype, shape: jax.ShapeDtypeStruct(tuple(shape), dtype)
+        return jax.tree.map(made, self.environment["dtype"], self.environment["shape"])
 
     def save(self, path: str | pathlib.Path) -> None:
         """Writes JSON, whole or not at all."""

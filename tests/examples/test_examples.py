@@ -13,6 +13,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SAYS = {
     "attention_in_hybrids": r"recall of 6 pairs after .*\n(  state .* DDD \d+%.*\n){2}picture: ",
+    "elastic_supernets": r"loss alone from (.*\n)+sandwich, distilled .*rank correlation .*\npicture: ",
     "keep_attention": r"accuracy by the number of layers.*\n  all placements .*\n(.*\n){6}picture: ",
     "five_minutes": r"found \|.*\nvalidation accuracy \d+\.\d+% after 32 networks",
     "own_space_and_network": r"found kernel=.*\n(.*\n)*largest: .*\n  test accuracy",
