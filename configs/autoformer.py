@@ -3,7 +3,7 @@
     jaxnas search --config=autoformer:small             # digits; one random path a step, as in the paper
     jaxnas search --config=autoformer:small,sandwich    # the largest, two random ones and the smallest, together
     jaxnas search --config=autoformer:small,distilled   # and all others learn from the largest
-    jaxnas search --config=autoformer --config.task.dataset=NAME   # of TensorFlow Datasets; ImageNet by default
+    jaxnas search --config=autoformer --config.task.dataset=NAME   # of TensorFlow Datasets; by default ImageNet
 
 Heads and hidden features are chosen by layer, width and depth for all: every smaller one has a prefix of the weights of
 a larger. Evolution then scores what each path inherits, accuracy against parameters; what is recommended is the most
@@ -88,8 +88,8 @@ PAPER = _config(
         "widths": (192, 216, 240),
         "depths": (12, 13, 14),
     },
-    16,
-    {"name": "tfds", "dataset": "imagenet2012", "stream": True},
+    4,
+    {"name": "tfds", "dataset": "imagenet_resized/64x64", "test_split": "validation", "stream": True},
     625_000,
     20,
     {"population_size": 50, "proposals": 50},

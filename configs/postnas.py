@@ -109,7 +109,7 @@ def _stage(mixers: tuple) -> dict:
         },
         "reference": f"mixer={mixers[0]}",
         "recommend": None,
-        "random_search": False,
+        "random_search": None,
         "retrain": {**SMALL["retrain"], "inherit": False},
     }
 

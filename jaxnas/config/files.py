@@ -45,14 +45,14 @@ def at_scale(
 ) -> ConfigDict:
     """A config with the paper's settings ("paper"), with those that finish on two CPU cores ("small"), or `others`.
 
-    One of the `kinds` after a comma ("small,noisy") replaces keys of any of them.
+    One of the `kinds` after a comma ("small,noisy") replaces keys of any of them; None takes one away.
     """
     size, comma, kind = scale.partition(",")
     scales = {"paper": paper, "small": small, **others}
     check.one_of("scale (after the colon)", size if kinds else scale, scales)
     if comma:
         check.one_of("kind (after the comma)", kind, kinds)
-    return ConfigDict({**scales[size], **kinds.get(kind, {})})
+    return ConfigDict({k: v for k, v in {**scales[size], **kinds.get(kind, {})}.items() if v is not None})
 
 
 def folder() -> pathlib.Path:

@@ -41,6 +41,8 @@ class MobileNet(nn.Module):
       expansions: as in the space.
       depths: as in the space.
       widths: as in the space.
+      transforms: whether smaller kernels are the middle of larger ones times a learned matrix (Cai et al., 2020), and
+        not parameters of their own; a stand-alone network keeps the largest, of which its own is made.
       classes: outputs.
       dtype: of the computation (`jnp.bfloat16`); parameters and outputs stay float32.
     """
@@ -53,6 +55,7 @@ class MobileNet(nn.Module):
     expansions: tuple[int, ...] = EXPANSIONS
     depths: tuple[int, ...] = DEPTHS
     widths: tuple[float, ...] = WIDTHS
+    transforms: bool = False
     classes: int = 10
     dtype: jnp.dtype | None = None
 
@@ -92,7 +95,7 @@ class MobileNet(nn.Module):
         x = nn.relu6(BatchNorm(self.dtype, name="stem_norm")(x, train))
         before, inputs = 0, (self.stem,)  # which of how many channels x has
         for stage, chosen in enumerate(self._chosen(decisions)):
-            static = is_static(chosen["kernel"])
+            static = is_static(chosen["kernel"]) and not self.transforms
             kernels = (self.kernels[chosen["kernel"]],) if static else self.kernels
             outputs = self._widths(self.channels[stage])
             features, outer = width(chosen["width"], outputs)
@@ -100,7 +103,7 @@ class MobileNet(nn.Module):
                 expanded = [e * c for e in self.expansions for c in inputs]
                 hidden, inner = width(joint(chosen["expansion"], before, (len(self.expansions), len(inputs))), expanded)
                 stride = 1 if i > 0 else self.strides[stage]
-                block = partial(InvertedResidual, features, hidden, kernels, stride, i > 0, self.dtype)
+                block = partial(InvertedResidual, features, hidden, kernels, stride, i > 0, self.transforms, self.dtype)
                 name, given = f"stage_{stage}_block_{i}", (x, chosen["kernel"], inner, outer)
                 if i < min(self.depths):
                     x = block(name=name)(given, train)
@@ -125,6 +128,7 @@ class InvertedResidual(nn.Module):
     kernels: tuple[int, ...]
     stride: int = 1
     residual: bool = True
+    transforms: bool = False
     dtype: jnp.dtype | None = None
 
     @nn.compact
@@ -133,7 +137,7 @@ class InvertedResidual(nn.Module):
         x = materialized(x)
         y = conv(self.hidden, 1, dtype=self.dtype, name="expand_conv")(x)
         y = nn.relu6(BatchNorm(self.dtype, name="expand_norm")(y, train))
-        y = Depthwise(self.kernels, self.stride, name="depthwise_conv")(y, kernel)
+        y = Depthwise(self.kernels, self.stride, self.transforms, name="depthwise_conv")(y, kernel)
         y = _masked(nn.relu6(BatchNorm(self.dtype, name="depthwise_norm")(y, train)), inner)
         y = conv(self.features, 1, dtype=self.dtype, name="project_conv")(y)
         y = _masked(BatchNorm(self.dtype, name="project_norm")(y, train), outer)
@@ -150,10 +154,18 @@ class Depthwise(nn.Module):
 
     kernels: tuple[int, ...]
     stride: int = 1
+    transforms: bool = False
 
     @nn.compact
     def __call__(self, x, decision):
-        taps = [Taps(size, name=f"{size}x{size}")(x.shape[-1]) for size in self.kernels]
+        if self.transforms:
+            least = self.kernels[decision] if is_static(decision) else min(self.kernels)
+            of = self._transformed(x.shape[-1], least)
+            if is_static(decision):
+                return self._convolve(x, of[least])
+            taps = [of[size] for size in self.kernels]
+        else:
+            taps = [Taps(size, name=f"{size}x{size}")(x.shape[-1]) for size in self.kernels]
         if len(taps) == 1:
             return self._convolve(x, taps[0])
         if jnp.ndim(decision) == 0:
@@ -163,6 +175,18 @@ class Depthwise(nn.Module):
         border = [(max(self.kernels) - size) // 2 for size in self.kernels]
         padded = [jnp.pad(tap, [(n, n)] * 2 + [(0, 0)] * 2) for tap, n in zip(taps, border, strict=True)]
         return self._convolve(x, sum(w * tap for w, tap in zip(decision, padded, strict=True)))
+
+    def _transformed(self, channels: int, least: int) -> dict[int, jnp.ndarray]:
+        """Size -> kernel, from the largest down to the `least`, each the middle of the one before times a matrix."""
+        sizes = sorted((size for size in self.kernels if size >= least), reverse=True)
+        tap = Taps(sizes[0], name=f"{sizes[0]}x{sizes[0]}")(channels)
+        made = {sizes[0]: tap}
+        for size in sizes[1:]:
+            border = (len(tap) - size) // 2
+            middle = tap[border : border + size, border : border + size].reshape(size**2, channels)
+            matrix = self.param(f"to_{size}x{size}", nn.initializers.zeros, (size**2, size**2), jnp.float32)
+            made[size] = tap = (middle + matrix @ middle).reshape(size, size, 1, channels)
+        return made
 
     def _convolve_one(self, i, operands):
         x, taps = operands

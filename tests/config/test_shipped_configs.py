@@ -60,9 +60,10 @@ def test_unknown_scale_names_the_nearest():
 SCALES = {
     **dict.fromkeys(("quickstart", "nasbench201", "compare", "score", "tabulate_digits"), ("",)),
     **dict.fromkeys(("amoebanet", "darts", "enas", "gdas", "hwnasbench", "mnasnet", "nasnet"), ("", "small")),
-    **dict.fromkeys(("proxylessnas", "random_nasnet", "spos", "gpt"), ("", "small")),
+    **dict.fromkeys(("proxylessnas", "random_nasnet", "spos", "gpt", "hat"), ("", "small")),
+    "autoformer": ("", "small", "small,sandwich", "small,distilled"),
     "hybrid": ("", "small", "small,noisy"),
-    "postnas": ("", "small", "small,text", "smollm2"),
+    "postnas": ("", "small", "small,text", "small,blocks", "small,sizes", "smollm2"),
     "puzzle": ("", "small", "smollm2"),
     **dict.fromkeys(("multi_label", "regression", "tabular", "sequence", "next_token", "segmentation"), ("", "small")),
     "nasbench201_supernet": tuple(s + scale for s in ("darts", "gdas", "spos") for scale in ("", ",small")),
@@ -75,7 +76,7 @@ ALL = [f"{name}:{scale}".removesuffix(":") for name, scales in SCALES.items() fo
 
 def needs_a_file(config):
     return (
-        config.get("task", {}).get("name") in ("npz", "text_for_model")
+        config.get("task", {}).get("name") in ("npz", "text_for_model", "tfds")
         or config.get("evaluator", {}).get("path") == "hw.npz"
     )
 

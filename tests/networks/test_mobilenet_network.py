@@ -261,3 +261,34 @@ def test_search_runs_on_it():
     result = search(space, random_search(space, proposals=2, budget=1), evaluator, rounds=1, progress=False)
     assert result.evaluations == 2 and result.invalid == 0
     np.testing.assert_array_equal(space.from_string(result.architecture), result.genome)
+
+
+@pytest.fixture(scope="module")
+def transformed():
+    """A depthwise convolution whose smaller kernels are made of the largest, its images and variables."""
+    module = Depthwise((3, 7, 5), transforms=True)
+    draw, x = np.random.default_rng(2), X[..., :2]
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), x, jnp.int32(0)))
+    variables = jax.tree.map(lambda leaf: jnp.asarray(draw.normal(0, 0.3, leaf.shape), jnp.float32), shapes)
+    return module, x, variables
+
+
+def test_smaller_kernels_are_the_middle_of_larger_ones_times_a_matrix(transformed):
+    module, x, variables = transformed
+    params = variables["params"]
+    middle = np.asarray(params["7x7"]["kernel"])[1:-1, 1:-1].reshape(25, -1)
+    five = (middle + params["to_5x5"] @ middle).reshape(5, 5, 1, -1)
+    own = Depthwise((5,)).apply({"params": {"5x5": {"kernel": five}}}, x, 0)
+    np.testing.assert_allclose(module.apply(variables, x, 2), own, rtol=1e-4, atol=1e-5)
+
+
+def test_a_transformed_kernel_is_the_same_chosen_before_and_in_the_program(transformed):
+    module, x, variables = transformed
+    traced = jax.jit(module.apply)
+    for i in range(3):
+        alone = module.apply(variables, x, i)
+        np.testing.assert_allclose(traced(variables, x, jnp.int32(i)), alone, rtol=1e-4, atol=1e-5)
+        one_hot = jnp.eye(3)[i]
+        np.testing.assert_allclose(traced(variables, x, one_hot), alone, rtol=1e-4, atol=1e-5)
+    kept = jax.eval_shape(lambda: module.init(jax.random.key(0), x, 2))["params"]
+    assert set(kept) == {"7x7", "to_5x5"}
