@@ -60,7 +60,7 @@ def test_unknown_scale_names_the_nearest():
 SCALES = {
     **dict.fromkeys(("quickstart", "nasbench201", "compare", "score", "tabulate_digits"), ("",)),
     **dict.fromkeys(("amoebanet", "darts", "enas", "gdas", "hwnasbench", "mnasnet", "nasnet"), ("", "small")),
-    **dict.fromkeys(("proxylessnas", "random_nasnet", "spos", "gpt", "hat"), ("", "small")),
+    **dict.fromkeys(("proxylessnas", "random_nasnet", "spos", "gpt", "hat", "once_for_all"), ("", "small")),
     "autoformer": ("", "small", "small,sandwich", "small,distilled"),
     "hybrid": ("", "small", "small,noisy"),
     "postnas": ("", "small", "small,text", "small,blocks", "small,sizes", "smollm2"),
