@@ -84,7 +84,7 @@ for name, (kind, steps) in KINDS.items():
 figure, axes = plt.subplots(figsize=(6, 4))
 for name, runs in found.items():
     axes.plot(-alone, -np.array(runs[0]["inherited"]), "o", ms=4, label=name)
-axes.set(xlabel="loss, trained alone", ylabel="loss, inherited", xscale="log", yscale="log")
+axes.set(xlabel="loss, trained alone", ylabel="loss, inherited")
 axes.legend()
 figure.savefig(FOLDER / "elastic_supernets.png", dpi=150, bbox_inches="tight")
 print(f"picture: {FOLDER}/elastic_supernets.png")
