@@ -98,8 +98,9 @@ def warm_start(
         given = state.given
         if N:
             # Those that it has no place for now come in a later ask.
-            turn = given + jnp.cumsum(proposal.active, dtype=jnp.int32) - 1
-            wanted = proposal.active & (turn < N)
+            places = strategy.adopt(inner, proposal, proposal.genome, proposal.active)[2]
+            turn = given + jnp.cumsum(places, dtype=jnp.int32) - 1
+            wanted = places & (turn < N)
             first = jax.tree.map(lambda leaf: leaf[jnp.clip(turn, 0, N - 1)], stacked)
             proposal, inner, begins = strategy.adopt(inner, proposal, first, wanted)
             given = given + begins.sum(dtype=jnp.int32)

@@ -16,6 +16,7 @@ from jaxnas.search import search, search_scan
 from jaxnas.spaces import categorical
 from jaxnas.strategies import (
     beam_search,
+    hurdles,
     hyperband,
     nsga2,
     ppo,
@@ -73,6 +74,16 @@ def test_hyperband_tries_them_in_its_first_rung_alone():
     given = [row for row in result.history if row["initial"]]
     assert [row["architecture"] for row in given] == names
     assert all(row["parent"] == [-1, -1] for row in given)
+
+
+def test_hurdles_try_them_all_between_trainings_that_go_on():
+    many = np.tile(FITNESS[:, None, None], (1, 1, 2))
+    strategy = hurdles(SPACE, stages=(1, 3), children=3, population_size=4, tournament_size=2, proposals=3)
+    names = [SPACE.to_string(GENOMES[i]) for i in np.argsort(FITNESS)[::300][:13]]
+    evaluator = table(SPACE, many, budgets=(1, 3))
+    result = search(SPACE, warm_start(strategy, SPACE, initial=names), evaluator, rounds=12, progress=False)
+    given = [row["architecture"] for row in result.history if row["initial"]]
+    assert given == names and any(row["budget"] == 3 for row in result.history[:13])
 
 
 def test_what_a_policy_is_told_of_initial_architectures_is_their_own_probability():
