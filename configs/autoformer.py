@@ -3,6 +3,7 @@
     jaxnas search --config=autoformer:small             # digits; one random path a step, as in the paper
     jaxnas search --config=autoformer:small,sandwich    # the largest, two random ones and the smallest, together
     jaxnas search --config=autoformer:small,distilled   # and all others learn from the largest
+    jaxnas search --config=autoformer:small,ordered     # and the largest was trained before, its features ordered
     jaxnas search --config=autoformer --config.task.dataset=NAME   # of TensorFlow Datasets; by default ImageNet
 
 Heads and hidden features are chosen by layer, width and depth for all: every smaller one has a prefix of the weights of
@@ -107,6 +108,19 @@ def _together(config: dict, in_place: float) -> dict:
     }
 
 
+def _ordered(config: dict) -> dict:
+    """Of the config, what changes where the supernet begins with the largest network, trained first.
+
+    Its hidden features are ordered by importance, so that smaller networks begin with those that matter most.
+    """
+    yardstick = {k: v for k, v in config["yardstick"].items() if k not in ("name", "scaled")}
+    recipe = {k: v for k, v in config["evaluator"].items() if k not in ("name", "steps", "fitness", "examples")}
+    steps = config["evaluator"]["steps"] // 4
+    return {**_together(config, 1.0), "parent": {"name": "trained", "network": yardstick, "steps": steps, **recipe}}
+
+
 def get_config(scale: str = "paper") -> ConfigDict:
     of = PAPER if scale.startswith("paper") else SMALL
-    return at_scale(scale, PAPER, SMALL, sandwich=_together(of, 0.0), distilled=_together(of, 1.0))
+    return at_scale(
+        scale, PAPER, SMALL, sandwich=_together(of, 0.0), distilled=_together(of, 1.0), ordered=_ordered(of)
+    )
