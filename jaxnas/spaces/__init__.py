@@ -11,7 +11,7 @@
 | `mobilenet` | Sandler et al., 2018; Tan et al., 2019 | kernel, expansion, depth and width of stages | by the options |
 | `transformer` | | mixer, heads, feed-forward network and norm of layers, width and depth of all | by the options |
 | `encoder_decoder` | | a transformer that encodes and one that decodes, attending to it | by the options |
-| `evolved_transformer` | So, Liang and Le, 2019 | cells of an encoder and a decoder, of blocks with two branches | 7e115 |
+| `evolved_transformer` | So, Liang and Le, 2019 | a cell of an encoder and one of a decoder, of blocks | 7.3e115 |
 | `graph` | Stanley and Miikkulainen, 2002 (NEAT) | a `Graph`, with its weights | unbounded search space |
 
 `path_encoding` is a feature of NAS-Bench-201's cells (White, Neiswanger and Savani, 2021); `skip_connections` counts
