@@ -5,6 +5,7 @@ any can be, and one block is compiled, for all of a cell, as a loop over a buffe
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import chex
@@ -153,28 +154,36 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, chosen: BlockChoice, states, keep, memory: Memory | None, train: bool, norm: bool = True):
         setting = self.setting
-        branches = {side: Branch(setting, name=side) for side in SIDES}
-        combiners = setting.options.combiners
         if isinstance(states, States):
-            made = []
-            for side, branch in branches.items():
-                own = getattr(chosen, side)
-                read = lambda of, own=own: jax.lax.dynamic_index_in_dim(of, own.input, 0, keepdims=False)
-                x = jnp.where(setting.normalizes(own), read(states.normalized), read(states.plain))
-                made.append(branch(own, x, read(states.widths), keep, memory, train))
-            y, width = self._joined(chosen.combiner, *made)
+            y, width = self._joined(chosen.combiner, *self._traced(chosen, states, keep, memory, train))
             there = setting.mask(width)
         else:
-            sides = {side: getattr(chosen, side) for side in SIDES}
-            read = lambda own: states[setting.normalizes(own)][own.input]
-            made = [
-                branches[side](own, read(own), None, keep, memory, train)[0]
-                for side, own in sides.items()
-                if setting.live(own)
-            ]
-            y, width, there = combined(combiners[chosen.combiner], made), None, None
+            made = []
+            for side in SIDES:
+                own = getattr(chosen, side)
+                if setting.live(own):
+                    x = states[setting.normalizes(own)][own.input]
+                    made.append(Branch(setting, name=side)(own, x, None, keep, memory, train)[0])
+            y, width, there = combined(setting.options.combiners[chosen.combiner], made), None, None
         y = y if keep is None else y * keep[..., None].astype(y.dtype)
         return y, Norm(setting.epsilon, name="norm")(y, 1.0, there) if norm else None, width
+
+    def _traced(self, chosen: BlockChoice, states: States, keep, memory: Memory | None, train: bool):
+        """Output and width of each branch: of two alike, so that one is compiled."""
+
+        def of(branch, own):
+            read = lambda array: jax.lax.dynamic_index_in_dim(array, own.input, 0, keepdims=False)
+            x = jnp.where(self.setting.normalizes(own), read(states.normalized), read(states.plain))
+            return branch(own, x, read(states.widths), keep, memory, train)
+
+        sides = chosen[:2]
+        if self.is_initializing():
+            return [of(Branch(self.setting, name=name), own) for name, own in zip(SIDES, sides, strict=True)]
+        branch = Branch(self.setting, parent=None)
+        run = lambda _, own, variables, mutable: (of(partial(branch.apply, variables), own), {})
+        start = jnp.zeros_like(states.plain[0]), jnp.zeros_like(states.widths[0])
+        made = over_modules(self, SIDES, run, start, jax.tree.map(lambda *each: jnp.stack(each), *sides), every=True)
+        return [jax.tree.map(lambda array, k=k: array[k], made) for k in range(len(SIDES))]
 
     def _joined(self, combiner, left, right):
         """Two branches of widths that are traced."""
@@ -215,9 +224,9 @@ class Cell(nn.Module):
             block = Block(self.setting, parent=None)
 
             def run(states, row, variables, mutable):
+                del mutable  # there are parameters alone
                 i, own = row
-                made, updates = block.apply(variables, own, states, keep, memory, train, mutable=mutable)
-                return states.put(i, *made), updates
+                return states.put(i, *block.apply(variables, own, states, keep, memory, train)), {}
 
             states = over_modules(self, [f"block_{i}" for i in range(len(chosen))], run, states, rows)
         unused = self._unused(chosen)
