@@ -118,6 +118,11 @@ class Grammar:
         self.add, self.concat = of(options.combiners, "add"), of(options.combiners, "concat")
 
     def tables(self, genome: chex.Array) -> Tables:
+        """Of a genome `[D]`, of NumPy for one of NumPy."""
+        if not isinstance(genome, jax.Array):
+            fields = np.zeros(self.size, np.int32)
+            fields[self.decided] = genome
+            return self._apart(fields)
         return self._apart(jnp.zeros(self.size, jnp.int32).at[self.decided].set(genome))
 
     def genome(self, tables: Tables) -> chex.Array:
@@ -190,9 +195,9 @@ class Grammar:
     def repaired(self, key: chex.PRNGKey, genome: chex.Array) -> chex.Array:
         """A legal genome `[D]`, of any: the same where it is legal.
 
-        Of a block with two dead branches one becomes a random layer; where there is no residual path, or nothing that
-        attends to the encoder, right branches of random blocks become a chain of identities, and a random left one
-        attends; where a state is too wide, all concatenations become sums.
+        Of a block with two dead branches one becomes a random layer. Where there is no residual path, or nothing that
+        attends to the encoder, a branch of some random blocks becomes an identity, which makes a path of them, and
+        another attends. Where a state is too wide, all concatenations become sums.
         """
         tables = self.tables(genome)
         keys = jax.random.split(key, len(PARTS))
@@ -203,28 +208,40 @@ class Grammar:
         return jnp.where(self.legal(genome), genome, self.genome(Tables(*parts, tables.cells)))
 
     def _repaired(self, key, name: str, part: chex.Array, cells: chex.Array) -> chex.Array:
-        n, right = len(part), len(FIELDS)
-        layer_key, chain_key, attend_key = jax.random.split(key, 3)
+        n, (layer_key, path_key, attend_key) = len(part), jax.random.split(key, 3)
+        sides, combiner = part[:, :COMBINER].reshape(n, len(SIDES), len(FIELDS)), part[:, COMBINER]
+        joined = lambda sides, combiner: jnp.concatenate([sides.reshape(n, -1), combiner[:, None]], 1)
+        attends = lambda sides: jnp.bool_(name == "encoder") | (sides[..., LAYER] == self.attend).any()
         living = np.flatnonzero(np.arange(len(self.options.layers_of(name))) != self.dead).astype(np.int32)
         drawn = jnp.asarray(living)[jax.random.randint(layer_key, (n,), 0, len(living), jnp.int32)]
-        part = part.at[:, LAYER].set(jnp.where(self._live(part).any(1), part[:, LAYER], drawn))
+        alive = (sides[..., LAYER] != self.dead).any(1)
+        sides = sides.at[:, 0, LAYER].set(jnp.where(alive, sides[:, 0, LAYER], drawn))
 
-        on = jax.random.bernoulli(chain_key, jnp.float32(0.5), (n,)) | (np.arange(n) == n - 1)
-        last = jax.lax.cummax(jnp.where(on, np.arange(1, n + 1), 0))
-        before = jnp.concatenate([jnp.zeros(1, jnp.int32), last[:-1].astype(jnp.int32)])
-        chain = part.at[:, right + INPUT].set(before).at[:, right + NORM].set(self.no_norm)
-        chain = chain.at[:, right + LAYER].set(self.identity).at[:, right + ACTIVATION].set(self.no_activation)
-        chain = jnp.where(on[:, None], chain.at[:, COMBINER].set(self.add), part)
-        part = jnp.where(self._residual(part), part, chain)
+        link, path = self._with_path(path_key, sides)
+        wanted = ~attends(sides) | ~self._residual(joined(sides, combiner))
+        sides = jnp.where(wanted, path, sides)
+        combiner = jnp.where(wanted & link.any(1), self.add, combiner)
+        beside = jnp.where(link.any(1, keepdims=True), ~link, np.arange(len(SIDES)) == 0)  # branches that are free
+        block = np.arange(n) == jax.random.randint(attend_key, (), 0, n, jnp.int32)
+        place = ~attends(sides) & block[:, None] & beside
+        sides = sides.at[..., LAYER].set(jnp.where(place, self.attend, sides[..., LAYER]))
 
-        attention = part[:, [LAYER, LAYER + right]] == self.attend
-        lacks = ~attention.any() & (name == "decoder")
-        part = jnp.where(lacks, chain, part)  # so that left branches are free
-        attends = lacks & (np.arange(n) == jax.random.randint(attend_key, (), 0, n, jnp.int32))
-        part = part.at[:, LAYER].set(jnp.where(attends, self.attend, part[:, LAYER]))
-        wide = (self._widths(part, cells) > self.options.widest).any()
-        sums = jnp.where(part[:, COMBINER] == self.concat, self.add, part[:, COMBINER])
-        return part.at[:, COMBINER].set(jnp.where(wide, sums, part[:, COMBINER]))
+        wide = (self._widths(joined(sides, combiner), cells) > self.options.widest).any()
+        return joined(sides, jnp.where(wide & (combiner == self.concat), self.add, combiner))
+
+    def _with_path(self, key, sides: chex.Array) -> tuple[chex.Array, chex.Array]:
+        """Branches `[n, 2]` that lead from state 0 to one that is not read, and all branches `[n, 2, 5]` with them."""
+        n, (end_key, last_key, on_key, side_key) = len(sides), jax.random.split(key, 4)
+        state = jnp.arange(1, n + 1, dtype=jnp.int32)
+        end = jax.random.randint(end_key, (), 1, n + 1, jnp.int32)
+        end = jnp.where(jax.random.bernoulli(last_key, jnp.float32(0.5)), n, end)
+        on = (jax.random.bernoulli(on_key, jnp.float32(0.5), (n,)) & (state < end)) | (state == end)
+        before = jnp.append(0, jax.lax.cummax(jnp.where(on, state, 0))[:-1]).astype(jnp.int32)
+        link = on[:, None] & (jax.random.bernoulli(side_key, jnp.float32(0.5), (n, 1)) == np.arange(len(SIDES)))
+        identity = jnp.array([0, self.no_norm, self.identity, 0, self.no_activation], jnp.int32)
+        identity = jnp.tile(identity, (n, 1)).at[:, INPUT].set(before)[:, None]
+        sides = sides.at[..., INPUT].set(jnp.where(sides[..., INPUT] == end, 0, sides[..., INPUT]))
+        return link, jnp.where(link[..., None], identity, sides)
 
     def canonical(self, genome: chex.Array) -> chex.Array:
         """Without what says nothing (of a dead branch, of an identity's size), branches that commute in order."""

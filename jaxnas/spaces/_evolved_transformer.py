@@ -127,10 +127,10 @@ def evolved_transformer(
         return genomes, there & jax.vmap(grammar.legal)(genomes)
 
     def to_string(genome):
-        tables = grammar.tables(jnp.asarray(genome))
+        tables = grammar.tables(np.asarray(genome))
         parts = []
         for part, table, cells in zip(PARTS, tables[:2], tables.cells, strict=True):
-            blocks = (_block_text(given, part, i, row) for i, row in enumerate(np.asarray(table)))
+            blocks = (_block_text(given, part, i, row) for i, row in enumerate(table))
             parts.append("|".join([f"{part}:{given.cells[int(cells)]}", *blocks]))
         return "|".join(parts)
 
@@ -229,8 +229,9 @@ def _parsed(given: Options, text: str) -> dict[str, int]:
         raise InputError(f"{where}: expected 'encoder:CELLS|BLOCK|…|decoder:CELLS|BLOCK|…', got {text!r}.")
     fields = {}
     for part, cells, half in zip(PARTS, halves.groups()[::2], halves.groups()[1::2], strict=True):
-        check.one_of(f"{where}, {part}, cells", int(cells), given.cells)
-        fields[f"{part}_cells"] = given.cells.index(int(cells))
+        known = [str(option) for option in given.cells]
+        check.one_of(f"{where}, {part}, cells", cells, known)
+        fields[f"{part}_cells"] = known.index(cells)
         blocks = half.split("|")
         if len(blocks) != given.blocks(part):
             raise InputError(f"{where}, {part}: expected {given.blocks(part)} blocks, got {len(blocks)} ({half!r}).")
@@ -244,10 +245,9 @@ def _parsed(given: Options, text: str) -> dict[str, int]:
                 )
             combiner, *labels = match.groups()
             for name, label in zip(COLUMNS, [*labels, combiner], strict=True):
-                options = given.column(part, i, name)
-                label = int(label) if name.endswith(("input", "dim")) else label
-                check.one_of(f"{where}, {part}, block {i}, {name}", label, options)
-                fields[f"{part}_{i}_{name}"] = options.index(label)
+                known = [str(option) for option in given.column(part, i, name)]
+                check.one_of(f"{where}, {part}, block {i}, {name}", label, known)
+                fields[f"{part}_{i}_{name}"] = known.index(label)
     return fields
 
 
