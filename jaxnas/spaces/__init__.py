@@ -15,8 +15,8 @@
 | `graph` | Stanley and Miikkulainen, 2002 (NEAT) | a `Graph`, with its weights | unbounded search space |
 
 `path_encoding` is a feature of NAS-Bench-201's cells (White, Neiswanger and Savani, 2021); `skip_connections` counts
-them, by cell. `transformer_cell` and `evolved_cell` are published genomes of `evolved_transformer`, and `why_illegal`
-says what is wrong with one. All but `graph` are categorical; what needs that says so by name.
+them, by cell. `transformer_cell` and `evolved_cell` are published architectures of `evolved_transformer`, and
+`why_illegal` says what is wrong with a genome. All but `graph` are categorical; what needs that says so by name.
 """
 
 from jaxnas.spaces._categorical import categorical

@@ -1,43 +1,48 @@
-"""Published cells as genomes of `evolved_transformer`: Transformer, and the Evolved Transformer."""
+"""Published cells as strings of `evolved_transformer`: Transformer, and the Evolved Transformer."""
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.types import Space
 
 
-def transformer_cell(space: Space, *, heads: int = 8, hidden: int = 8, cells: tuple[int, int] = (6, 6)) -> np.ndarray:
-    """Transformer (Vaswani et al., 2017, with the norm before each layer) as a genome `[D]`.
+def transformer_cell(
+    *,
+    encoder_blocks: int = 6,
+    decoder_blocks: int = 8,
+    heads: int = 8,
+    hidden: int = 8,
+    cells: Sequence[int] = (6, 6),
+) -> str:
+    """Transformer (Vaswani et al., 2017, with the norm before each layer): `space.from_string` makes a genome of it.
 
     Args:
-      space: an `evolved_transformer` of 3 blocks in the encoder and 4 in the decoder at least; of blocks beyond these
-        each hands on what is before it.
+      encoder_blocks, decoder_blocks: of the space; 3 and 4 at least, those beyond hand on what is before them.
       heads: of self-attention.
       hidden: size of the feed-forward network's hidden layer, in halves of the network's width.
       cells: of encoder and decoder.
 
     Raises:
-      InputError: what of it the space has not.
+      InputError: too few blocks.
     """
     attention = _attended(0, f"attention_{heads}")
     encoder = [attention, *_feed_forward(1, hidden, "relu")]
     decoder = [attention, _attended(1, "attend_to_encoder"), *_feed_forward(2, hidden, "relu")]
-    return _genome(space, encoder, decoder, cells)
+    return _text(encoder, decoder, encoder_blocks, decoder_blocks, cells)
 
 
-def evolved_cell(space: Space, *, heads: int = 8, cells: tuple[int, int] = (3, 4)) -> np.ndarray:
-    """The Evolved Transformer (So, Liang and Le, 2019; base and big have as many cells) as a genome `[D]`.
+def evolved_cell(
+    *, encoder_blocks: int = 6, decoder_blocks: int = 8, heads: int = 8, cells: Sequence[int] = (3, 4)
+) -> str:
+    """The Evolved Transformer (So, Liang and Le, 2019; base and big have as many cells), likewise.
 
     Args:
-      space: an `evolved_transformer` of 6 blocks in the encoder and 8 in the decoder at least.
+      encoder_blocks, decoder_blocks: of the space; 6 and 8 at least.
       heads: of self-attention; the decoder's first has twice as many, 16 at most.
       cells: of encoder and decoder.
 
     Raises:
-      InputError: what of it the space has not.
+      InputError: too few blocks.
     """
     encoder = [
         _added(_branch(0, "glu"), 0),
@@ -55,11 +60,15 @@ def evolved_cell(space: Space, *, heads: int = 8, cells: tuple[int, int] = (3, 4
         _attended(5, "attend_to_encoder"),
         *_feed_forward(6, 8, "swish"),
     ]
-    return _genome(space, encoder, decoder, cells)
+    return _text(encoder, decoder, encoder_blocks, decoder_blocks, cells)
 
 
 def _branch(state: int, layer: str, dim: int = 2, activation: str = "none", norm: str = "layer") -> str:
     return f"{state}.{norm}.{layer}.{dim}.{activation}"
+
+
+def _dead(state: int) -> str:
+    return _branch(state, "dead", norm="none")
 
 
 def _joined(left: str, right: str) -> str:
@@ -77,25 +86,21 @@ def _attended(state: int, layer: str) -> str:
 
 def _feed_forward(state: int, hidden: int, activation: str) -> list[str]:
     """Two blocks."""
-    first = _joined(_branch(state, "conv_1", hidden, activation), _branch(state, "dead", norm="none"))
+    first = _joined(_branch(state, "conv_1", hidden, activation), _dead(state))
     return [first, _added(_branch(state + 1, "conv_1", norm="none"), state)]
 
 
-def _genome(space: Space, encoder: list[str], decoder: list[str], cells: Sequence[int]) -> np.ndarray:
+def _text(
+    encoder: list[str], decoder: list[str], encoder_blocks: int, decoder_blocks: int, cells: Sequence[int]
+) -> str:
     if len(check.sequence("cells", cells, of=int)) != 2:
         raise InputError(f"cells: expected those of encoder and decoder, got {cells}.")
     parts = []
-    for name, blocks, many in zip(("encoder", "decoder"), (encoder, decoder), cells, strict=True):
-        there = sum(
-            decision.startswith(f"{name}_") and decision.endswith("_left_layer") for decision in space.decisions
-        )
-        if there < len(blocks):
-            raise InputError(
-                f"space {space.name!r}: expected {len(blocks)} blocks of the {name} at least, got {there}."
-            )
-        same = [
-            _joined(_branch(i, "identity", norm="none"), _branch(i, "dead", norm="none"))
-            for i in range(len(blocks), there)
-        ]
-        parts.append("|".join([f"{name}:{many}", *blocks, *same]))
-    return space.from_string("|".join(parts))
+    for name, blocks, there, many in (
+        ("encoder", encoder, encoder_blocks, cells[0]),
+        ("decoder", decoder, decoder_blocks, cells[1]),
+    ):
+        check.integer(f"{name}_blocks", there, least=len(blocks), because="those of the cell")
+        same = (_joined(_branch(i, "identity", norm="none"), _dead(i)) for i in range(len(blocks), there))
+        parts += [f"{name}:{many}", *blocks, *same]
+    return "|".join(parts)

@@ -1,4 +1,4 @@
-"""The Evolved Transformer as a network: static, traced and side by side agree; published cells are what they should be."""
+"""The Evolved Transformer as a network: static, traced and side by side agree; published cells are themselves."""
 
 from functools import partial
 
@@ -26,7 +26,9 @@ SPACE = spaces.evolved_transformer(**OPTIONS)
 NETWORK = EvolvedTransformer(**OPTIONS, width=WIDTH, heads=2, classes=V, padding=0)
 DRAW = np.random.default_rng(0)
 INPUTS = {"source": DRAW.integers(1, V, (2, 9)), "target": DRAW.integers(0, V, (2, 6))}
-TRANSFORMER = spaces.transformer_cell(SPACE, heads=2, hidden=4, cells=(2, 1))
+TRANSFORMER = SPACE.from_string(
+    spaces.transformer_cell(encoder_blocks=3, decoder_blocks=4, heads=2, hidden=4, cells=(2, 1))
+)
 MIXED = (
     "encoder:2|concat(0.layer.conv_3.1.relu,0.none.identity.2.none)"
     "|multiply(1.layer.separable_5.4.swish,1.none.lightweight_3_r4.2.none)"
@@ -183,8 +185,8 @@ def test_parameters_at_base_size(cell):
         + 4 * (both + between + 2 * (norm + attention) + feed_forward),
     }
     space, network = spaces.evolved_transformer(), EvolvedTransformer(width=d, classes=vocabulary)
-    genome = (spaces.transformer_cell if cell == "transformer" else spaces.evolved_cell)(space)
-    params = jax.eval_shape(partial(init, network, space, genome))["params"]
+    text = spaces.transformer_cell() if cell == "transformer" else spaces.evolved_cell()
+    params = jax.eval_shape(partial(init, network, space, space.from_string(text)))["params"]
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == expected[cell] + outer
 
 
