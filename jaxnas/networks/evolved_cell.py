@@ -4,7 +4,7 @@ Decisions that are made build just the chosen layers, of just their sizes. Where
 any can be, and one block is compiled, for all of a cell, as a loop over a buffer of states.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -102,16 +102,21 @@ class States(NamedTuple):
 
     Attributes:
       plain: `[n + 1, B, T, size]`.
-      normalized: the same, each normalized.
       widths: `[n + 1]`, in halves of the network's width.
+      norms: parameters `[n, size]` of each state's normalization; of the last, which nothing reads, there is none.
     """
 
     plain: chex.Array
-    normalized: chex.Array
     widths: chex.Array
+    norms: Mapping[str, chex.Array]
 
-    def put(self, i: chex.Array, plain, normalized, width) -> "States":
-        return States(*(of.at[i].set(new) for of, new in zip(self, (plain, normalized, width), strict=True)))
+    def put(self, i: chex.Array, x, width) -> "States":
+        return self._replace(plain=self.plain.at[i].set(x), widths=self.widths.at[i].set(width))
+
+    def of(self, inputs: chex.Array) -> tuple[chex.Array, chex.Array, Any]:
+        """Those that two branches read, their widths and norms."""
+        x = [jax.lax.dynamic_index_in_dim(self.plain, i, 0, keepdims=False) for i in inputs]
+        return jnp.stack(x), self.widths[inputs], jax.tree.map(lambda leaf: leaf[inputs], self.norms)
 
 
 class Branch(nn.Module):
@@ -138,111 +143,126 @@ class Branch(nn.Module):
         own = jnp.asarray(options.dims, jnp.int32)[chosen.dim]
         same = chosen.layer == setting.layers.index(IDENTITY)
         width = jnp.where(setting.live(chosen), jnp.where(same, width, own), 0)
-        y = jax.lax.select_n(chosen.activation, *(f(y) for f in functions))
+        y = jax.lax.switch(chosen.activation, functions, y)
         return masked(y, setting.mask(width)), width
 
 
 class Block(nn.Module):
-    """Called with `(chosen, states, keep, memory, train, norm)`: joins two branches.
+    """Called with `(chosen, states, keep, memory, train)`: joins two branches; the new state and its width.
 
-    `states` are `States`, or where the decisions are made two lists, plain and normalized. It gives the state, which is
-    also normalized where `norm`, and its width.
+    `states` are `States`, or where the decisions are made a function of a branch's decisions that gives what it reads.
     """
 
     setting: Setting
 
     @nn.compact
-    def __call__(self, chosen: BlockChoice, states, keep, memory: Memory | None, train: bool, norm: bool = True):
+    def __call__(self, chosen: BlockChoice, states: States | Callable, keep, memory: Memory | None, train: bool):
         setting = self.setting
         if isinstance(states, States):
-            y, width = self._joined(chosen.combiner, *self._traced(chosen, states, keep, memory, train))
-            there = setting.mask(width)
+            y, width = jax.checkpoint(self._joined)(chosen.combiner, *self._traced(chosen, states, keep, memory, train))
         else:
-            made = []
-            for side in SIDES:
-                own = getattr(chosen, side)
-                if setting.live(own):
-                    x = states[setting.normalizes(own)][own.input]
-                    made.append(Branch(setting, name=side)(own, x, None, keep, memory, train)[0])
-            y, width, there = combined(setting.options.combiners[chosen.combiner], made), None, None
-        y = y if keep is None else y * keep[..., None].astype(y.dtype)
-        return y, Norm(setting.epsilon, name="norm")(y, 1.0, there) if norm else None, width
+            sides = {side: own for side, own in zip(SIDES, chosen[:2], strict=True) if setting.live(own)}
+            of = lambda side, own: Branch(setting, name=side)(own, states(own), None, keep, memory, train)[0]
+            made = [of(side, own) for side, own in sides.items()]
+            y, width = combined(setting.options.combiners[chosen.combiner], made), None
+        return y if keep is None else y * keep[..., None].astype(y.dtype), width
 
     def _traced(self, chosen: BlockChoice, states: States, keep, memory: Memory | None, train: bool):
         """Output and width of each branch: of two alike, so that one is compiled."""
+        setting = self.setting
+        sides = jax.tree.map(lambda *each: jnp.stack(each), *chosen[:2])
 
-        def of(branch, own):
-            read = lambda array: jax.lax.dynamic_index_in_dim(array, own.input, 0, keepdims=False)
-            x = jnp.where(self.setting.normalizes(own), read(states.normalized), read(states.plain))
-            return branch(own, x, read(states.widths), keep, memory, train)
+        def of(branch, row):
+            own, (x, width, norm) = row
+            normalized = lambda x: Norm(setting.epsilon, parent=None).apply(
+                {"params": norm}, x, 1.0, setting.mask(width)
+            )
+            x = jax.lax.cond(setting.normalizes(own), normalized, lambda x: x, x)
+            return branch(own, x, width, keep, memory, train)
 
-        sides = chosen[:2]
+        rows = sides, states.of(sides.input)
         if self.is_initializing():
-            return [of(Branch(self.setting, name=name), own) for name, own in zip(SIDES, sides, strict=True)]
-        branch = Branch(self.setting, parent=None)
-        run = lambda _, own, variables, mutable: (of(partial(branch.apply, variables), own), {})
+            at = lambda k: jax.tree.map(lambda leaf: leaf[k], rows)
+            return [of(Branch(setting, name=name), at(k)) for k, name in enumerate(SIDES)]
+        branch = Branch(setting, parent=None)
+        apply = jax.checkpoint(lambda row, variables: of(partial(branch.apply, variables), row))
+        run = lambda _, row, variables, mutable: (apply(row, variables), {})
         start = jnp.zeros_like(states.plain[0]), jnp.zeros_like(states.widths[0])
-        made = over_modules(self, SIDES, run, start, jax.tree.map(lambda *each: jnp.stack(each), *sides), every=True)
+        made = over_modules(self, SIDES, run, start, rows, every=True)
         return [jax.tree.map(lambda array, k=k: array[k], made) for k in range(len(SIDES))]
 
     def _joined(self, combiner, left, right):
         """Two branches of widths that are traced."""
         setting, (a, wide_a), (b, wide_b) = self.setting, left, right
+        widest, start = jnp.maximum(wide_a, wide_b), setting.size - wide_a * setting.half
         beyond = lambda y, width: y + (1 - setting.mask(width)).astype(y.dtype)
-        moved = (jnp.arange(setting.size) - wide_a * setting.half) % setting.size
-        widest = jnp.maximum(wide_a, wide_b)
+        moved = lambda y: jax.lax.dynamic_slice_in_dim(jnp.concatenate([y, y], -1), start, setting.size, -1)
         ways = {
-            "add": (a + b, widest),
-            "multiply": (masked(beyond(a, wide_a) * beyond(b, wide_b), setting.mask(widest)), widest),
-            "concat": (a + b[..., moved], wide_a + wide_b),
+            "add": lambda a, b: (a + b, widest),
+            "multiply": lambda a, b: (masked(beyond(a, wide_a) * beyond(b, wide_b), setting.mask(widest)), widest),
+            "concat": lambda a, b: (a + moved(b), wide_a + wide_b),
         }
-        ys, widths = zip(*(ways[name] for name in setting.options.combiners), strict=True)
-        return jax.lax.select_n(combiner, *ys), jax.lax.select_n(combiner, *widths)
+        return jax.lax.switch(combiner, [ways[name] for name in setting.options.combiners], a, b)
 
 
 class Cell(nn.Module):
     """Called with `(chosen, x, width, keep, memory, train)`: the sum of what its blocks make and none of them reads.
 
-    `x` is state 0, of `width` where decisions are traced; so is what it gives.
+    `x` is state 0, of `width` where decisions are traced; so is what it gives. A state has one normalization, whichever
+    branches read it normalized.
     """
 
     setting: Setting
 
     @nn.compact
     def __call__(self, chosen: Sequence[BlockChoice], x, width, keep, memory: Memory | None, train: bool):
-        norm = Norm(self.setting.epsilon, name="norm")
         if width is None:
-            return self._static(chosen, x, norm, keep, memory, train), None
-        buffer = lambda x: jnp.zeros((len(chosen) + 1, *jnp.shape(x)), x.dtype)
-        states = States(*map(buffer, (x, x, width))).put(0, x, norm(x, 1.0, self.setting.mask(width)), width)
+            return self._static(chosen, x, keep, memory, train), None
+        n = len(chosen)
+        names = [f"norm_{j}" for j in range(n)]
+        if self.is_initializing():
+            for name in names:
+                self._norm(name)(x, 1.0)
+        norms = jax.tree.map(lambda *each: jnp.stack(each), *(self.variables["params"][name] for name in names))
+        buffer = lambda x: jnp.zeros((n + 1, *jnp.shape(x)), x.dtype)
+        states = States(buffer(x), buffer(width), norms).put(0, x, width)
         if self.is_initializing():
             for i, block in enumerate(chosen):
-                y, normalized, wide = Block(self.setting, name=f"block_{i}")(block, states, keep, memory, train)
-                states = states.put(i + 1, y, normalized, wide)
+                made = Block(self.setting, name=f"block_{i}")(block, states, keep, memory, train)
+                states = states.put(i + 1, *made)
         else:
-            rows = (jnp.arange(1, len(chosen) + 1), jax.tree.map(lambda *each: jnp.stack(each), *chosen))
+            rows = (jnp.arange(1, n + 1), jax.tree.map(lambda *each: jnp.stack(each), *chosen))
             block = Block(self.setting, parent=None)
 
             def run(states, row, variables, mutable):
                 del mutable  # there are parameters alone
                 i, own = row
-                return states.put(i, *block.apply(variables, own, states, keep, memory, train)), {}
+                made = block.apply(variables, own, states._replace(norms=norms), keep, memory, train)
+                return states.put(i, *made), {}
 
-            states = over_modules(self, [f"block_{i}" for i in range(len(chosen))], run, states, rows)
+            states = over_modules(self, [f"block_{i}" for i in range(n)], run, states._replace(norms={}), rows)
         unused = self._unused(chosen)
         y = jnp.einsum("n,nbtw->btw", unused.astype(x.dtype), states.plain)
         return y, jnp.where(unused, states.widths, 0).max()
 
-    def _static(self, chosen: Sequence[BlockChoice], x, norm: Norm, keep, memory, train: bool):
-        branches = [side for block in chosen for side in block[:2] if self.setting.live(side)]
-        read = {side.input for side in branches}
-        normalized = {side.input for side in branches if self.setting.normalizes(side)}
-        states = [x], [norm(x, 1.0) if 0 in normalized else None]
+    def _norm(self, name: str) -> Norm:
+        return Norm(self.setting.epsilon, name=name)
+
+    def _static(self, chosen: Sequence[BlockChoice], x, keep, memory, train: bool):
+        states, normalized, read = [x], {}, set()
+
+        def reads(branch: BranchChoice):
+            j = branch.input
+            read.add(j)
+            if not self.setting.normalizes(branch):
+                return states[j]
+            if j not in normalized:
+                normalized[j] = self._norm(f"norm_{j}")(states[j], 1.0)
+            return normalized[j]
+
         for i, block in enumerate(chosen):
-            own = Block(self.setting, name=f"block_{i}")
-            for of, made in zip(states, own(block, states, keep, memory, train, i + 1 in normalized)[:2], strict=True):
-                of.append(made)
-        return combined("add", [state for j, state in enumerate(states[0]) if j not in read])
+            states.append(Block(self.setting, name=f"block_{i}")(block, reads, keep, memory, train)[0])
+        return combined("add", [state for j, state in enumerate(states) if j not in read])
 
     def _unused(self, chosen: Sequence[BlockChoice]):
         """`[n + 1]` states that no live branch reads."""
