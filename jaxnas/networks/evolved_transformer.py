@@ -133,10 +133,14 @@ class Stack(nn.Module):
             return state
         cell = Cell(self.setting, parent=None)
 
-        def run(state, there, variables, mutable):
+        def run(state, row, variables, mutable):
             del mutable  # there are parameters alone
+            there, (chosen, keep, memory) = row
             apply = lambda state: cell.apply(variables, chosen, *state, keep, memory, train)
             return (apply(state) if there is None else jax.lax.cond(there > 0, apply, lambda state: state, state)), {}
 
-        there = [jnp.asarray(exists(cells, depths, c)) for c in range(max(depths))]
-        return over_modules(self, names, run, state, None if len(depths) == 1 else jnp.stack(there))
+        # What is alike in all cells is handed to each: what follows from constants of a loop, branches of conditionals
+        # too, JAX computes for the gradient in a loop of its own beforehand, and stores it.
+        alike = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(names), *leaf.shape)), (chosen, keep, memory))
+        there = [jnp.asarray(exists(cells, depths, c)) for c in range(len(names))]
+        return over_modules(self, names, run, state, (None if len(depths) == 1 else jnp.stack(there), alike))
