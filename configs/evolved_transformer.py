@@ -59,10 +59,10 @@ SMALL = _config(
     {"encoder_blocks": 4, "decoder_blocks": 5, "heads": 4, "hidden": 4, "cells": (1, 1)},
     {"held_out": 500},
     {"width": 32, "heads": 4},
-    {"population_size": 12, "tournament_size": 4, "proposals": 8, "budget": 150},
-    {"batch_size": 32, "learning_rate": 5e-3, "warm_up": 30},
+    {"population_size": 12, "tournament_size": 4, "proposals": 8, "budget": 100},
+    {"batch_size": 32, "learning_rate": 5e-3, "warm_up": 20},
     rounds=4,
-    retrain={"steps": 600, "seeds": 3},
+    retrain={"steps": 500, "seeds": 3},
 )
 PAPER = _config(
     {},

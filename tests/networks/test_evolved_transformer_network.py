@@ -154,16 +154,16 @@ def test_transformer_is_what_one_writes_by_hand(variables):
     for cell in ("cell_0", "cell_1"):
         own_params = params["encoder"][cell]
         a, b, c = (own_params[f"block_{i}"] for i in range(3))
-        read = norm(x, own_params["norm"])
+        read = norm(x, own_params["norm_0"])
         x = x + attention(read, read, a["left"], True, rotated)
-        x = x + feed_forward(norm(x, a["norm"]), b, c)
+        x = x + feed_forward(norm(x, own_params["norm_1"]), b, c)
     memory = norm(x, params["encoder"]["norm"])
     x, own_params = table[INPUTS["target"]], params["decoder"]["cell_0"]
     a, b, c, d = (own_params[f"block_{i}"] for i in range(4))
-    read = norm(x, own_params["norm"])
+    read = norm(x, own_params["norm_0"])
     x = x + attention(read, read, a["left"], np.tri(T, dtype=bool), rotated)
-    x = x + attention(norm(x, a["norm"]), memory, b["left"], True, lambda y: y)
-    x = x + feed_forward(norm(x, b["norm"]), c, d)
+    x = x + attention(norm(x, own_params["norm_1"]), memory, b["left"], True, lambda y: y)
+    x = x + feed_forward(norm(x, own_params["norm_2"]), c, d)
     expected = norm(x, params["decoder"]["norm"]) @ table.T
     np.testing.assert_allclose(outputs(variables, jnp.asarray(TRANSFORMER), INPUTS), expected, atol=1e-4)
 
