@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from jaxnas.networks.choice import Choice, Decision, is_static
 from jaxnas.networks.evolved_layers import ACTIVATIONS, Inputs, factories
-from jaxnas.networks.loop import over_modules
+from jaxnas.networks.loop import initialized, over_modules
 from jaxnas.networks.mixers import Memory, Norm, masked
 from jaxnas.spaces._evolved_genome import BASE, COLUMNS, DEAD, FIELDS, IDENTITY, SIDES, Options
 
@@ -180,11 +180,11 @@ class Block(nn.Module):
             x = jax.lax.cond(setting.normalizes(own), normalized, lambda x: x, x)
             return branch(own, x, width, keep, memory, train)
 
-        rows = sides, states.of(sides.input)
+        rows, branch = (sides, states.of(sides.input)), Branch(setting, parent=None)
         if self.is_initializing():
-            at = lambda k: jax.tree.map(lambda leaf: leaf[k], rows)
-            return [of(Branch(setting, name=name), at(k)) for k, name in enumerate(SIDES)]
-        branch = Branch(setting, parent=None)
+            row = jax.tree.map(lambda leaf: leaf[0], rows)
+            initialized(self, SIDES, lambda key: of(partial(branch.init, key), row))
+            return [row[1][:2]] * len(SIDES)  # nothing needs what they would compute
         apply = jax.checkpoint(lambda row, variables: of(partial(branch.apply, variables), row))
         run = lambda _, row, variables, mutable: (apply(row, variables), {})
         start = jnp.zeros_like(states.plain[0]), jnp.zeros_like(states.widths[0])
@@ -226,21 +226,19 @@ class Cell(nn.Module):
         norms = jax.tree.map(lambda *each: jnp.stack(each), *(self.variables["params"][name] for name in names))
         buffer = lambda x: jnp.zeros((n + 1, *jnp.shape(x)), x.dtype)
         states = States(buffer(x), buffer(width), norms).put(0, x, width)
+        blocks, block = [f"block_{i}" for i in range(n)], Block(self.setting, parent=None)
         if self.is_initializing():
-            for i, block in enumerate(chosen):
-                made = Block(self.setting, name=f"block_{i}")(block, states, keep, memory, train)
-                states = states.put(i + 1, *made)
-        else:
-            rows = (jnp.arange(1, n + 1), jax.tree.map(lambda *each: jnp.stack(each), *chosen))
-            block = Block(self.setting, parent=None)
+            initialized(self, blocks, lambda key: block.init(key, chosen[0], states, keep, memory, train))
+            return x, width
 
-            def run(states, row, variables, mutable):
-                del mutable  # there are parameters alone
-                i, own = row
-                made = block.apply(variables, own, states._replace(norms=norms), keep, memory, train)
-                return states.put(i, *made), {}
+        def run(states, row, variables, mutable):
+            del mutable  # there are parameters alone
+            i, own = row
+            made = block.apply(variables, own, states._replace(norms=norms), keep, memory, train)
+            return states.put(i, *made), {}
 
-            states = over_modules(self, [f"block_{i}" for i in range(n)], run, states._replace(norms={}), rows)
+        rows = (jnp.arange(1, n + 1), jax.tree.map(lambda *each: jnp.stack(each), *chosen))
+        states = over_modules(self, blocks, run, states._replace(norms={}), rows)
         unused = self._unused(chosen)
         y = jnp.einsum("n,nbtw->btw", unused.astype(x.dtype), states.plain)
         return y, jnp.where(unused, states.widths, 0).max()

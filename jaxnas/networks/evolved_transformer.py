@@ -11,7 +11,7 @@ from jaxnas.check import InputError
 from jaxnas.networks.choice import Decision, check_decisions, exists, is_static
 from jaxnas.networks.evolved_cell import BlockChoice, Cell, Setting
 from jaxnas.networks.initializers import normal
-from jaxnas.networks.loop import over_modules
+from jaxnas.networks.loop import initialized, over_modules
 from jaxnas.networks.mixers import Memory, Norm
 from jaxnas.networks.transformer import tokens
 from jaxnas.spaces import _evolved_transformer as space
@@ -127,11 +127,10 @@ class Stack(nn.Module):
         """Output and its width, of a number of cells that is traced."""
         depths, state = self.setting.options.cells, (x, jnp.int32(BASE))
         names = [f"cell_{c}" for c in range(max(depths))]
-        if self.is_initializing():
-            for name in names:
-                state = Cell(self.setting, name=name)(chosen, *state, keep, memory, train)
-            return state
         cell = Cell(self.setting, parent=None)
+        if self.is_initializing():
+            initialized(self, names, lambda key: cell.init(key, chosen, *state, keep, memory, train))
+            return state
 
         def run(state, row, variables, mutable):
             del mutable  # there are parameters alone

@@ -60,7 +60,7 @@ def test_unknown_scale_names_the_nearest():
 SCALES = {
     **dict.fromkeys(("quickstart", "nasbench201", "compare", "score", "tabulate_digits"), ("",)),
     **dict.fromkeys(("amoebanet", "darts", "enas", "gdas", "hwnasbench", "mnasnet", "nasnet"), ("", "small")),
-    **dict.fromkeys(("proxylessnas", "random_nasnet", "spos", "gpt"), ("", "small")),
+    **dict.fromkeys(("proxylessnas", "random_nasnet", "spos", "gpt", "evolved_transformer"), ("", "small")),
     "hybrid": ("", "small", "small,noisy"),
     "postnas": ("", "small", "small,text", "smollm2"),
     "puzzle": ("", "small", "smollm2"),
