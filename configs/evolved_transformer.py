@@ -62,7 +62,7 @@ SMALL = _config(
     {"population_size": 12, "tournament_size": 4, "proposals": 8, "budget": 100},
     {"batch_size": 32, "learning_rate": 5e-3, "warm_up": 20},
     rounds=4,
-    retrain={"steps": 500, "seeds": 3},
+    retrain={"steps": 500, "seeds": 3, "plan": "bucket"},
 )
 PAPER = _config(
     {},
@@ -72,7 +72,7 @@ PAPER = _config(
     {"population_size": 100, "tournament_size": 30, "proposals": 100, "budget": 60_000},
     {"batch_size": 128, "learning_rate": 5e-4, "warm_up": 4000, "plan": "bucket"},
     rounds=150,
-    retrain={"steps": 300_000, "seeds": 3},
+    retrain={"steps": 300_000, "seeds": 3, "plan": "bucket"},
 )
 
 
