@@ -62,7 +62,7 @@ SMALL = _config(
     {"population_size": 12, "tournament_size": 4, "proposals": 8, "budget": 100},
     {"batch_size": 32, "learning_rate": 5e-3, "warm_up": 20},
     rounds=4,
-    retrain={"steps": 500, "seeds": 3, "plan": "bucket"},
+    retrain={"steps": 400, "seeds": 3, "plan": "bucket"},
 )
 PAPER = _config(
     {},
