@@ -23,7 +23,9 @@ def relative(path: str | pathlib.Path) -> str:
 
 def size(space: Space) -> str:
     """How many genomes it has."""
-    return f"{space.size:,} genomes" if math.isfinite(space.size) else "unbounded search space"
+    if not math.isfinite(space.size):
+        return "unbounded search space"
+    return f"{space.size:,} genomes" if space.size < 1e15 else f"{space.size:.1e} genomes"
 
 
 def listed(names: Sequence[str]) -> str:

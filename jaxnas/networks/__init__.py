@@ -13,6 +13,7 @@ and takes a `Choice` in by `flax.nnx.bridge.ToNNX`.
 | `MobileNet` | `spaces.mobilenet` |
 | `Transformer` | `spaces.transformer`: tokens, numbers, or images in patches |
 | `EncoderDecoder` | `spaces.encoder_decoder`: tokens out of tokens |
+| `EvolvedTransformer` | `spaces.evolved_transformer`: tokens out of tokens |
 | `GraphNetwork` | `spaces.graph`: no Flax module, as weights are part of the genome |
 | `ResNet` | none: a yardstick |
 
@@ -39,6 +40,7 @@ from jaxnas.networks.choice import Choice, Gated, exists, width
 from jaxnas.networks.darts import Darts
 from jaxnas.networks.decoding import Decoder, DecodeStep, decoder
 from jaxnas.networks.encoder_decoder import EncoderDecoder
+from jaxnas.networks.evolved_transformer import EvolvedTransformer
 from jaxnas.networks.graph import GraphNetwork, gradient_descent, inherited
 from jaxnas.networks.initializers import initialize, lecun_normal
 from jaxnas.networks.interop import Functions, as_nnx, stand_alone
@@ -71,6 +73,7 @@ __all__ = [
     "DecodeStep",
     "Decoder",
     "EncoderDecoder",
+    "EvolvedTransformer",
     "Factorized",
     "Functions",
     "Gated",

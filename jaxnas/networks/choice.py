@@ -287,6 +287,7 @@ def check_decisions(decisions: Mapping[str, Decision], named: Mapping[str, Seque
         )
     for name, decision in decisions.items():
         n = len(named[name])
+        _enough(decision, n, "the network")
         if is_static(decision):
             check.integer(f"decision of {name}", int(decision), least=0, most=n - 1)
         elif jnp.ndim(opened(decision)) == 1 and len(opened(decision)) != n:

@@ -45,6 +45,11 @@ def beside_each_other(module: nn.Module, names: Sequence[str], apply: Callable, 
     return outputs
 
 
+def initialized(module: nn.Module, names: Sequence[str], init: Callable) -> None:
+    """Makes the variables of `names`, each those of `init(key) -> variables`, which is traced once for all."""
+    _put(module, names, jax.vmap(init)(jax.random.split(module.make_rng("params"), len(names))))
+
+
 def _held(module: nn.Module, names: Sequence[str]) -> tuple[dict, list[str]]:
     """The variables of `names` by collection, stacked, and which collections may change."""
     stacked = lambda trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)

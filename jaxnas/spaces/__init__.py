@@ -11,15 +11,19 @@
 | `mobilenet` | Sandler et al., 2018; Tan et al., 2019 | kernel, expansion, depth and width of stages | by the options |
 | `transformer` | | mixer, heads, feed-forward network and norm of layers, width and depth of all | by the options |
 | `encoder_decoder` | | a transformer that encodes and one that decodes, attending to it | by the options |
+| `evolved_transformer` | So, Liang and Le, 2019 | a cell of an encoder and one of a decoder, of blocks | 7.3e115 |
 | `graph` | Stanley and Miikkulainen, 2002 (NEAT) | a `Graph`, with its weights | unbounded search space |
 
 `path_encoding` is a feature of NAS-Bench-201's cells (White, Neiswanger and Savani, 2021); `skip_connections` counts
-them, by cell. All but `graph` are categorical; what needs that says so by name.
+them, by cell. `transformer_cell` and `evolved_cell` are published architectures of `evolved_transformer`, and
+`why_illegal` says what is wrong with a genome. All but `graph` are categorical; what needs that says so by name.
 """
 
 from jaxnas.spaces._categorical import categorical
 from jaxnas.spaces._darts import darts
 from jaxnas.spaces._encoder_decoder import encoder_decoder
+from jaxnas.spaces._evolved_cells import evolved_cell, transformer_cell
+from jaxnas.spaces._evolved_transformer import evolved_transformer, why_illegal
 from jaxnas.spaces._graph import graph
 from jaxnas.spaces._graph_genome import Graph
 from jaxnas.spaces._layers import layers
@@ -35,6 +39,8 @@ __all__ = [
     "categorical",
     "darts",
     "encoder_decoder",
+    "evolved_cell",
+    "evolved_transformer",
     "graph",
     "layers",
     "mobilenet",
@@ -44,4 +50,6 @@ __all__ = [
     "path_encoding",
     "skip_connections",
     "transformer",
+    "transformer_cell",
+    "why_illegal",
 ]

@@ -1,9 +1,11 @@
 """What an optimizer is given of a network's parameters: a vector of all, or arrays by path where it needs them."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
@@ -45,10 +47,9 @@ def packing_of(params: Any, recipe: Recipe) -> Packing:
     members = {group: [p for p in every if group_of.get(p) == group] for group in GROUPS}
     members = {group: found for group, found in members.items() if found}
     shapes = dict(zip(every, jax.tree.leaves(params), strict=True))
-    blank = {group: {p: np.zeros(shapes[p].shape, shapes[p].dtype) for p in found} for group, found in members.items()}
     # Their order is that of the paths' places in the tree, as that of a dict would be that of their names.
-    listed = {group: [blank[group][p] for p in found] for group, found in members.items()}
-    unravel = {group: ravel_pytree(leaves)[1] for group, leaves in listed.items()} if recipe.elementwise else {}
+    listed = {group: [shapes[p] for p in found] for group, found in members.items()}
+    unravel = {group: _unravel(leaves) for group, leaves in listed.items()} if recipe.elementwise else {}
 
     def split(params):
         by_path = {path_of(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(params)}
@@ -66,3 +67,13 @@ def packing_of(params: Any, recipe: Recipe) -> Packing:
         return jax.tree.unflatten(tree, [by_path[p] for p in every])
 
     return Packing(split, join)
+
+
+def _unravel(leaves: list[Any]) -> Callable[[jax.Array], list[jax.Array]]:
+    """From the vector of `ravel_pytree` to arrays like `leaves`, of which only shapes are looked at.
+
+    Of a population network there may be more than memory holds, where each genome is compiled alone.
+    """
+    ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])[:-1]
+    apart = lambda vector: zip(jnp.split(vector, ends), leaves, strict=True)
+    return lambda vector: [part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in apart(vector)]

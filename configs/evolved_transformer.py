@@ -1,0 +1,80 @@
+"""The Evolved Transformer: regularized evolution of an encoder's and a decoder's cell, beside Transformer.
+
+    jaxnas search --config=evolved_transformer:small    # numbers in words to digits, four and five blocks
+    jaxnas search --config=evolved_transformer          # the whole space at base size, for accelerators
+
+What is found is retrained beside Transformer, which is a genome of the space, and what random search finds. At base
+size each genome is compiled alone (plan "bucket"): a network that holds every option of every branch would be hundreds
+of times larger. The paper searched on WMT'14 English to German; a task of your own is `config.task.name`, a function
+`module:name`.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxnas import spaces
+from jaxnas.config import at_scale
+
+RECIPE = {
+    "optimizer": {"name": "adamw", "b2": 0.98},
+    "weight_decay": 0.01,
+    "no_decay": ("*/scale", "*/bias", "*/embedding"),
+    "clip_norm": 1.0,
+}
+
+
+def _config(
+    options: dict,
+    transformer: dict,
+    task: dict,
+    network: dict,
+    strategy: dict,
+    evaluator: dict,
+    rounds: int,
+    retrain: dict,
+) -> dict:
+    return {
+        "seed": 0,
+        "rounds": rounds,
+        "space": {"name": "evolved_transformer", **options},
+        "task": {"name": "number_words", "apart": True, **task},
+        "network": {"name": "evolved_transformer", **options, **network, "padding": 0},
+        "strategy": {"name": "regularized_evolution", **strategy},
+        "evaluator": {"name": "training", "fitness": "loss", **RECIPE, **evaluator},
+        "random_search": True,
+        "reference": spaces.transformer_cell(**transformer),
+        "retrain": retrain,
+    }
+
+
+SMALL = _config(
+    {
+        "encoder_blocks": 4,
+        "decoder_blocks": 5,
+        "layers": ("conv_1", "conv_3", "separable_7", "attention_4", "glu", "identity", "dead"),
+        "dims": (1, 2, 4),
+        "activations": ("swish", "relu", "none"),
+        "cells": (1,),
+        "widest": 4,
+    },
+    {"encoder_blocks": 4, "decoder_blocks": 5, "heads": 4, "hidden": 4, "cells": (1, 1)},
+    {"held_out": 500},
+    {"width": 32, "heads": 4},
+    {"population_size": 12, "tournament_size": 4, "proposals": 8, "budget": 100},
+    {"batch_size": 32, "learning_rate": 5e-3, "warm_up": 20},
+    rounds=4,
+    retrain={"steps": 400, "seeds": 3, "plan": "bucket"},
+)
+PAPER = _config(
+    {},
+    {},
+    {"max_digits": 6, "held_out": 2000},
+    {"width": 512, "heads": 8},
+    {"population_size": 100, "tournament_size": 30, "proposals": 100, "budget": 60_000},
+    {"batch_size": 128, "learning_rate": 5e-4, "warm_up": 4000, "plan": "bucket"},
+    rounds=150,
+    retrain={"steps": 300_000, "seeds": 3, "plan": "bucket"},
+)
+
+
+def get_config(scale: str = "paper") -> ConfigDict:
+    return at_scale(scale, PAPER, SMALL)
