@@ -1,12 +1,13 @@
-"""The Evolved Transformer: regularized evolution of an encoder's and a decoder's cell, beside Transformer.
+"""The Evolved Transformer (So, Liang and Le, 2019): cells of an encoder and a decoder by progressive dynamic hurdles.
 
     jaxnas search --config=evolved_transformer:small    # numbers in words to digits, four and five blocks
     jaxnas search --config=evolved_transformer          # the whole space at base size, for accelerators
 
-What is found is retrained beside Transformer, which is a genome of the space, and what random search finds. At base
-size each genome is compiled alone (plan "bucket"): a network that holds every option of every branch would be hundreds
-of times larger. The paper searched on WMT'14 English to German; a task of your own is `config.task.name`, a function
-`module:name`.
+The first architecture is Transformer, a genome of the space; children that clear the hurdles are trained for longer.
+What is found is retrained beside Transformer and what random search finds. At base size each genome is compiled alone
+(plan "bucket"), as a network that holds every option of every branch would be hundreds of times larger; longer trainings
+are made anew there. The paper searched on WMT'14 English to German; a task of your own is `config.task.name`, a
+function `module:name`.
 """
 
 from ml_collections import ConfigDict
@@ -38,7 +39,8 @@ def _config(
         "space": {"name": "evolved_transformer", **options},
         "task": {"name": "number_words", "apart": True, **task},
         "network": {"name": "evolved_transformer", **options, **network, "padding": 0},
-        "strategy": {"name": "regularized_evolution", **strategy},
+        "strategy": {"name": "hurdles", **strategy},
+        "warm_start": {"initial": (spaces.transformer_cell(**transformer),)},
         "evaluator": {"name": "training", "fitness": "loss", **RECIPE, **evaluator},
         "random_search": True,
         "reference": spaces.transformer_cell(**transformer),
@@ -59,9 +61,9 @@ SMALL = _config(
     {"encoder_blocks": 4, "decoder_blocks": 5, "heads": 4, "hidden": 4, "cells": (1, 1)},
     {"held_out": 500},
     {"width": 32, "heads": 4},
-    {"population_size": 12, "tournament_size": 4, "proposals": 8, "budget": 100},
-    {"batch_size": 32, "learning_rate": 5e-3, "warm_up": 20},
-    rounds=4,
+    {"stages": (60, 160), "children": 12, "population_size": 12, "tournament_size": 4, "proposals": 8},
+    {"batch_size": 32, "learning_rate": 5e-3, "warm_up": 20, "keep": 16, "schedule_steps": 160},
+    rounds=5,
     retrain={"steps": 400, "seeds": 3, "plan": "bucket"},
 )
 PAPER = _config(
@@ -69,7 +71,13 @@ PAPER = _config(
     {},
     {"max_digits": 6, "held_out": 2000},
     {"width": 512, "heads": 8},
-    {"population_size": 100, "tournament_size": 30, "proposals": 100, "budget": 60_000},
+    {
+        "stages": (60_000, 120_000, 240_000),
+        "children": 1000,
+        "population_size": 100,
+        "tournament_size": 30,
+        "proposals": 100,
+    },
     {"batch_size": 128, "learning_rate": 5e-4, "warm_up": 4000, "plan": "bucket"},
     rounds=150,
     retrain={"steps": 300_000, "seeds": 3, "plan": "bucket"},

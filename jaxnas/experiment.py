@@ -167,7 +167,9 @@ class _Experiment:
         self.say("random search at the same cost")
         folder = None if self.folder is None else self.folder / "random_search"
         once = {**self.options, "on_round": None}
-        self.baseline = searched(self.parts, random_phases(self.parts, self.config), self.config, folder, **once)
+        self.baseline = searched(
+            self.parts, random_phases(self.parts, self.config, self.found.history), self.config, folder, **once
+        )
         self.baseline_front = fronts.found(self.parts.evaluator, self.baseline.history, self.config)
         best = outcome.best(self.baseline, self.baseline_front, self.limits)
         compared = {}
@@ -180,7 +182,7 @@ class _Experiment:
         """Evaluates the reference as the search evaluated its candidates, to stand beside the front."""
         if self.front is None or self.shared or not self.config.get("reference"):
             return {}
-        line = scored_reference(self.parts, self.config)
+        line = scored_reference(self.parts, self.config, self.found.history)
         return {"reference": {name: line[name] for name in ("architecture", "fitness", "cost", "valid")}}
 
     def retrain(self) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnas.config.keys import identity
 from jaxnas.config.wiring import Parts
+from jaxnas.loop.history import History
 from jaxnas.loop.result import Result
 from jaxnas.search import Phase, search
 from jaxnas.strategies import random_search
@@ -21,19 +23,37 @@ def phases(parts: Parts, config: Mapping[str, Any]) -> list[Phase]:
     return [*first, Phase(parts.strategy, config["rounds"])]
 
 
-def random_phases(parts: Parts, config: Mapping[str, Any]) -> list[Phase]:
-    """Random search of the same cost: as many candidates, or as many weight steps where weights are shared."""
+def random_phases(parts: Parts, config: Mapping[str, Any], history: History) -> list[Phase]:
+    """Random search of the same cost: as many candidates, or as many weight steps where weights are shared.
+
+    Of a strategy whose budgets differ, each has the largest, and there are as many as it took steps in all.
+    """
     if "shared" not in parts.evaluator.gives:
-        budget = (config.get("strategy") or {}).get("budget", 0)
-        return [
-            Phase(random_search(parts.space, proposals=_proposals(parts.strategy), budget=budget), config["rounds"])
-        ]
+        P, budget, rounds = _proposals(parts.strategy), full_budget(config, history), config["rounds"]
+        if "budget" in parts.strategy.gives and "budget" not in config["strategy"]:
+            rounds = -(-_steps(history) // (P * budget))
+        return [Phase(random_search(parts.space, proposals=P, budget=budget), rounds)]
     P = 10
     paths = Phase(random_search(parts.space, proposals=P, budget=1), -(-config["evaluator"]["steps"] // P))
     if "budget" in parts.strategy.gives:  # whose answers are those of its weight steps
         return [paths, Phase(random_search(parts.space, proposals=P), 10)]
     scored = Phase(random_search(parts.space, proposals=_proposals(parts.strategy)), config["rounds"])
     return [paths, scored] if parts.warm_up else [scored]
+
+
+def full_budget(config: Mapping[str, Any], history: History) -> int:
+    """Training steps of a whole evaluation: what the strategy asks for, or the largest of what it asked for."""
+    return (config.get("strategy") or {}).get("budget", int(history.column("budget").max()))
+
+
+def _steps(history: History) -> int:
+    """Training steps of all evaluations; of those that went on with another's training, what came on top."""
+    budget = history.column("budget").astype(int)
+    if "continued" not in history.names:
+        return int(budget.sum())
+    by_id = dict(zip(history.column("id").tolist(), budget.tolist(), strict=True))
+    before = [by_id.get(parent, 0) for parent in history.column("parent")[:, 0].tolist()]
+    return int((budget - np.where(history.column("continued"), before, 0)).sum())
 
 
 def given(genomes: Genome, like: Strategy, budget: int) -> Strategy:
@@ -47,11 +67,10 @@ def given(genomes: Genome, like: Strategy, budget: int) -> Strategy:
     return Strategy("given", lambda key: (), ask, tell, recommend, gives=frozenset({"budget"} if budget else ()))
 
 
-def scored_reference(parts: Parts, config: Mapping[str, Any]) -> Mapping[str, Any]:
+def scored_reference(parts: Parts, config: Mapping[str, Any], history: History) -> Mapping[str, Any]:
     """`config.reference` evaluated as the search evaluates its candidates: a line of a history."""
     genome = jnp.asarray(parts.space.from_string(config["reference"]))[None]
-    budget = (config.get("strategy") or {}).get("budget", 0)
-    phase = Phase(given(genome, parts.strategy, budget), 1)
+    phase = Phase(given(genome, parts.strategy, full_budget(config, history)), 1)
     return searched(parts, [phase], config, None, progress=False).history[0]
 
 
