@@ -1,13 +1,13 @@
-"""The Evolved Transformer (So, Liang and Le, 2019): cells of an encoder and a decoder by progressive dynamic hurdles.
+"""The Evolved Transformer (So, Liang and Le, 2019): evolution of the cells of an encoder and a decoder.
 
     jaxnas search --config=evolved_transformer:small    # numbers in words to digits, four and five blocks
     jaxnas search --config=evolved_transformer          # the whole space at base size, for accelerators
 
-The first architecture is Transformer, a genome of the space; children that clear the hurdles are trained for longer.
-What is found is retrained beside Transformer and what random search finds. At base size each genome is compiled alone
-(plan "bucket"), as a network that holds every option of every branch would be hundreds of times larger; longer trainings
-are made anew there. The paper searched on WMT'14 English to German; a task of your own is `config.task.name`, a
-function `module:name`.
+The first architecture is Transformer, a genome of the space. By progressive dynamic hurdles (`:small,hurdles`, and at
+base size), children that do well are trained for longer. What is found is retrained beside Transformer and what random
+search finds. At base size each genome is compiled alone (plan "bucket"), as a network that holds every option of every
+branch would be hundreds of times larger; longer trainings are made anew there. The paper searched on WMT'14 English to
+German; a task of your own is `config.task.name`, a function `module:name`.
 """
 
 from ml_collections import ConfigDict
@@ -39,7 +39,7 @@ def _config(
         "space": {"name": "evolved_transformer", **options},
         "task": {"name": "number_words", "apart": True, **task},
         "network": {"name": "evolved_transformer", **options, **network, "padding": 0},
-        "strategy": {"name": "hurdles", **strategy},
+        "strategy": strategy,
         "warm_start": {"initial": (spaces.transformer_cell(**transformer),)},
         "evaluator": {"name": "training", "fitness": "loss", **RECIPE, **evaluator},
         "random_search": True,
@@ -61,17 +61,36 @@ SMALL = _config(
     {"encoder_blocks": 4, "decoder_blocks": 5, "heads": 4, "hidden": 4, "cells": (1, 1)},
     {"held_out": 500},
     {"width": 32, "heads": 4},
-    {"stages": (60, 160), "children": 12, "population_size": 12, "tournament_size": 4, "proposals": 8},
-    {"batch_size": 32, "learning_rate": 5e-3, "warm_up": 20, "keep": 16, "schedule_steps": 160},
-    rounds=5,
+    {
+        "name": "regularized_evolution",
+        "population_size": 12,
+        "tournament_size": 4,
+        "proposals": 8,
+        "budget": 100,
+    },
+    {"batch_size": 32, "learning_rate": 5e-3, "warm_up": 20},
+    rounds=4,
     retrain={"steps": 400, "seeds": 3, "plan": "bucket"},
 )
+HURDLES = {
+    "rounds": 5,
+    "strategy": {
+        "name": "hurdles",
+        "stages": (60, 160),
+        "children": 12,
+        "population_size": 12,
+        "tournament_size": 4,
+        "proposals": 8,
+    },
+    "evaluator": {**SMALL["evaluator"], "keep": 16, "schedule_steps": 160},
+}
 PAPER = _config(
     {},
     {},
     {"max_digits": 6, "held_out": 2000},
     {"width": 512, "heads": 8},
     {
+        "name": "hurdles",
         "stages": (60_000, 120_000, 240_000),
         "children": 1000,
         "population_size": 100,
@@ -85,4 +104,4 @@ PAPER = _config(
 
 
 def get_config(scale: str = "paper") -> ConfigDict:
-    return at_scale(scale, PAPER, SMALL)
+    return at_scale(scale, PAPER, SMALL, hurdles=HURDLES)

@@ -155,7 +155,9 @@ def check_retraining(parts: Parts, config: Mapping[str, Any], *, needed: bool = 
 
 def _retraining(parts: Parts, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The network of `config.retrain`, and the options of `evaluators.retrain`."""
-    recipe = {k: v for k, v in (config.get("evaluator") or {}).items() if k in training.Recipe._fields}
+    # The learning rate falls along the steps of this training, whatever the search's were.
+    fields = {*training.Recipe._fields} - {"schedule_steps"}
+    recipe = {k: v for k, v in (config.get("evaluator") or {}).items() if k in fields}
     given = {name: value for name, value in config["retrain"].items() if name not in ("inherit", "save")}
     options = loaded({**recipe, **given, "seed": config["seed"], "parent": parts.parent})
     changed = options.pop("network", None)
@@ -233,10 +235,13 @@ def table(rows: Mapping[str, Mapping[str, Any]], metric: Metric) -> str:
     unit = "" if metric.unit in ("", "fraction") else f", {metric.unit}"
     before = any(f"before_{field}" in row for row in rows.values())
     head = f"{'before':>18}" if before else ""
-    lines = [f"{'':22}{head}{field.replace('_', ' ') + unit:>18}{'test loss':>20}{'parameters':>13}{'seconds':>10}"]
+    shown = field.replace("_", " ") + unit
+    wide = max(18, 2 + len(shown))
+    lines = [f"{'':22}{head}{shown:>{wide}}{'test loss':>20}{'parameters':>13}{'seconds':>10}"]
     for name, row in rows.items():
         columns = [f"before_{field}", field] if before else [field]
-        value = "".join(f"{_shown(row.get(column), metric):>18}" for column in columns)
+        *first, last = (_shown(row.get(column), metric) for column in columns)
+        value = "".join(f"{each:>18}" for each in first) + f"{last:>{wide}}"
         loss = spread(row["test_loss"], 4) if "test_loss" in row else "-"
         size = f"{row['parameters']:,}" if "parameters" in row else "-"
         seconds = f"{row['seconds']:.0f}" if "seconds" in row else "-"

@@ -61,7 +61,7 @@ SCALES = {
     **dict.fromkeys(("quickstart", "nasbench201", "compare", "score", "tabulate_digits"), ("",)),
     **dict.fromkeys(("amoebanet", "darts", "enas", "gdas", "hwnasbench", "mnasnet", "nasnet"), ("", "small")),
     **dict.fromkeys(("proxylessnas", "random_nasnet", "spos", "gpt", "hat", "once_for_all"), ("", "small")),
-    "evolved_transformer": ("", "small"),
+    "evolved_transformer": ("", "small", "small,hurdles"),
     "autoformer": ("", "small", "small,sandwich", "small,distilled", "small,ordered"),
     "hybrid": ("", "small", "small,noisy"),
     "postnas": ("", "small", "small,text", "small,blocks", "small,sizes", "smollm2"),
