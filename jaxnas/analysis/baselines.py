@@ -33,12 +33,14 @@ def random_phases(parts: Parts, config: Mapping[str, Any], history: History) -> 
         if "budget" in parts.strategy.gives and "budget" not in config["strategy"]:
             rounds = -(-_steps(history) // (P * budget))
         return [Phase(random_search(parts.space, proposals=P, budget=budget), rounds)]
+    scored = Phase(random_search(parts.space, proposals=_proposals(parts.strategy)), config["rounds"])
+    if parts.warm_up:  # weights are trained as the search's are
+        return [*phases(parts, config)[:1], scored]
     P = 10
     paths = Phase(random_search(parts.space, proposals=P, budget=1), -(-config["evaluator"]["steps"] // P))
     if "budget" in parts.strategy.gives:  # whose answers are those of its weight steps
         return [paths, Phase(random_search(parts.space, proposals=P), 10)]
-    scored = Phase(random_search(parts.space, proposals=_proposals(parts.strategy)), config["rounds"])
-    return [paths, scored] if parts.warm_up else [scored]
+    return [scored]
 
 
 def full_budget(config: Mapping[str, Any], history: History) -> int:

@@ -70,6 +70,7 @@ class EvolvedTransformer(nn.Module):
         return Options(**{name: getattr(self, name) for name in Options._fields})
 
     def setup(self):
+        """Its parts."""
         self.embedding = nn.Embed(self.classes, self.width, embedding_init=normal(self.width**-0.5))
         of = lambda part: Stack(Setting(self.options, part, self.width, self.heads, self.epsilon))
         self.encoder, self.decoder = map(of, PARTS)

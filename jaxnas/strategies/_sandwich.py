@@ -31,7 +31,7 @@ def sandwich(
     Args:
       space: a plain product of its options.
       between: random paths in each ask, beside the largest and the smallest; with none of these, of 0, two paths.
-      shrink: pattern of decisions ("*_kernel") -> rounds, increasing. What no pattern matches has all its options from
+      shrink: pattern of decisions (`*_kernel`) -> rounds, increasing. What no pattern matches has all its options from
         the beginning.
       budget: weight steps on each ask.
 
