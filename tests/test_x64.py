@@ -77,6 +77,7 @@ TINY = {
     "beam_search": {"start": "a=0,b=0,c=0", "goal": [2, 1, 3], "proposals": 2},
     "enas": {"rounds": 4, "hidden": 4, "proposals": 2},
     "gdas": {"rounds": 4},
+    "hurdles": {"stages": (1, 3), "children": 3, "population_size": 4, "tournament_size": 2, "proposals": 2},
     "hyperband": {"max_budget": 4, "reduction": 2, "proposals": 3},
     "nsga2": {"population_size": 4, "costs": "size"},
     "neat": {"proposals": 8, "target_species": 3, "max_species": 4},
@@ -85,7 +86,17 @@ TINY = {
     "reinforce": {"hidden": 4, "proposals": 3},
     "successive_halving": {"min_budget": 1, "max_budget": 4, "reduction": 2, "members": 5, "proposals": 3},
 }
-OTHERWISE = ("Policy", "independent_policy", "lstm_policy", "early_stopping", "neat")
+KNOWN = [{"architecture": f"a=0,b=0,c={i}", "fitness": float(i)} for i in range(3)]
+OTHERWISE = (
+    "Policy",
+    "independent_policy",
+    "lstm_policy",
+    "early_stopping",
+    "neat",
+    "Trials",
+    "trials_of",
+    "warm_start",
+)
 WAYS = {
     **{name: (name, {}, "small") for name in strategies.__all__ if name not in OTHERWISE},
     "additive within limits": ("additive", {"costs": "size", "limits": {"size": 3.0}}, "small"),
@@ -98,6 +109,7 @@ WAYS = {
     "neat": ("neat", {}, "graph"),
     "nsga2 within limits": ("nsga2", {"limits": {"size": 3.0}}, "graph"),
     "early_stopping": ("darts", {}, "small"),
+    "warm_start": ("regularized_evolution", {}, "small"),
     "darts with a cost": ("darts", {"expected_cost": lambda p: (p**2).sum(), "cost_weight": 0.1}, "small"),
 }
 
@@ -123,6 +135,8 @@ def searched(way, rounds):
     strategy = getattr(strategies, name)(SPACES[space](), **{**TINY.get(name, {}), **options})
     if way == "early_stopping":
         strategy = strategies.early_stopping(strategy, start=1, window=2)
+    if way == "warm_start":
+        strategy = strategies.warm_start(strategy, SPACES[space](), initial=["a=0,b=0,c=1"], trials=KNOWN)
     run = search_scan(strategy, everything(), rounds)
 
     def program(key):

@@ -46,6 +46,9 @@ def measure(
       InputError: no such search, an unknown cost, a number out of its range.
     """
     check.integer("held_out", held_out, least=1)
+    for share in shares:
+        if not str(share).replace(".", "", 1).isdecimal():
+            raise InputError(f"shares: expected percents like 85 or 97.5, got {share!r}.")
     parts, found = restored(workdir)
     state, settings = found.strategy, read_config(check.local_path("workdir", workdir) / "config.json")
     if not isinstance(state, AdditiveState):

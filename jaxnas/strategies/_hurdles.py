@@ -155,7 +155,7 @@ def hurdles(
     def tell(key, state, proposal, feedback):
         feedback = narrow(feedback)
         ok, stage = usable(proposal, feedback), proposal.extra["stage"]
-        bar = jnp.append(state.hurdles, jnp.inf)[stage]
+        bar = jnp.append(state.hurdles, jnp.float32(jnp.inf))[stage]
         passes = ok & (feedback.fitness > bar)
         slot = (state.waiting_id >= 0).sum(dtype=jnp.int32) + jnp.cumsum(passes, dtype=jnp.int32) - 1
         passes &= slot < Q  # what finds no place stops here

@@ -43,7 +43,7 @@ def sandwich(
     needed.free_combinations("strategy 'sandwich'", space, "random_search(budget=…)")
     check.integer("between", between, least=0)
     check.integer("budget", budget, least=1)
-    size = np.array([_sizes(options, mask.shape[1]) for options in space.options])  # 0 for the largest
+    size = np.array([_sizes(options, mask.shape[1]) for options in space.options], np.int32)  # 0 for the largest
     opens = _rounds(space.decisions, size, {} if shrink is None else shrink)
     D, P = len(mask), between + 2
     largest = jnp.asarray(size.argmin(1), jnp.int32)
@@ -53,7 +53,8 @@ def sandwich(
 
     def ask(key, state):
         there = jnp.asarray(mask & (size < mask.shape[1])) & (jnp.asarray(opens) <= state.asked // P)
-        drawn = jax.random.categorical(key, jnp.where(there, 0.0, -jnp.inf), shape=(between, D)).astype(jnp.int32)
+        logits = jnp.where(there, jnp.float32(0), -jnp.inf)
+        drawn = jax.random.categorical(key, logits, shape=(between, D)).astype(jnp.int32)
         smallest = jnp.argmax(jnp.where(there, size, -1), 1).astype(jnp.int32)
         genomes = jnp.concatenate([largest[None], drawn, smallest[None]])
         proposal = propose(genomes, state.asked, budget=budget)

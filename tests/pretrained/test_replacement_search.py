@@ -94,6 +94,8 @@ def test_what_was_searched_is_compared_with_cuts_that_need_no_search(tmp_path):
     assert "layer_0_mixer=attention,layer_0_ratio=2" in figures["kept"]["uniform depth"]["100"]
     assert figures["kept"]["uniform depth"]["100"].count("none") == 1
     assert figures["kept"]["uniform width"]["1"] is None
+    with pytest.raises(InputError, match="shares: expected percents like 85 or 97.5, got 'half'"):
+        benchmarks.budgets.measure(workdir=str(tmp_path / "run"), shares=("half",))
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,19 @@ ARGUMENTS = {
     "beam_search": {"start": [0], "goal": [1]},
     "enas": {"rounds": 2},
     "gdas": {"rounds": 2},
+    "hurdles": {"stages": (1, 2), "children": 2, "population_size": 4, "tournament_size": 2},
     "hyperband": {"max_budget": 2, "reduction": 2},
     "successive_halving": {"min_budget": 1, "max_budget": 2, "reduction": 2, "members": 2},
     "neat": {"proposals": 4, "max_species": 4, "target_species": 2},
     "nsga2": {"costs": "size", "population_size": 4},
     "regularized_evolution": {"population_size": 4, "tournament_size": 2},
 }
-WORK = ("hyperband", "neat", "nsga2", "random_search", "regularized_evolution", "successive_halving")
-FACTORIES = [name for name in strategies.__all__ if name not in ("Policy", "early_stopping", *WORK)]
+WORK = ("hurdles", "hyperband", "neat", "nsga2", "random_search", "regularized_evolution", "successive_halving")
+FACTORIES = [
+    name
+    for name in strategies.__all__
+    if name not in ("Policy", "Trials", "early_stopping", "trials_of", "warm_start", *WORK)
+]
 
 
 @pytest.mark.parametrize("name", WORK)
