@@ -11,7 +11,7 @@ from flax import struct
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.spaces import needed
-from jaxnas.strategies.best import Best, adopted, of_largest_budget, unknown
+from jaxnas.strategies.best import Best, adopted, multi_fidelity, of_largest_budget, unknown
 from jaxnas.types import Genome, Space, Strategy, narrow, propose, take, usable
 
 
@@ -202,13 +202,4 @@ def hurdles(
         # Those beyond the first stage go on with their training.
         return adopted(state, proposal, genomes, wanted & (proposal.extra["stage"] == 0))
 
-    return Strategy(
-        "hurdles",
-        init,
-        ask,
-        tell,
-        recommend=lambda state: state.best.genome,
-        needs=frozenset({"fitness", "budget"}),
-        gives=frozenset({"budget"}),
-        adopt=adopt,
-    )
+    return multi_fidelity("hurdles", init, ask, tell, adopt=adopt)

@@ -16,7 +16,7 @@ from flax import struct
 
 from jaxnas import check
 from jaxnas.check import InputError
-from jaxnas.strategies.best import Best, adopted, of_largest_budget, unknown
+from jaxnas.strategies.best import Best, adopted, multi_fidelity, of_largest_budget, unknown
 from jaxnas.types import Genome, Space, Strategy, narrow, propose, take, usable
 
 Rung = tuple[int, int]
@@ -238,16 +238,7 @@ def _strategy(
         # Later rungs train those that were promoted.
         return adopted(state, proposal, genomes, wanted & (proposal.extra["rung"] == 0))
 
-    return Strategy(
-        name,
-        init,
-        ask,
-        tell,
-        recommend=lambda state: state.best.genome,
-        needs=frozenset({"fitness", "budget"}),
-        gives=frozenset({"budget"}),
-        adopt=adopt,
-    )
+    return multi_fidelity(name, init, ask, tell, adopt=adopt)
 
 
 def _check(min_budget: int, max_budget: int, reduction: int) -> None:

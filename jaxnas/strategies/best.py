@@ -44,6 +44,20 @@ def unknown(space: Space, key: chex.PRNGKey) -> Best:
     return Best(space.sample(key), jnp.float32(-jnp.inf))
 
 
+def multi_fidelity(name: str, init: Init, ask: Ask, tell: Tell, *, adopt: Adopt) -> Strategy:
+    """A strategy that says itself how long each member is trained, reads fitness alone and recommends `state.best`."""
+    return Strategy(
+        name,
+        init,
+        ask,
+        tell,
+        recommend=lambda state: state.best.genome,
+        needs=frozenset({"fitness", "budget"}),
+        gives=frozenset({"budget"}),
+        adopt=adopt,
+    )
+
+
 def of_largest_budget(
     best: Best, reached: chex.Array, proposal: Proposal, feedback: Feedback
 ) -> tuple[Best, chex.Array]:
