@@ -19,6 +19,8 @@ from ml_collections import ConfigDict
 
 from jaxnas.config import at_scale
 
+from ._elastic import largest, plain
+
 RECIPE = {
     "optimizer": "adamw",
     "weight_decay": 0.05,
@@ -31,9 +33,6 @@ PATCHES = {"causal": False, "each": False, "vocabulary": 0}
 def _config(
     options: dict, patch: int, task: dict, steps: int, rounds: int, strategy: dict, recipe: dict, retrain: dict
 ) -> dict:
-    layers, factors = options["layers"], {"heads": "heads", "ratio": "ratios"}
-    largest = {f"layer_{i}_{name}": max(options[of]) for i in range(layers) for name, of in factors.items()}
-    largest |= {"width": max(options["widths"]), "depth": layers}
     transformer = {"name": "transformer", **options}
     return {
         "seed": 0,
@@ -45,17 +44,10 @@ def _config(
         "strategy": {"name": "nsga2", **strategy},
         "evaluator": {"name": "supernet", "steps": steps, "fitness": "loss", **RECIPE, **recipe},
         "cost": {"name": "parameter_count"},
-        "reference": ",".join(f"{name}={option}" for name, option in largest.items()),
+        "reference": largest(options),
         "recommend": {"parameters_k": "50%"},
         "random_search": True,
-        "yardstick": {
-            **transformer,
-            **PATCHES,
-            "patch": patch,
-            "scaled": "widths",
-            **{name: (max(options[name]),) for name in ("heads", "ratios", "widths")},
-            "depths": (),
-        },
+        "yardstick": {"name": "transformer", **plain(options), **PATCHES, "patch": patch, "scaled": "widths"},
         "retrain": {"seeds": 3, **retrain},
     }
 

@@ -13,6 +13,8 @@ from ml_collections import ConfigDict
 
 from jaxnas.config import at_scale
 
+from ._elastic import largest, plain
+
 RECIPE = {"optimizer": {"name": "adamw", "b2": 0.98}, "weight_decay": 0.01, "no_decay": ("*/scale",), "clip_norm": 1.0}
 
 
@@ -39,36 +41,16 @@ def _config(
         "strategy": {"name": "nsga2", **strategy},
         "evaluator": {"name": "supernet", "steps": steps, "fitness": "loss", **RECIPE, **recipe},
         "cost": {"name": "latency", **cost},
-        "reference": _largest(**halves),
+        "reference": ",".join(largest(of, f"{half}_") for half, of in halves.items()),
         "recommend": {"latency_ms": "70%"},
         "random_search": True,
         "yardstick": {
             "name": "encoder_decoder",
             "scaled": ("encoder.widths", "decoder.widths"),
-            **{half: _plain(of) for half, of in halves.items()},
+            **{half: plain(of) for half, of in halves.items()},
         },
         "retrain": {"seeds": 3, **retrain},
     }
-
-
-def _largest(**halves: dict) -> str:
-    """The architecture with the largest of all options."""
-    largest = {}
-    for half, options in halves.items():
-        factors = {
-            name: of for name, of in (("heads", "heads"), ("ratio", "ratios"), ("sources", "sources")) if of in options
-        }
-        for i in range(options["layers"]):
-            largest |= {f"{half}_layer_{i}_{name}": max(options[of]) for name, of in factors.items()}
-        largest |= {f"{half}_width": max(options["widths"])}
-        largest |= {f"{half}_depth": options["layers"]} if "depths" in options else {}
-    return ",".join(f"{name}={option}" for name, option in largest.items())
-
-
-def _plain(options: dict) -> dict:
-    """One option of each: the largest, all layers, and attention to the encoder's last."""
-    fixed = {name: (max(options[name]),) for name in ("heads", "ratios", "widths")}
-    return {**{name: of for name, of in options.items() if name not in ("depths", "sources")}, **fixed}
 
 
 SIZES = {"heads": (2, 4), "groups": (4,), "head_sizes": (8,), "ratios": (1, 2, 4), "widths": (24, 32)}
