@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
             "network": {"name": "nasbench201", "channels": 8, "cells": 1},
             "evaluator": {"name": "training", "batch_size": 32, "learning_rate": 0.1},
             "budgets": (10, 30, 90),  # steps, each a training of its own with the whole schedule
+            "curve": (5, 10, 20, 30, 45, 60, 75, 90),  # of the trainings of 90 steps
             "seeds": 3,
             "proposals": 2,
         }

@@ -39,6 +39,16 @@ def integer(argument: str, value, *, least: int, most: int | None = None, becaus
         raise InputError(f"{argument}: expected at most {most}{reason}, got {value}.")
 
 
+def increasing(argument: str, value, *, least: int, most: int | None = None, because: str = "") -> tuple:
+    """The values as a tuple; raises `InputError` unless they are integers in `[least, most]`, each above the last."""
+    values = sequence(argument, value)
+    for number in values:
+        integer(argument, number, least=least, most=most, because=because)
+    if list(values) != sorted(set(values)):
+        raise InputError(f"{argument}: expected increasing integers, got {list(values)}.")
+    return values
+
+
 def real(argument: str, value, *, least: float = -float("inf"), most: float = float("inf")) -> None:
     """Raises `InputError` unless `value` is a number in `[least, most]`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not least <= value <= most:

@@ -4,7 +4,7 @@ import itertools
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,14 +24,28 @@ from jaxnas.types import Space
 from jaxnas.workdir import write
 
 
-def _columns(metric: Metric) -> dict[str, tuple[str, str, str, bool]]:
-    """Column -> the metric of `evaluators.training`, the split, the quantity, and whether higher is better."""
+class _Measured(NamedTuple):
+    """What a column holds: a field of a line of the history, one number, or with `curve` one for each of its steps."""
+
+    field: str
+    about: str
+    quantity: str
+    higher_is_better: bool
+    curve: bool = False
+
+
+def _columns(metric: Metric, curve: Sequence[int], longest: int) -> dict[str, _Measured]:
+    """Name of a column -> what it holds."""
+    found = {}
     quantities = {"loss": False, metric.name: metric.higher_is_better}
-    return {
-        f"{split}_{name}": (name if split == "validation" else f"test_{name}", split, name, higher)
-        for split in ("validation", "test")
-        for name, higher in quantities.items()
-    }
+    for split, prefix in {"validation": "", "test": "test_"}.items():
+        for name, higher in quantities.items():
+            about = f"{name} on the {split} split, trained on the train split"
+            found[f"{split}_{name}"] = _Measured(f"{prefix}{name}", about, name, higher)
+    for name, higher in quantities.items() if curve else ():
+        about = f"{name} on the validation split after so many steps of a training of {longest}"
+        found[f"validation_{name}_curve"] = _Measured(f"{name}_curve", about, name, higher, True)
+    return found
 
 
 def tabulate(
@@ -43,6 +57,7 @@ def tabulate(
     task: Mapping[str, Any],
     evaluator: Mapping[str, Any],
     budgets: Sequence[int],
+    curve: Sequence[int] = (),
     seeds: int = 1,
     proposals: int = 1,
     seed: int = 0,
@@ -59,6 +74,8 @@ def tabulate(
       task: on what,
       evaluator: and how ("training").
       budgets: steps, each a training of its own with the whole schedule.
+      curve: steps of the longest of them after which its validation is scored besides: its learning curve, in columns
+        `validation_loss_curve` and the like; none by default.
       seeds: trainings of each architecture and budget.
       proposals: architectures trained in one call of the program.
       seed: of all randomness.
@@ -74,16 +91,16 @@ def tabulate(
     workdir = check.local_path("workdir", workdir)
     check.seed("config.seed", seed)
     check.integer("config.seeds", seeds, least=1)
-    for budget in check.sequence("config.budgets", budgets):
-        check.integer("config.budgets", budget, least=1)
+    check.increasing("config.budgets", budgets, least=1)
+    check.increasing("config.curve", curve, least=1, most=max(budgets), because="the largest budget")
     enumerated, data = registry.make("space", space), registry.make("task", task)
     offered = {"space": enumerated, "task": data}
     offered["network"] = registry.make("network", network, {"classes": data.outputs})
-    trained = registry.make("evaluator", {**evaluator, "test": True}, offered)
+    trained = registry.make("evaluator", {**evaluator, "test": True, "curve": curve}, offered)
     genomes = distinct_genomes(enumerated)
     rounds = -(-len(genomes) // config["proposals"])
     # Seeds outermost: a table of the first seed is whole when half of two are done.
-    trainings = list(itertools.product(range(config["seeds"]), sorted(config["budgets"])))
+    trainings = list(itertools.product(range(config["seeds"]), config["budgets"]))
     phases = [
         Phase(exhaustive(enumerated, distinct=True, proposals=config["proposals"], budget=budget), rounds)
         for _, budget in trainings
@@ -111,34 +128,39 @@ def tabulate(
 def _table(
     config: dict, metric: Metric, space: Space, genomes: np.ndarray, history: History, trainings: list
 ) -> tables.Table:
-    found = _columns(metric)
+    budgets, curve, seeds = tuple(config["budgets"]), tuple(config["curve"]), tuple(range(config["seeds"]))
+    found = _columns(metric, curve, budgets[-1])
     place = {tuple(genome): row for row, genome in enumerate(genomes.tolist())}
-    budgets, seeds = tuple(sorted(config["budgets"])), tuple(range(config["seeds"]))
-    shape = (len(genomes), len(seeds), len(budgets))
-    values = {name: np.full(shape, np.nan, np.float32) for name in (*found, "seconds")}
+    blank = lambda several: np.full((len(genomes), len(seeds), len(several)), np.nan, np.float32)
+    values = {name: blank(curve if of.curve else budgets) for name, of in found.items()}
+    seconds = blank(budgets)
     for line in history:
         seed, budget = trainings[line["phase"]]
-        at = (place[tuple(line["genome"])], seed, budgets.index(budget))
-        values["seconds"][at] = line["seconds"]
-        if line["valid"]:
-            for name, (field, *_) in found.items():
-                values[name][at] = line[field]
-    # One machine, other work beside it: the median over seeds is what a training of this size takes.
-    seconds = np.median(values.pop("seconds"), 1, keepdims=True)
+        at = (place[tuple(line["genome"])], seed)
+        b = budgets.index(budget)
+        seconds[(*at, b)] = line["seconds"]
+        for name, of in found.items():
+            if of.curve and budget == budgets[-1]:
+                values[name][at] = np.array(line[of.field], np.float32)
+            elif not of.curve and line["valid"]:
+                values[name][(*at, b)] = line[of.field]
     columns = {}
-    for name, (_, split, quantity, higher) in found.items():
+    for name, of in found.items():
         columns[name] = tables.Column(
             # Half precision is finer than one image of a test set, and keeps an embedded table small.
-            values[name].astype(np.float16 if metric.unit == "fraction" and quantity != "loss" else np.float32),
-            f"{quantity} on the {split} split, trained on the train split",
-            budgets=budgets,
+            values[name].astype(np.float16 if metric.unit == "fraction" and of.quantity != "loss" else np.float32),
+            of.about,
+            budgets=curve if of.curve else budgets,
             seeds=seeds,
-            seconds="seconds",
-            higher_is_better=higher,
+            seconds=None if of.curve else "seconds",
+            higher_is_better=of.higher_is_better,
         )
+    # One machine, other work beside it: the median over seeds is what a training of this size takes.
+    seconds = np.median(seconds, 1, keepdims=True)
     columns["seconds"] = tables.Column(seconds, "wall seconds of a training", "seconds", budgets, ("median",))
     canonical = jax.jit(jax.vmap(lambda row: space.canonical(space.from_index(row))))(jnp.arange(space.size))
-    rows = np.array([place[tuple(genome)] for genome in np.asarray(canonical).tolist()], np.int16)
+    rows = [place[tuple(genome)] for genome in np.asarray(canonical).tolist()]
+    rows = np.array(rows, np.int16 if len(genomes) < 2**15 else np.int32)
     return tables.Table(config["name"], config["space"], rows, columns, unit="steps")
 
 

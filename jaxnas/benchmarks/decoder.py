@@ -92,7 +92,7 @@ def measure(
         if peer is not None:
             same = {**sizes, "ratio": RATIO, "steps": steps}
             written = " ".join(f"--{name}={value}" for name, value in same.items())
-            described = shlex.quote(json.dumps([_described(space, options, genome) for genome in np.asarray(genomes)]))
+            described = shlex.quote(json.dumps([described(space, options, genome) for genome in np.asarray(genomes)]))
             theirs = side_by_side.peer_program(f"{peer} {written} --architectures={described}")
             runs["peer"] = lambda i: theirs("ms_per_step")
         took = side_by_side.alternate(rounds, runs)
@@ -115,10 +115,11 @@ def _whole(tokens):
     return tokens.astype(np.int32)
 
 
-def _described(space, options, genome) -> dict[str, list]:
-    """A genome as a peer is told it."""
+def described(space, options, genome) -> dict[str, Any]:
+    """A path of a transformer as a peer is told it: of each layer that is there, and the width where it is chosen."""
     chosen = dict(zip(space.decisions, [o[g] for o, g in zip(space.options, genome, strict=True)], strict=True))
     depth = chosen.get("depth", options["layers"])
     plurals = {"heads": "heads", "ratio": "ratios", "activation": "activations"}
     of = lambda factor, i: chosen.get(f"layer_{i}_{factor}", options[plurals[factor]][0])
-    return {plural: [of(factor, i) for i in range(depth)] for factor, plural in plurals.items()}
+    layers = {plural: [of(factor, i) for i in range(depth)] for factor, plural in plurals.items() if plural in options}
+    return layers | {name: chosen[name] for name in ("width",) if name in chosen}

@@ -64,10 +64,7 @@ def table(
         check.real("limit_seconds", limit_seconds, least=0)
         if seconds is None:
             raise InputError("limit_seconds: there is no column of seconds to add up.")
-    for budget in budgets:
-        check.integer("budgets", budget, least=0, most=2**31 - 1, because="32 bits")
-    if list(budgets) != sorted(set(budgets)):
-        raise InputError(f"budgets: expected increasing integers, got {list(budgets)}.")
+    check.increasing("budgets", budgets, least=0, most=2**31 - 1, because="32 bits")
     metrics = dict(metrics or {})
     taken = sorted({"training_seconds", "simulated_seconds"} & set(metrics))
     if seconds is not None and taken:

@@ -30,6 +30,7 @@ def training(
     parent: Parent | None = None,
     distillation: Distillation | Mapping[str, Any] | None = None,
     keep: int = 0,
+    curve: Sequence[int] = (),
     hyperparameters: Callable[[Genome], dict[str, Any]] | None = None,
     plan: str = "auto",
     devices: Sequence[Any] | None = None,
@@ -40,7 +41,8 @@ def training(
 
     Each member has its own seed, `fold_in(key, id)`, for parameters, order of examples and augmentation. A member
     that diverges is not valid. Metrics: validation `loss` and the task's metric by its name (`accuracy`), `train_loss`;
-    with `test` also `test_loss` and `test_accuracy`.
+    with `test` also `test_loss` and `test_accuracy`; with a `curve` of T steps `loss_curve` and `accuracy_curve`
+    `[P, T]`.
 
     Args:
       space: whose `unpack` hands the network its decisions.
@@ -57,6 +59,8 @@ def training(
       keep: how many trainings, the last ones, are kept: a member with the genome of its parent goes on where the
         parent's stopped, up to its own budget in steps (a promotion of Hyperband), instead of from the beginning. The
         learning rate falls along `schedule_steps`, which then is needed.
+      curve: increasing steps after which a training is scored on the validation split besides, its learning curve; NaN
+        beyond its budget.
       hyperparameters: `genome -> {"learning_rate": …}`, numbers of the recipe that differ by genome: traced, so that a
         population of them is one program.
       plan: "map", "vmap", "bucket", or "auto" to pick by platform, see `population.over_population`.
@@ -76,6 +80,9 @@ def training(
         raise InputError("schedule_steps: expected the steps of the longest training, since trainings go on (keep).")
     if keep and plan == "bucket":
         raise InputError("keep: trainings that go on are of one program, which plan 'bucket' has not; give 'map'.")
+    curve = check.increasing("curve", curve, least=1, most=2**31 - 1, because="32 bits")
+    if keep and curve:
+        raise InputError("curve: of trainings that go on (keep) each part is scored at its end; give one of the two.")
     numbers = hyperparameters or (lambda genome: None)
     parts = trainer(network, task, recipe, initialize, distillation)
     fits(space, network, task, recipe, initialize)
@@ -92,6 +99,22 @@ def training(
         variables, train_loss = parts.train(key, decisions, steps, numbers(genome))
         return scored_on(variables, decisions, train_loss)
 
+    def followed(genome, key, steps):
+        decisions, own = space.unpack(genome), numbers(genome)
+        pack = parts.packing(decisions)
+
+        def part(training, until):
+            training = parts.advance(key, decisions, training, jnp.minimum(until, steps), steps, own, pack)
+            variables = parts.variables(decisions, training, pack)
+            score = lambda: parts.score(variables, decisions, task.validation)
+            beyond = lambda: jax.tree.map(lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype), jax.eval_shape(score))
+            return training, jax.lax.cond(until <= steps, score, beyond)
+
+        training, (losses, values) = jax.lax.scan(part, parts.begin(key, decisions), jnp.array(curve, jnp.int32))
+        training = parts.advance(key, decisions, training, steps, steps, own, pack)
+        metrics = scored_on(parts.variables(decisions, training, pack), decisions, training.loss)
+        return metrics | {"loss_curve": losses, f"{metric.name}_curve": values}
+
     def going_on(genome, key, steps, found, training):
         decisions = space.unpack(genome)
         begun = parts.begin(key, decisions)
@@ -101,7 +124,7 @@ def training(
 
     of = work(space, network, task, min(recipe.batch_size, task.train.size))
     where = {"plan": plan, "devices": devices, "chunk": chunk, "work": of}
-    population = over_population(going_on if keep else member, **where)
+    population = over_population(going_on if keep else followed if curve else member, **where)
     begin = lambda key, genome: parts.begin(key, space.unpack(genome))
 
     def evaluate(key, state, proposal):

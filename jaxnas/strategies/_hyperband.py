@@ -5,7 +5,6 @@ parent's genome: it is trained again from scratch with the larger budget, so tha
 schedule, or goes on where its parent stopped (`evaluators.training(keep=…)`).
 """
 
-import itertools
 from collections.abc import Sequence
 
 import chex
@@ -15,7 +14,6 @@ import numpy as np
 from flax import struct
 
 from jaxnas import check
-from jaxnas.check import InputError
 from jaxnas.strategies.best import Best, adopted, multi_fidelity, of_largest_budget, unknown
 from jaxnas.types import Genome, Space, Strategy, narrow, propose, take, usable
 
@@ -251,10 +249,7 @@ def _least(min_budget: int, max_budget: int, budgets: Sequence[int]) -> int:
     """The smallest budget to plan for, where only some can be trained."""
     if not len(budgets):
         return min_budget
-    for budget in budgets:
-        check.integer("budgets", budget, least=1)
-    if any(b <= a for a, b in itertools.pairwise(budgets)):
-        raise InputError(f"budgets: expected increasing integers, got {list(budgets)}.")
+    check.increasing("budgets", budgets, least=1)
     least = max(min_budget, int(budgets[0]))
     check.integer("max_budget", max_budget, least=least, because="the smallest of budgets")
     return least

@@ -18,6 +18,7 @@ def config():
         "network": {"name": "tests.support.parts:Mine"},
         "evaluator": {"name": "training", "batch_size": 32, "learning_rate": 0.1},
         "budgets": (2, 8),
+        "curve": (2, 5, 8),
         "seeds": 2,
         "proposals": 2,
     }
@@ -40,6 +41,14 @@ def test_every_distinct_network_is_trained_once_for_each_seed_and_budget(done):
 def test_longer_trainings_are_better_and_seeds_differ(done):
     loss = done[0].columns["validation_loss"].values
     assert (loss[:, :, 1] < loss[:, :, 0]).all() and (loss[:, 0] != loss[:, 1]).all()
+
+
+def test_a_learning_curve_ends_where_its_training_does_and_is_not_that_of_a_shorter_schedule(done):
+    columns = done[0].columns
+    curve, ends = columns["validation_loss_curve"], columns["validation_loss"]
+    assert curve.budgets == (2, 5, 8) and curve.seconds is None
+    np.testing.assert_array_equal(curve.values[:, :, -1], ends.values[:, :, 1])
+    assert (curve.values[:, :, 0] != ends.values[:, :, 0]).all()
 
 
 def test_provenance_and_noise_are_beside_the_table(done):

@@ -90,8 +90,8 @@ def test_a_failed_child_neither_lives_nor_goes_on():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"stages": (10,)}, "stages: expected two or more increasing"),
-        ({"stages": (30, 10)}, "stages: expected two or more increasing"),
+        ({"stages": (10,)}, "stages: expected two or more numbers"),
+        ({"stages": (30, 10)}, "stages: expected increasing integers"),
         ({"stages": (10, 20), "budgets": (10, 30)}, "stages: the evaluator knows 10, 30 steps, got 20"),
         ({"children": 0}, "children: expected at least 1"),
     ],
