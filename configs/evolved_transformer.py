@@ -4,10 +4,11 @@
     jaxnas search --config=evolved_transformer          # the whole space at base size, for accelerators
 
 The first architecture is Transformer, a genome of the space. By progressive dynamic hurdles (`:small,hurdles`, and at
-base size), children that do well are trained for longer. What is found is retrained beside Transformer and what random
-search finds. At base size each genome is compiled alone (plan "bucket"), as a network that holds every option of every
-branch would be hundreds of times larger; longer trainings are made anew there. The paper searched on WMT'14 English to
-German; a task of your own is `config.task.name`, a function `module:name`.
+base size), children that do well are trained for longer. What is found is retrained beside Transformer, one so wide
+that it has as many parameters, and what random search finds. At base size each genome is compiled alone (plan
+"bucket"), as a network that holds every option of every branch would be hundreds of times larger; longer trainings
+are made anew there. The paper searched on WMT'14 English to German; a task of your own is `config.task.name`, a
+function `module:name`.
 """
 
 from ml_collections import ConfigDict
@@ -32,7 +33,18 @@ def _config(
     evaluator: dict,
     rounds: int,
     retrain: dict,
+    layers: int,
 ) -> dict:
+    width, heads = network["width"], network["heads"]
+    plain = {
+        "layers": layers,
+        "heads": (heads,),
+        "groups": (heads,),
+        "head_sizes": (width // heads,),
+        "activations": ("relu",),
+        "norms": ("layer",),
+        "widths": (width,),
+    }
     return {
         "seed": 0,
         "rounds": rounds,
@@ -44,6 +56,12 @@ def _config(
         "evaluator": {"name": "training", "fitness": "loss", **RECIPE, **evaluator},
         "random_search": True,
         "reference": spaces.transformer_cell(**transformer),
+        "yardstick": {
+            "name": "encoder_decoder",
+            "encoder": plain,
+            "decoder": plain,
+            "scaled": ("encoder.widths", "decoder.widths"),
+        },
         "retrain": retrain,
     }
 
@@ -71,6 +89,7 @@ SMALL = _config(
     {"batch_size": 32, "learning_rate": 5e-3, "warm_up": 20},
     rounds=4,
     retrain={"steps": 400, "seeds": 3, "plan": "bucket"},
+    layers=1,
 )
 HURDLES = {
     "rounds": 5,
@@ -100,6 +119,7 @@ PAPER = _config(
     {"batch_size": 128, "learning_rate": 5e-4, "warm_up": 4000, "plan": "bucket"},
     rounds=150,
     retrain={"steps": 300_000, "seeds": 3, "plan": "bucket"},
+    layers=6,
 )
 
 

@@ -42,6 +42,18 @@ def test_a_promoted_training_goes_on_to_what_one_without_a_stop_reaches():
         np.testing.assert_array_equal(long.metrics[name], whole.metrics[name])
 
 
+def test_a_learning_curve_is_what_a_training_that_stops_and_goes_on_is_scored_on_its_way():
+    scheduled = {"schedule_steps": 30}
+    followed = jax.jit(built(curve=(10, 30), **scheduled).evaluate)
+    short, long = (followed(KEY, (), asked(0, budget))[0].metrics for budget in (10, 30))
+    whole = jax.jit(built(**scheduled).evaluate)(KEY, (), asked(0, 30))[0].metrics
+    for name in ("loss", "accuracy"):
+        curve = np.asarray(long[f"{name}_curve"])
+        np.testing.assert_allclose(curve[:, 0], short[name], rtol=1e-6)
+        np.testing.assert_allclose(curve[:, 1], whole[name], rtol=1e-6)
+    np.testing.assert_array_equal(np.isnan(short["loss_curve"]), [[False, True]] * 2)
+
+
 def test_children_of_another_genome_begin_anew_and_the_oldest_trainings_are_forgotten():
     evaluator = built(keep=2, schedule_steps=30)
     evaluate = jax.jit(evaluator.evaluate)
@@ -78,6 +90,8 @@ def of_head(kernel):
         ({"keep": 2}, "schedule_steps: expected the steps of the longest training"),
         ({"keep": 2, "schedule_steps": 9, "plan": "bucket"}, "keep: trainings that go on are of one program"),
         ({"keep": -1}, "keep: expected at least 0"),
+        ({"keep": 2, "schedule_steps": 9, "curve": (5,)}, "curve: of trainings that go on"),
+        ({"curve": (5, 5)}, "curve: expected increasing integers"),
         ({"initialize": {"params": {"elsewhere": {"kernel": np.ones((2, 2))}}}}, "initialize: none of the network's"),
         (
             {"initialize": {"params": {"head": {"kernel": np.ones((2, 2))}}}},
