@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnas import check, processes
 from jaxnas.analysis import fronts, outcome, pictures, recommendation, retraining, yardsticks
-from jaxnas.analysis.baselines import phases, random_phases, scored_reference, searched
+from jaxnas.analysis.baselines import at_random, phases, scored_reference, searched
 from jaxnas.analysis.text import listed, relative, size
 from jaxnas.config.files import get_config
 from jaxnas.config.keys import LATER, PARTS, SEARCH, check_keys, identity
@@ -167,9 +167,8 @@ class _Experiment:
         self.say("random search at the same cost")
         folder = None if self.folder is None else self.folder / "random_search"
         once = {**self.options, "on_round": None}
-        self.baseline = searched(
-            self.parts, random_phases(self.parts, self.config, self.found.history), self.config, folder, **once
-        )
+        parts, random = at_random(self.parts, self.config, self.found)
+        self.baseline = searched(parts, random, self.config, folder, **once)
         self.baseline_front = fronts.found(self.parts.evaluator, self.baseline.history, self.config)
         best = outcome.best(self.baseline, self.baseline_front, self.limits)
         compared = {}

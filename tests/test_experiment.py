@@ -145,6 +145,22 @@ def test_darts_is_run_retrained_and_read_in_ten_lines_of_python(tmp_path):
     assert result["metric"]["name"] == "test accuracy" and 0 <= result["metric"]["value"] <= 1
 
 
+def test_random_search_scores_with_the_weights_that_the_warm_up_has_trained(tmp_path):
+    supernet = {"name": "supernet", "steps": 4, "batch_size": 8, "recalibrate": 0}
+    warm_up = {"name": "random_search", "budget": 1, "proposals": 2, "rounds": 2}
+    scored = {"name": "random_search", "proposals": 8}
+    config = {**TRAINED, "evaluator": supernet, "warm_up": warm_up, "strategy": scored, "rounds": 1, "retrain": None}
+    jaxnas.run({**config, "random_search": True}, tmp_path)
+    losses = {}
+    for folder in (tmp_path, tmp_path / "random_search"):
+        lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+        losses[folder] = {line["architecture"]: line["loss"] for line in lines if not line["budget"]}
+        trained = sum(line["budget"] for line in lines)
+        assert trained == (4 if folder == tmp_path else 0)
+    both = set.intersection(*map(set, losses.values()))
+    assert both and all(len({of[name] for of in losses.values()}) == 1 for name in both)
+
+
 def test_without_a_workdir_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert jaxnas.run(on_a_table("first_decision"), say=lambda text: None)["complete"] and not list(tmp_path.iterdir())

@@ -23,24 +23,32 @@ def phases(parts: Parts, config: Mapping[str, Any]) -> list[Phase]:
     return [*first, Phase(parts.strategy, config["rounds"])]
 
 
-def random_phases(parts: Parts, config: Mapping[str, Any], history: History) -> list[Phase]:
-    """Random search of the same cost: as many candidates, or as many weight steps where weights are shared.
+def at_random(parts: Parts, config: Mapping[str, Any], found: Result) -> tuple[Parts, list[Phase]]:
+    """Random search of the same cost as what was found: as many candidates, or weight steps where they are shared.
 
-    Of a strategy whose budgets differ, each has the largest, and there are as many as it took steps in all.
+    Of a strategy whose budgets differ, each has the largest, and there are as many as it took steps in all. Where
+    weights are trained by a warm-up alone, random search scores with the same: the parts begin with them.
     """
+    P, trains = _proposals(parts.strategy), "budget" in parts.strategy.gives
     if "shared" not in parts.evaluator.gives:
-        P, budget, rounds = _proposals(parts.strategy), full_budget(config, history), config["rounds"]
-        if "budget" in parts.strategy.gives and "budget" not in config["strategy"]:
-            rounds = -(-_steps(history) // (P * budget))
-        return [Phase(random_search(parts.space, proposals=P, budget=budget), rounds)]
-    scored = Phase(random_search(parts.space, proposals=_proposals(parts.strategy)), config["rounds"])
-    if parts.warm_up:  # weights are trained as the search's are
-        return [*phases(parts, config)[:1], scored]
-    P = 10
-    paths = Phase(random_search(parts.space, proposals=P, budget=1), -(-config["evaluator"]["steps"] // P))
-    if "budget" in parts.strategy.gives:  # whose answers are those of its weight steps
-        return [paths, Phase(random_search(parts.space, proposals=P), 10)]
-    return [scored]
+        budget, rounds = full_budget(config, found.history), config["rounds"]
+        if trains and "budget" not in config["strategy"]:
+            rounds = -(-_steps(found.history) // (P * budget))
+        return parts, [Phase(random_search(parts.space, proposals=P, budget=budget), rounds)]
+    scored = Phase(random_search(parts.space, proposals=P), config["rounds"])
+    if parts.warm_up and trains:
+        return parts, [*phases(parts, config)[:1], scored]
+    if parts.warm_up:
+        trained = jax.device_get(found.state.evaluator)  # a program cannot close over arrays of several processes
+        init = lambda key: jax.tree.map(jnp.asarray, trained)
+        return parts._replace(evaluator=parts.evaluator._replace(init=init)), [scored]
+    if trains:  # whose answers are those of its weight steps
+        paths = random_search(parts.space, proposals=10, budget=1)
+        return parts, [
+            Phase(paths, -(-config["evaluator"]["steps"] // 10)),
+            Phase(random_search(parts.space, proposals=10), 10),
+        ]
+    return parts, [scored]
 
 
 def full_budget(config: Mapping[str, Any], history: History) -> int:
