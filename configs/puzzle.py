@@ -36,10 +36,9 @@ def _config(
         "parent": parent,
         "space": replacements,
         "network": replacements,
-        "strategy": {"name": "additive", **strategy},
+        "strategy": {"name": "additive", "limits": {"cache_kb": "50%", "parameters_k": "85%"}, **strategy},
         "evaluator": {"name": "supernet", "steps": 1, "examples": examples, "redraw": False, "frozen": ("*",)},
         "cost": [{"name": "cache_size", "length": 1024}, {"name": "parameter_count"}],
-        "recommend": {"cache_kb": "50%", "parameters_k": "85%"},
         "reference": ",".join(f"layer_{i}_mixer=attention,layer_{i}_ratio={ratio}" for i in range(layers)),
         "random_search": True,
         "retrain": {

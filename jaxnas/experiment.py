@@ -9,13 +9,14 @@ import jax
 import numpy as np
 
 from jaxnas import check, processes
-from jaxnas.analysis import fronts, outcome, pictures, recommendation, retraining, yardsticks
+from jaxnas.analysis import fronts, outcome, pictures, retraining, yardsticks
 from jaxnas.analysis.baselines import at_random, phases, scored_reference, searched
 from jaxnas.analysis.text import listed, relative, size
 from jaxnas.config.files import get_config
 from jaxnas.config.keys import LATER, PARTS, SEARCH, check_keys, identity
+from jaxnas.config.limits import check_limits, limits_of, reference_costs
 from jaxnas.config.lookup import table_metrics
-from jaxnas.config.wiring import Parts, build, prepare_cost
+from jaxnas.config.wiring import Parts, build, prepare_cost, strategy_limits
 from jaxnas.execution import current
 from jaxnas.loop.compatibility import check_pair
 from jaxnas.loop.result import Result
@@ -77,10 +78,14 @@ def _prepared(config, given, folder, devices, say) -> "_Experiment":
     table_metrics(parts.space, config, parts.space.sample(jax.random.key(0)))  # refuses a table that does not fit
     fronts.given_reference(config, parts.evaluator.cost_names)
     retraining.check_retraining(parts, config)
-    recommendation.check_limits(config.get("recommend"), parts.evaluator.cost_names, config.get("reference"))
+    asked, reference = config.get("recommend"), config.get("reference")
+    check_limits("config.recommend", asked, parts.evaluator.cost_names, reference)
     prepare_cost(parts, config)
-    costs = outcome.reference_costs(parts, config)
-    limits = recommendation.limits_of(config.get("recommend"), costs)
+    costly = parts.space, parts.evaluator, parts.cost
+    own = strategy_limits(config, *costly)
+    if own:  # as numbers: another reference is another search then
+        config = {**config, "strategy": {**config["strategy"], "limits": own}}
+    limits = own if asked is None else limits_of("config.recommend", asked, reference_costs(*costly, reference))
     if given:
         config = {**config, "parts": {kind: getattr(part, "name", type(part).__name__) for kind, part in given.items()}}
     if parts.cost is not None and parts.cost.save is not None and folder is not None and processes.is_first():

@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.analysis import fronts, recommendation
@@ -53,20 +52,6 @@ def best(found: Result, front: fronts.Found | None, limits: Mapping[str, float])
 def plain_best(best: Mapping[str, Any]) -> dict[str, Any]:
     """The same, for files."""
     return {**best, "genome": plain(best["genome"])}
-
-
-def reference_costs(parts: Parts, config: Mapping[str, Any]) -> dict[str, float]:
-    """Cost -> that of `config.reference`; empty where there is none, or nothing knows it."""
-    if not config.get("reference") or not parts.evaluator.cost_names:
-        return {}
-    genome = parts.space.from_string(config["reference"])
-    if parts.cost is not None:
-        values = np.atleast_1d(np.asarray(parts.cost.cost(jnp.asarray(genome))))
-        return dict(zip(parts.cost.names, values.tolist(), strict=True))
-    if parts.evaluator.known is None:
-        return {}
-    values = np.asarray(parts.evaluator.known().cost[parts.space.index(jnp.asarray(genome))])
-    return dict(zip(parts.evaluator.cost_names, values.tolist(), strict=True))
 
 
 def described(

@@ -5,35 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from jaxnas import check
-from jaxnas.check import InputError
-
-
-def check_limits(given: Mapping[str, Any] | None, names: Sequence[str], reference: str | None) -> None:
-    """Raises `InputError` for an unknown cost, what is no number, or a share without `config.reference`."""
-    for name, value in (given or {}).items():
-        check.one_of("config.recommend", name, names)
-        share = isinstance(value, str) and value.endswith("%")
-        _number(name, value[:-1] if share else value)
-        if share and not reference:
-            raise InputError(f"config.recommend.{name}: {value!r} is a share of config.reference, which has none.")
-
-
-def limits_of(given: Mapping[str, Any] | None, reference: Mapping[str, float]) -> dict[str, float]:
-    """Cost -> the most it may be: a number of `config.recommend`, or a share ("50%") of the reference's."""
-    share = lambda value: isinstance(value, str) and value.endswith("%")
-    return {
-        name: _number(name, value[:-1]) / 100 * reference[name] if share(value) else _number(name, value)
-        for name, value in (given or {}).items()
-    }
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"config.recommend.{name}: expected a number or a share like '50%', got {value!r}.") from None
-
 
 def recommended(front: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> Mapping[str, Any]:
     """The member of a front (see `fronts.found`) of the highest fitness within the limits; else of the least excess."""

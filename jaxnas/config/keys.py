@@ -33,7 +33,8 @@ LATER = {
     "random_search": "Whether to search at random at the same cost, beside it.",
     "reference": "An architecture to retrain beside it.",
     "yardstick": "A hand-made network of as many parameters, beside it: its arguments, and `scaled`, which grows.",
-    "recommend": "Which point of the front to recommend: the most accurate within limits on costs.",
+    "recommend": "Which point of the front to recommend: the most accurate within limits on costs, numbers or shares "
+    "('50%') of the reference's; by default the strategy's limits.",
     "table": "A table that knows the architecture found: path, metric.",
     "reference_point": "Fitness and costs from which hypervolume is measured.",
     "seconds": "Wall-clock limit, at which a search ends as finished; with a larger one the same command goes on.",

@@ -11,6 +11,7 @@ from jaxnas import check, costs, evaluators, networks, problems, tasks, training
 from jaxnas.check import InputError
 from jaxnas.config import carried, registry
 from jaxnas.config.files import get_config
+from jaxnas.config.limits import check_limits, has_shares, limits_of, reference_costs
 from jaxnas.config.registry import OFFERS, make
 from jaxnas.costs.cost import Cost
 from jaxnas.types import Evaluator, Space, Strategy
@@ -99,7 +100,7 @@ def build(
         evaluator = evaluators.with_cost(evaluator, cost.cost, cost.names)
     objective = part("objective")
     evaluator = evaluator if objective is None else evaluators.scalarized(evaluator, objective)
-    strategy = given.get("strategy") or make_strategy(config["strategy"], space, evaluator, cost)
+    strategy = given.get("strategy") or make_strategy(_limited(config, space, evaluator, cost), space, evaluator, cost)
     if config.get("warm_start"):
         begins = {"name": "warm_start", **config["warm_start"]}
         strategy = make("warm_start", begins, {"strategy": strategy, "space": space})
@@ -112,6 +113,27 @@ def build(
     if prepare:
         prepare_cost(parts, config)
     return parts
+
+
+def _limited(config: Mapping[str, Any], space: Space, evaluator: Evaluator, cost: Cost | None) -> Mapping[str, Any]:
+    """The strategy's arguments, with numbers for limits that are shares."""
+    arguments = config["strategy"]
+    if not has_shares(arguments.get("limits")):
+        return arguments
+    if cost is not None and cost.prepare is not None:
+        cost.prepare()  # what the reference costs has to be known by now
+    return {**arguments, "limits": strategy_limits(config, space, evaluator, cost)}
+
+
+def strategy_limits(
+    config: Mapping[str, Any], space: Space, evaluator: Evaluator, cost: Cost | None
+) -> dict[str, float]:
+    """`config.strategy.limits`, cost -> the most that the strategy may propose; empty without."""
+    given, reference = (config.get("strategy") or {}).get("limits"), config.get("reference")
+    if not has_shares(given):
+        return dict(given or {})
+    check_limits("config.strategy.limits", given, evaluator.cost_names, reference)
+    return limits_of("config.strategy.limits", given, reference_costs(space, evaluator, cost, reference))
 
 
 def _with_variables(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -132,7 +154,7 @@ def prepare_cost(parts: Parts, config: Mapping[str, Any]) -> None:
     if parts.cost is not None:
         if parts.cost.prepare is not None:
             parts.cost.prepare()
-        _attainable(config, parts.space, parts.cost)
+        _attainable(config, parts)
 
 
 def _given(parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,9 +200,10 @@ def make_strategy(
     return strategy
 
 
-def _attainable(config: Mapping[str, Any], space: Space, cost: Cost) -> None:
+def _attainable(config: Mapping[str, Any], parts: Parts) -> None:
     """Raises `InputError` for limits and targets on the cost below the least of a sample."""
-    limits, objective = (config.get("strategy") or {}).get("limits") or {}, config.get("objective") or {}
+    space, cost = parts.space, parts.cost
+    limits, objective = strategy_limits(config, space, parts.evaluator, cost), config.get("objective") or {}
     for k, name in enumerate(cost.names):
         asked = {"config.strategy.limits": limits.get(name)}
         if objective.get("cost") == name:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from jaxnas.analysis.recommendation import check_limits, in_words, limits_of, recommended
+from jaxnas.analysis.recommendation import in_words, recommended
 from jaxnas.check import InputError
+from jaxnas.config.limits import check_limits, limits_of
 
 FRONT = [{"fitness": fitness, "cost": {"ms": ms, "mj": 9 - ms}} for fitness, ms in ((0.7, 1.0), (0.8, 2.0), (0.9, 4.0))]
 
@@ -17,7 +18,7 @@ def test_the_most_accurate_within_the_limits_or_else_the_nearest_to_them(limits,
 
 
 def test_a_limit_may_be_a_share_of_the_references_cost():
-    assert limits_of({"ms": "50%", "mj": 3}, {"ms": 8.0}) == {"ms": 4.0, "mj": 3.0}
+    assert limits_of("recommend", {"ms": "50%", "mj": 3}, {"ms": 8.0}) == {"ms": 4.0, "mj": 3.0}
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_a_limit_may_be_a_share_of_the_references_cost():
 )
 def test_what_is_no_limit_is_refused(given, message):
     with pytest.raises(InputError, match=message):
-        check_limits(given, ("ms", "mj"), None)
+        check_limits("config.recommend", given, ("ms", "mj"), None)
 
 
 def test_accuracies_within_the_noise_of_the_seeds_are_said_to_be_the_same():

@@ -1,5 +1,7 @@
 """A search of replacements from its config to the child that loads again."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -60,6 +62,16 @@ def test_what_is_found_is_trained_on_saved_and_loads_again(tmp_path, capsys):
     assert count == found["parameters"] == pytest.approx(1e3 * result["cost"]["parameters_k"])
 
 
+def test_limits_of_a_strategy_may_be_shares_of_what_the_reference_costs(tmp_path):
+    halved = {"name": "additive", "proposals": 4, "limits": {"cache_kb": "60%"}}
+    given = config(strategy=halved, recommend=None, retrain=None, warm_up=None, rounds=3, random_search=True)
+    result = jaxnas.run(given, tmp_path)
+    limit = json.loads((tmp_path / "config.json").read_text())["strategy"]["limits"]["cache_kb"]
+    whole = jaxnas.build(given).cost.cost(np.zeros(4, np.int32))[0]
+    assert limit == pytest.approx(0.6 * whole) and result["cost"]["cache_kb"] <= limit
+    assert result["baseline"]["cost"]["cache_kb"] <= limit  # what is recommended of random search is within them too
+
+
 def test_a_later_stage_goes_on_from_the_layers_that_an_earlier_one_kept(tmp_path):
     result = jaxnas.run({**config(), "retrain": None}, tmp_path / "first")
     kept = [int(i) for i in range(2) if f"layer_{i}_mixer=attention" in result["architecture"]]
@@ -106,6 +118,10 @@ def test_what_was_searched_is_compared_with_cuts_that_need_no_search(tmp_path):
         (
             {"strategy": {"name": "additive", "limits": {"cache_kb": 0.01}}},
             "strategy.limits: no architecture was found with cache_kb of at most 0.01; the least",
+        ),
+        (
+            {"strategy": {"name": "additive", "limits": {"cache_kb": "50%"}}, "reference": None, "recommend": None},
+            "config.strategy.limits.cache_kb: '50%' is a share of config.reference, which has none",
         ),
     ],
 )
