@@ -41,12 +41,12 @@ def additive(
     (`strategies.knapsack`). The last ask of this part is padded, and until all replacements are told, `ask` proposes
     inactive members only. A replacement that failed counts as the worst and the dearest of its decision.
 
-    **Refinement.** In later rounds the sum is corrected, which Puzzle does not do: a Bayesian linear regression on the
-    decisions of all genomes evaluated since, with the replacements' effects as prior mean. Costs are corrected in the
-    same way. The first member of an ask is the optimum of the posterior mean, each other that of a draw of the
-    effects from the posterior (Thompson sampling), or what is next best: of the optima for all smaller budgets and of
-    those with one decision changed, what was not proposed before. A member for which nothing is left is inactive; where
-    most are, the next ask's draws are 1.5 times as wide.
+    **Refinement.** In later rounds the sum is corrected, which Puzzle does not do: a Bayesian linear regression on
+    the decisions of all genomes evaluated since, with the replacements' effects as prior mean. Costs are corrected
+    in the same way. The first member of an ask is the optimum of the posterior mean, each other that of a draw of
+    the effects from the posterior (Thompson sampling; without limits in every second ask), or what is next best: of
+    the optima for all smaller budgets and of those with one decision changed, what was not proposed before. A
+    member for which nothing is left is inactive; where most are, the next ask's draws are 1.5 times as wide.
 
     **Limits.** On one or two costs. Without, each member has a budget of its own, and an ask spreads them between the
     costs of the cheapest genome and of the fittest (of two costs, the dearest), so that the front is searched; then
@@ -130,7 +130,9 @@ def additive(
         model = state.model()
         problem = solver.problem(model)
         noise = state.exploration * jax.random.normal(keys[0], (P, D * C), jnp.float32)
-        noise = noise.at[0].multiply(state.exploration > 1)  # the mean itself, while anything is left near it
+        # The mean itself, while anything is left near it: at one budget for one member, at many in every other ask.
+        at_mean = (jnp.arange(P) == 0) | ((not limits) & ((state.rounds - first_rounds) % 2 == 0))
+        noise = jnp.where(at_mean[:, None] & (state.exploration <= 1), 0, noise)
         gains = model.fitness + jnp.where(mask, model.drawn(noise), 0)
         budgets = (
             jnp.tile(problem.limit, (P, 1))
