@@ -22,7 +22,9 @@ ATTEMPTS = 8
 """Rounds of checking what was found on other genomes."""
 
 
-def all_operations(space: Space, network: nn.Module, x: jax.ShapeDtypeStruct, *, seed: int = 0) -> Operations:
+def all_operations(
+    space: Space, network: nn.Module, x: jax.ShapeDtypeStruct, *, modules: bool = False, seed: int = 0
+) -> Operations:
     """The operations of every architecture of a space, in its pruned form, found by tracing.
 
     What a place depends on shows when one decision is changed in a random genome. Then all cases of those decisions are
@@ -33,17 +35,27 @@ def all_operations(space: Space, network: nn.Module, x: jax.ShapeDtypeStruct, *,
       space: categorical.
       network: called with the decisions that `space.unpack` gives.
       x: shape and dtype of a batch.
+      modules: whether to count what is there, each module once, in place of what runs: once for each call.
       seed: of the random genomes.
 
     Raises:
-      InputError: a space that is not categorical, a place that depends on too many decisions together, or on more than
-        could be found.
+      InputError: a space that is not categorical, combinations of options that the network does not have, a place
+        that depends on too many decisions together, or on more than could be found.
     """
     needed.categorical("all_operations", space)
     try:
-        return _all_operations(_Probe(space, network, x, seed, sharing=True))
+        return _all_operations(_Probe(space, network, x, seed, modules=modules, sharing=not modules))
     except TooManyCasesError:
-        return _all_operations(_Probe(space, network, x, seed, sharing=False))
+        return _all_operations(_Probe(space, network, x, seed, modules=modules, sharing=False))
+    except InputError:
+        raise
+    except Exception as error:
+        if space.allowed is None:
+            raise
+        raise InputError(
+            f"all_operations combines any options, but space {space.name!r} restricts combinations of options, and its "
+            "network computes no others; take a cost that is fitted to whole networks (by='networks')."
+        ) from error
 
 
 class TooManyCasesError(InputError):
@@ -70,8 +82,10 @@ def _all_operations(probe: "_Probe") -> Operations:
 class _Probe:
     """Genomes and what they run."""
 
-    def __init__(self, space: Space, network: nn.Module, x: jax.ShapeDtypeStruct, seed: int, *, sharing: bool):
-        self.space = space
+    def __init__(
+        self, space: Space, network: nn.Module, x: jax.ShapeDtypeStruct, seed: int, *, modules: bool, sharing: bool
+    ):
+        self.space, self.modules = space, modules
         self.counts = np.asarray(space.mask).sum(1).astype(np.int32)
         self._rng = np.random.default_rng(seed)
         self._pruned = jax.jit(space.pruned)
@@ -90,7 +104,8 @@ class _Probe:
         if code not in self._ran:
             found: dict[Place, tuple[str, ...]] = {}
             for place, key in self.tracer.operations(self.space.unpack(pruned)):
-                found[place] = (*found.get(place, ()), key)
+                before = found.get(place, ())
+                found[place] = before if self.modules and key in before else (*before, key)
             self._ran[code] = found
         return self._ran[code]
 

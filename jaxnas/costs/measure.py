@@ -213,25 +213,14 @@ def _seconds(call: Callable) -> float:
 
 def _alone(operation: Operation, seed: int):
     """`(x, variables, other arrays) -> outputs` and values for it; `(None, None)` where nothing would be computed."""
-    is_array = lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)
-    leaves, tree = jax.tree.flatten((operation.args, dict(operation.kwargs)), is_leaf=is_array)
-    arrays = [leaf for leaf in leaves if is_array(leaf)]
-
-    def called(given):
-        given = iter(given)
-        return jax.tree.unflatten(tree, [next(given) if is_array(leaf) else leaf for leaf in leaves])
-
-    def init(key, given):
-        args, kwargs = called(given)
-        return operation.module.init(key, *args, **kwargs)
+    arrays, called = operation.arguments()
 
     def run(x, variables, rest):
         args, kwargs = called([x, *rest])
         return operation.module.apply(variables, *args, **kwargs)
 
-    shapes = jax.eval_shape(init, jax.random.key(0), arrays)
     first, *rest = _images(arrays, seed)
-    values = first, _variables(shapes, seed), rest
+    values = first, _variables(operation.variables(), seed), rest
     jaxpr = jax.make_jaxpr(run)(*values).jaxpr
     reads = {v for eqn in jaxpr.eqns for v in eqn.invars if isinstance(v, jax.extend.core.Var)}
     return (run, values) if reads & set(jaxpr.invars) else (None, None)

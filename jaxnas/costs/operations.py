@@ -1,6 +1,6 @@
 """An architecture as the operations that it runs: what they are, and how often each runs by the decisions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -37,6 +37,27 @@ class Operation(NamedTuple):
         said = [f"{k}={_said(v)}" for k, v in values.items() if v is not fields[k].default]
         args = [_said(a) for a in self.args] + [f"{k}={_said(v)}" for k, v in self.kwargs.items()]
         return f"{type(self.module).__name__}({', '.join(said)}) on {', '.join(args)}"
+
+    def arguments(self) -> tuple[list[jax.ShapeDtypeStruct], Callable]:
+        """Its arrays, and `arrays -> (args, kwargs)`."""
+        is_array = lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)
+        leaves, tree = jax.tree.flatten((self.args, dict(self.kwargs)), is_leaf=is_array)
+
+        def called(given):
+            given = iter(given)
+            return jax.tree.unflatten(tree, [next(given) if is_array(leaf) else leaf for leaf in leaves])
+
+        return [leaf for leaf in leaves if is_array(leaf)], called
+
+    def variables(self) -> Any:
+        """Shapes of its variables."""
+        arrays, called = self.arguments()
+
+        def init(key, given):
+            args, kwargs = called(given)
+            return self.module.init(key, *args, **kwargs)
+
+        return jax.eval_shape(init, jax.random.key(0), arrays)
 
 
 def _said(value) -> str:

@@ -1,4 +1,4 @@
-"""Sizes of a transformer, which follow from what is decided: parameters, and what it remembers of a sequence."""
+"""Sizes, which follow from what is decided: parameters, and what a transformer remembers of a sequence."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -12,6 +12,7 @@ import numpy as np
 from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.costs.cost import Cost
+from jaxnas.costs.enumeration import all_operations
 from jaxnas.costs.model import costs_of
 from jaxnas.costs.tables import CostTerm
 from jaxnas.networks import Transformer
@@ -58,19 +59,30 @@ def parameter_count(space: Space, network: nn.Module | None, task: Task | None) 
     """Thousands of parameters of the stand-alone network, exactly.
 
     Args:
-      space: `spaces.transformer`.
-      network: `networks.Transformer`.
-      task: whose inputs it takes, where these are no tokens.
+      space: categorical.
+      network: any; its largest modules that hold no `Choice` are found by tracing, see `all_operations`.
+      task: whose inputs it takes; not asked where a `Transformer` reads tokens.
 
     Raises:
-      InputError: another network, or no task where one is needed.
+      InputError: no network, or no task where one is needed; what `all_operations` refuses: decisions of which too many
+        matter together somewhere, say.
     """
-    kind = type(network).__name__
-    if not isinstance(network, Transformer) or (task is None and not network.vocabulary):
-        raise InputError(f"config.cost: parameter_count is that of a Transformer on a task, the network is a {kind}.")
-    inputs = jax.ShapeDtypeStruct((1, 1), jnp.int32) if network.vocabulary else task.blank()
-    model = costs_of(space, _parameters(space, network, inputs))
+    of_tokens = isinstance(network, Transformer) and network.vocabulary
+    if network is None or (task is None and not of_tokens):
+        raise InputError("config.cost: parameter_count is that of a network on a task, the config has none.")
+    inputs = jax.ShapeDtypeStruct((1, 1), jnp.int32) if of_tokens else task.blank()
+    find = _parameters if isinstance(network, Transformer) else _parameters_of_modules
+    model = costs_of(space, find(space, network, inputs))
     return Cost((PARAMETERS,), model.cost, model.expected_cost)
+
+
+def _parameters_of_modules(space: Space, network: nn.Module, inputs: Any) -> list[CostTerm]:
+    """The sum over modules, found by tracing."""
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), inputs)
+    there = all_operations(space, network, shapes, modules=True)
+    of = lambda operation: jax.tree.leaves(operation.variables().get("params", {}))
+    sizes = np.array([sum(leaf.size for leaf in of(operation)) / 1e3 for operation in there.distinct.values()])
+    return [CostTerm(term.decisions, term.counts @ sizes) for term in there.terms]
 
 
 def _parameters(space: Space, network: Transformer, inputs: Any) -> list[CostTerm]:

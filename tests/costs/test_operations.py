@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import networks, spaces
-from jaxnas.costs import all_operations, enumeration, operations, tracing
+from jaxnas import evaluators, networks, spaces, tasks
+from jaxnas.check import InputError
+from jaxnas.costs import all_operations, enumeration, operations, sizes, tracing
 from jaxnas.networks import AvgPool, Choice, Identity, ReLUConvBN, exists, width
 
 X = jax.ShapeDtypeStruct((2, 8, 8, 3), jnp.float32)
@@ -119,3 +120,38 @@ def test_too_many_cases_are_refused_by_place_and_decision(monkeypatch):
     space = spaces.categorical({f"d{i}": list(range(8)) for i in range(2)})
     with pytest.raises(ValueError, match=r"64 cases .* of at most 60; .* at Dense_\d, say, depends on d0, d1"):
         all_operations(space, Entangled(), X)
+
+
+def test_parameters_of_any_network_are_counted_by_its_modules():
+    """One that is called twice counts once; a norm without parameters and what is cut off do not."""
+
+    class Twice(Net):
+        @nn.compact
+        def __call__(self, decisions, x, train: bool):
+            features, mask = width(decisions["width"], WIDTHS)
+            stem = {k: partial(ReLUConvBN, features, int(k)) for k in "13"}
+            x = Choice(stem, name="stem")(decisions["kernel"], x, train)
+            again = nn.Dense(features, name="again")
+            for _ in range(2):
+                x = again(x * mask)
+            for i in range(max(DEPTHS)):
+                layer = {"skip": Identity, "layer": partial(ReLUConvBN, features, 3)}
+                x = Choice(layer, name=f"layer_{i}")(exists(decisions["depth"], DEPTHS, i), x, train)
+            return nn.Dense(5, name="head")(x.mean((1, 2)))
+
+    images = np.zeros((2, 8, 8, 3), np.float32)
+    task = tasks.arrays(dict.fromkeys(("train", "validation", "test"), (images, np.zeros(2, int))), outputs=5)
+    cost = jax.jit(sizes.parameter_count(SPACE, Twice(), task).cost)
+    for genome in np.ndindex(2, 2, 2):
+        own = evaluators.parameters(SPACE, Twice(), task, np.array(genome))
+        assert float(cost(jnp.array(genome))) == pytest.approx(own / 1e3)
+
+
+def test_combinations_that_a_space_does_not_have_and_its_network_neither_are_refused():
+    options = {"encoder_blocks": 1, "decoder_blocks": 1, "layers": ("conv_1", "identity", "dead"), "dims": (1,)}
+    options |= {"activations": ("relu", "none"), "cells": (1,), "widest": 2}
+    space = spaces.evolved_transformer(**options)
+    network = networks.EvolvedTransformer(**options, width=8, heads=2, classes=5)
+    x = {"source": jax.ShapeDtypeStruct((1, 2), jnp.int32), "target": jax.ShapeDtypeStruct((1, 2), jnp.int32)}
+    with pytest.raises(InputError, match="restricts combinations of options, and its network computes no others"):
+        all_operations(space, network, x)
