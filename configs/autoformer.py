@@ -8,7 +8,8 @@
 
 Heads and hidden features are chosen by layer, width and depth for all: every smaller one has a prefix of the weights of
 a larger. Evolution then scores what each path inherits, accuracy against parameters; what is recommended is the most
-accurate with at most half of the largest one's, and is trained from what it inherits beside the same from scratch.
+accurate with at most half of the largest one's. At `:small` it is trained from scratch, but for `ordered`, where it
+begins with the largest one's values; at the paper's sizes it goes on from what it inherits (`retrain.inherit`).
 
     jaxnas analyse --what=correlate --workdir=DIR --architectures=32
 

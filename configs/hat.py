@@ -1,7 +1,7 @@
 """HAT, hardware-aware transformers (Wang et al., 2020): an encoder and a decoder fitted to a device's latency.
 
     jaxnas search --config=hat:small                                 # numbers in words to digits, two CPU cores
-    jaxnas search --config=hat --config.task=FACTORY                 # pairs of sequences, at the paper's sizes
+    jaxnas search --config=hat --config.task="{'name': 'module:factory'}"   # pairs of sequences, the paper's sizes
 
 Heads and hidden features are chosen by layer, widths for the encoder and for the decoder, and how deep the decoder is;
 each of its layers attends to the last one or two layers of the encoder. One supernet is trained by random paths;

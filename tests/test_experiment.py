@@ -161,6 +161,16 @@ def test_random_search_scores_with_the_weights_that_the_warm_up_has_trained(tmp_
     assert both and all(len({of[name] for of in losses.values()}) == 1 for name in both)
 
 
+def test_a_hand_made_network_beside_inherited_weights_begins_afresh(tmp_path):
+    supernet = {"name": "supernet", "steps": 2, "batch_size": 8, "recalibrate": 0}
+    warm_up = {"name": "random_search", "budget": 1, "proposals": 2, "rounds": 1}
+    retrain = {"steps": 2, "seeds": 1, "inherit": True}
+    yardstick = {"name": "resnet", "blocks": 1, "scaled": "filters"}
+    config = {**TRAINED, "evaluator": supernet, "warm_up": warm_up, "strategy": {"name": "random_search"}}
+    result = jaxnas.run({**config, "rounds": 1, "retrain": retrain, "yardstick": yardstick}, tmp_path)
+    assert "before_test_loss" in result["retrained"]["found"] and "hand-made" in result["retrained"]
+
+
 def test_without_a_workdir_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert jaxnas.run(on_a_table("first_decision"), say=lambda text: None)["complete"] and not list(tmp_path.iterdir())

@@ -32,7 +32,7 @@ def at_random(parts: Parts, config: Mapping[str, Any], found: Result) -> tuple[P
     P, trains = _proposals(parts.strategy), "budget" in parts.strategy.gives
     if "shared" not in parts.evaluator.gives:
         budget, rounds = full_budget(config, found.history), config["rounds"]
-        if trains and "budget" not in config["strategy"]:
+        if trains and "budget" not in (config.get("strategy") or {}):
             rounds = -(-_steps(found.history) // (P * budget))
         return parts, [Phase(random_search(parts.space, proposals=P, budget=budget), rounds)]
     scored = Phase(random_search(parts.space, proposals=P), config["rounds"])
@@ -44,8 +44,9 @@ def at_random(parts: Parts, config: Mapping[str, Any], found: Result) -> tuple[P
         return parts._replace(evaluator=parts.evaluator._replace(init=init)), [scored]
     if trains:  # whose answers are those of its weight steps
         paths = random_search(parts.space, proposals=10, budget=1)
+        steps = (config.get("evaluator") or {}).get("steps") or int(found.history.column("budget").sum())
         return parts, [
-            Phase(paths, -(-config["evaluator"]["steps"] // 10)),
+            Phase(paths, -(-steps // 10)),
             Phase(random_search(parts.space, proposals=10), 10),
         ]
     return parts, [scored]

@@ -27,6 +27,8 @@ OPTIONS = ("steps", "seeds", "plan", "initialize", "distillation", "inherit", "s
 """What `config.retrain` may have beside fields of the recipe: arguments of `evaluators.retrain`; `inherit`, whether to
 begin with the weights that the search trained; `save`, whether what was found is kept in the workdir, in `CHILD`."""
 CHILD = "child"
+OF_THE_SPACE = ("drop_path", "auxiliary", "initialize", "parent", "distillation", "frozen")
+"""Options of which a hand-made network has no part."""
 
 
 def retrain(
@@ -177,8 +179,9 @@ def retrained(
     """Retrains named architectures as `config.retrain` says; name -> architecture, parameters and test figures.
 
     `config.retrain.network` says where the network differs from that of the search. With `config.yardstick`, a
-    hand-made network beside them, with as many parameters as the first has. With `config.retrain.inherit` trainings
-    begin with `weights`, variables of the search; with `config.retrain.save` what the first becomes is in `folder`.
+    hand-made network beside them, with as many parameters as the first has, which begins afresh and has no teacher.
+    With `config.retrain.inherit` trainings begin with `weights`, variables of the search; with `config.retrain.save`
+    what the first becomes is in `folder`.
     """
     network, options = _retraining(parts, config)
     if config["retrain"].get("inherit"):
@@ -194,7 +197,7 @@ def retrained(
     if config.get("yardstick"):
         size = int(scores["parameters"][0])
         network = yardsticks.hand_made(config["yardstick"], parts.space, parts.task, genomes[0], size)
-        options = {k: v for k, v in options.items() if k not in ("drop_path", "auxiliary")}  # it has nothing for them
+        options = {k: v for k, v in options.items() if k not in OF_THE_SPACE}
         rows["hand-made"] = _row(_timed(parts.space, network, parts.task, genomes[:1], options), 0)
     return rows
 

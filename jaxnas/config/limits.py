@@ -1,5 +1,6 @@
 """Limits on costs in a config: numbers, or shares ("50%") of what the reference costs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,19 +24,28 @@ def check_limits(where: str, given: Mapping[str, Any] | None, names: Sequence[st
     """
     for name, value in (given or {}).items():
         check.one_of(where, name, names)
-        _number(where, name, value[:-1] if _is_share(value) else value)
+        if not _number(where, name, value[:-1] if _is_share(value) else value) > 0:
+            raise InputError(f"{where}.{name}: expected a positive number or share, got {value!r}.")
         if _is_share(value) and not reference:
             raise InputError(f"{where}.{name}: {value!r} is a share of config.reference, which has none.")
 
 
 def limits_of(where: str, given: Mapping[str, Any] | None, reference: Mapping[str, float]) -> dict[str, float]:
-    """Cost -> the most it may be: a number, or a share of the reference's."""
-    return {
-        name: _number(where, name, value[:-1]) / 100 * reference[name]
-        if _is_share(value)
-        else _number(where, name, value)
-        for name, value in (given or {}).items()
-    }
+    """Cost -> the most it may be: a number, or a share of the reference's.
+
+    Raises:
+      InputError: a share of what is not known, or nothing.
+    """
+    limits = {}
+    for name, value in (given or {}).items():
+        limits[name] = _number(where, name, value[:-1] if _is_share(value) else value)
+        if _is_share(value):
+            whole = reference.get(name, math.nan)
+            if not whole > 0:
+                known = "not known" if math.isnan(whole) else f"{whole:g}"
+                raise InputError(f"{where}.{name}: that of config.reference is {known}; give a number, not {value!r}.")
+            limits[name] *= whole / 100
+    return limits
 
 
 def has_shares(given: Any) -> bool:

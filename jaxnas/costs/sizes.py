@@ -25,7 +25,9 @@ STATE = ("mixer", "heads", "groups", "head_size")
 """What of a transformer's layer its state depends on."""
 
 
-def cache_size(space: Space, network: nn.Module | None, task: Task | None, *, length: int = 1024) -> Cost:
+def cache_size(
+    space: Space, network: nn.Module | None, task: Task | None, *, length: int = 1024, dtype: str = "float32"
+) -> Cost:
     """Kilobytes that a sequence's keys, values and states take while it is decoded, exactly.
 
     Args:
@@ -33,22 +35,25 @@ def cache_size(space: Space, network: nn.Module | None, task: Task | None, *, le
       network: `networks.Transformer`, of tokens.
       task: is not asked.
       length: tokens of the sequence.
+      dtype: of keys, values and what else is kept of single tokens, "float32" or "bfloat16", as decoding with
+        parameters of that type keeps them; a recurrence's matrix is always of 32 bits.
 
     Raises:
       InputError: another network.
     """
-    model = costs_of(space, _states(space, of_tokens("cache_size", network, length), length))
+    check.one_of("config.cost.dtype", dtype, ("float32", "bfloat16"))
+    model = costs_of(space, _states(space, of_tokens("cache_size", network, length), length, jnp.dtype(dtype)))
     return Cost((CACHE,), model.cost, model.expected_cost)
 
 
-def _states(space: Space, network: Transformer, length: int) -> list[CostTerm]:
+def _states(space: Space, network: Transformer, length: int, dtype: jnp.dtype) -> list[CostTerm]:
     """Kilobytes of each layer's state, by the decisions that it depends on."""
 
     def of(decisions: Mapping[str, int], i: int) -> float:
         there = network.stand_alone_mixers(decisions).get(i)
         if there is None:
             return 0.0
-        shapes = jax.eval_shape(lambda: there[1].state(1, length))
+        shapes = jax.eval_shape(lambda: there[1].state(1, length, dtype))
         return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)) / 1e3
 
     of_layer = lambda i: {"depth", *(f"layer_{i}_{factor}" for factor in STATE)}

@@ -71,10 +71,10 @@ def trained(
     say: Callable[[str], None] = print,
     **recipe,
 ) -> Parent:
-    """A decoder trained on the task's training split, or what an earlier call with the same arguments trained.
+    """A transformer trained on the task's training split, or what an earlier call with the same arguments trained.
 
     Args:
-      task: of tokens.
+      task: of tokens, numbers or images, as the network reads them.
       network: arguments of `networks.Transformer` that leave nothing to decide.
       steps: of training.
       seed: of all randomness.

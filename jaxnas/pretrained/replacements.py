@@ -25,6 +25,8 @@ from jaxnas.spaces._transformer import decided
 from jaxnas.training import Parent
 from jaxnas.types import Space
 
+PARENT = "parent"
+"""A string of the space."""
 FIXED = ("heads", "groups", "head_sizes", "activations", "norms", "places", "widths")
 """What every layer has of the parent."""
 
@@ -38,6 +40,8 @@ def replacement_space(
 ) -> Space:
     """The space of `spaces.transformer` with the parent's layers and, of each, its own parts and what may replace them.
 
+    The string "parent" is the parent's own architecture, the first option of each decision.
+
     Args:
       parent: a decoder of which nothing is left to decide.
       mixers: beside the parent's own, which come first: "window:32", "attention:1", "delta", "none", … (see
@@ -49,12 +53,15 @@ def replacement_space(
         for itself.
 
     Raises:
-      InputError: a parent that is no such decoder, an unknown mixer, a share out of [0, 1], nothing to decide; layers
-        to keep that are not there, or are all.
+      InputError: a parent that is no such decoder, an unknown mixer, a share out of [0, 1], or within it of a parent
+        whose hidden features are in no order; nothing to decide; layers to keep that are not there, or are all.
     """
     options = _options(parent, mixers, feed_forward)
     if keep is None:
-        return spaces.transformer(**options)
+        space = spaces.transformer(**options)
+        whole = np.zeros(len(space.decisions), np.int32)
+        named = lambda text: whole if text == PARENT else space.from_string(text)
+        return space._replace(from_string=named)
     layers = options["layers"]
     kept = _layers_to_keep(keep, layers, parent.network.mixers)
     own = {name: of for name, of in decided(options).items() if not name.endswith("_mixer")}
@@ -113,6 +120,12 @@ def _options(parent: Parent, mixers: Sequence[str], feed_forward: Sequence[float
         check.real("feed_forward", share, least=0, most=1)
     if not feed_forward or feed_forward[0] != 1:
         raise InputError(f"feed_forward: expected shares of the parent's, 1 the first, got {list(feed_forward)}.")
+    narrower = [share for share in feed_forward if 0 < share < 1]
+    if narrower and not parent.ordered:
+        raise InputError(
+            f"feed_forward: with {narrower[0]} the first hidden features are kept, which the parent has in no order; "
+            "give parent checkpoint `calibration`, or parent_of `inputs`, examples to order them by."
+        )
     own = {name: getattr(network, name) for name in FIXED}
     ratios = tuple(_short(share * network.ratios[0], network.widths[0]) for share in feed_forward)
     mixers = (*network.mixers, *check.sequence("mixers", mixers))
@@ -145,7 +158,8 @@ def parent_of(
     """
     if inputs is not None:
         variables = ordered(network, variables, inputs)
-    return Parent(network, variables, lambda key, decisions, own: replaced(variables, own), name, tokenizer)
+    begin = lambda key, decisions, own: replaced(variables, own)
+    return Parent(network, variables, begin, name, tokenizer, ordered=inputs is not None)
 
 
 def replaced(parent: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,14 +39,14 @@ def additive(
     options - D of them. What a change does to fitness and to each cost is taken to add up over decisions, as in Puzzle
     (Bercovich et al., 2024), so the best genome within limits is the optimum of a knapsack, which is found exactly
     (`strategies.knapsack`). The last ask of this part is padded, and until all replacements are told, `ask` proposes
-    inactive members only. A replacement that failed counts as the worst and the dearest of its decision.
+    inactive members only. A replacement that failed counts as worse than all others, and the dearest of its decision.
 
     **Refinement.** In later rounds the sum is corrected, which Puzzle does not do: a Bayesian linear regression on
     the decisions of all genomes evaluated since, with the replacements' effects as prior mean. Costs are corrected
     in the same way. The first member of an ask is the optimum of the posterior mean, each other that of a draw of
     the effects from the posterior (Thompson sampling; without limits in every second ask), or what is next best: of
     the optima for all smaller budgets and of those with one decision changed, what was not proposed before. A
-    member for which nothing is left is inactive; where most are, the next ask's draws are 1.5 times as wide.
+    member for which nothing is left is inactive; where half of them are, the next ask's draws are 1.5 times as wide.
 
     **Limits.** On one or two costs. Without, each member has a budget of its own, and an ask spreads them between the
     costs of the cheapest genome and of the fittest (of two costs, the dearest), so that the front is searched; then

@@ -121,9 +121,12 @@ class AdditiveState:
         cost0 = jnp.where(has_start, self.replaced_cost[0, self.start[0]], mean(self.replaced_cost, changed[..., None]))
         gain = jnp.where(changed, self.replaced_fitness - fitness0, 0)
         price = jnp.where(changed[..., None], self.replaced_cost - cost0, 0)
-        # What failed counts as the worst and the dearest of its decision until a genome with it succeeds.
+        # What failed counts as worse than all others, and as the dearest of its decision, until a genome with it
+        # succeeds.
         failed = self.options & ~own & ~known
-        worst, dearest = gain.min(1, keepdims=True), price.max(1, keepdims=True)
+        between = gain.max() - gain.min()
+        worst = gain.min() - jnp.where(between > 0, between, 1)
+        dearest = price.max(1, keepdims=True)
         gain, price = jnp.where(failed, worst, gain), jnp.where(failed[..., None], dearest, price)
 
         there = jnp.isfinite(self.fitness)

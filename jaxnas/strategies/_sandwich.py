@@ -26,11 +26,12 @@ def sandwich(
 
     With `shrink`, smaller options come in one after another: progressive shrinking (Cai et al., 2020). A decision that
     a pattern matches has its largest option alone in the beginning; from the first round given on also the next in
-    size, and so on; from the last round given on all of them. Recommends the largest.
+    size, and so on; from the last round given on all of them. Of equal paths all but the first are inactive: the
+    largest alone is trained as by itself. Recommends the largest.
 
     Args:
       space: a plain product of its options.
-      between: random paths in each ask, beside the largest and the smallest; with none of these, of 0, two paths.
+      between: random paths in each ask, beside the largest and the smallest; 0 leaves these two alone.
       shrink: pattern of decisions (`*_kernel`) -> rounds, increasing. What no pattern matches has all its options from
         the beginning.
       budget: weight steps on each ask.
@@ -57,7 +58,8 @@ def sandwich(
         drawn = jax.random.categorical(key, logits, shape=(between, D)).astype(jnp.int32)
         smallest = jnp.argmax(jnp.where(there, size, -1), 1).astype(jnp.int32)
         genomes = jnp.concatenate([largest[None], drawn, smallest[None]])
-        proposal = propose(genomes, state.asked, budget=budget)
+        same = (genomes[:, None] == genomes).all(-1)
+        proposal = propose(genomes, state.asked, budget=budget, active=same.argmax(1) == jnp.arange(P))
         return proposal, state.replace(asked=state.asked + P)
 
     def tell(key, state, proposal, feedback):

@@ -35,12 +35,13 @@ class Trials(NamedTuple):
 def trials_of(
     space: Space, source: str | os.PathLike | Iterable[Mapping[str, Any]], costs: Sequence[str] = ()
 ) -> Trials:
-    """Evaluations that gave a fitness; of several budgets those of the largest, and none of mixtures.
+    """Evaluations that gave a fitness: of the last phase, where there are several, and there those without a budget of
+    their own, or else of the largest; none of mixtures.
 
     Args:
       space: of their architectures.
-      source: the folder of a search; a CSV file with columns `architecture`, `fitness` and one for each cost; or rows
-        like these, as a search's `history` has them.
+      source: the folder of a search; a CSV file with columns `architecture`, `fitness` and one for each cost, perhaps
+        also `budget`, `valid`, `relaxed` and `phase`; or rows like these, as a search's `history` has them.
       costs: names of the costs to be read.
 
     Raises:
@@ -48,14 +49,20 @@ def trials_of(
         the space.
     """
     rows = _rows(source) if isinstance(source, (str, os.PathLike)) else list(source)
-    kept, largest = [], max((int(row.get("budget") or 0) for row in rows), default=0)
+    phases = [_number(i, "phase", row.get("phase") or 0) for i, row in enumerate(rows, 1)]
+    budgets = [_number(i, "budget", row.get("budget") or 0) for i, row in enumerate(rows, 1)]
+    of_last = [budget for phase, budget in zip(phases, budgets, strict=True) if phase == max(phases)]
+    counting = 0 if 0 in of_last else max(of_last, default=0)  # without one of its own, an evaluation is whole
+    kept = []
     for number, row in enumerate(rows, 1):
         for name in (ARCHITECTURE, FITNESS):
             if name not in row:
                 raise InputError(f"trials: row {number} has no {name!r}; it has {', '.join(map(str, row))}.")
         fitness = _number(number, FITNESS, row[FITNESS])
-        counts = row.get("valid") in (None, True) and int(row.get("budget") or 0) == largest
-        if not counts or row.get("relaxed") or not math.isfinite(fitness):
+        counts = phases[number - 1] == max(phases) and budgets[number - 1] == counting
+        valid = row.get("valid") is None or _truth(number, "valid", row["valid"])
+        whole = valid and not _truth(number, "relaxed", row.get("relaxed"))
+        if not (counts and whole and math.isfinite(fitness)):
             continue
         known = {**row, **(row.get("cost") or {})}
         for name in costs:
@@ -88,6 +95,15 @@ def _rows(source: str | os.PathLike) -> list[Mapping[str, Any]]:
 def _read(path: pathlib.Path) -> list[Mapping[str, Any]]:
     with path.open(newline="") as file:
         return [json.loads(line) for line in file] if path.suffix == ".jsonl" else list(csv.DictReader(file))
+
+
+def _truth(row: int, name: str, value: Any) -> bool:
+    """Of a truth value, or its text in a CSV file."""
+    texts = {"true": True, "1": True, "false": False, "0": False}
+    value = texts.get(value.strip().lower(), value or name == "valid") if isinstance(value, str) else bool(value)
+    if isinstance(value, str):
+        raise InputError(f"trials: row {row}: expected true or false for {name!r}, got {value!r}.")
+    return value
 
 
 def _number(row: int, name: str, value: Any) -> float:

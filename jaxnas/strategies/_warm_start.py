@@ -45,8 +45,8 @@ def warm_start(
 
     Args:
       strategy: that learns from any architectures: random search, evolution, NSGA-II, BANANAS, NEAT, REINFORCE, PPO;
-        from initial ones also ENAS, local search (where it begins again), Hyperband and successive halving (in the
-        first rung of a bracket).
+        from initial ones also ENAS, local search (where it begins again), hurdles, Hyperband and successive halving (in
+        the first rung of a bracket).
       space: of the genomes.
       initial: genomes, or strings of the space.
       trials: of an earlier search, see `trials_of`: its folder, a CSV file, rows of a history.

@@ -20,6 +20,8 @@ class Parent(NamedTuple):
       initialize: `(key, decisions, variables) -> variables`, those with which a network that has replacements begins.
       name: of the model, for messages and files.
       tokenizer: what makes tokens of text, to be saved with what is made of it; None where there is none.
+      ordered: whether hidden features of feed-forward networks are in the order of what they matter, so that a narrower
+        network may have the first of them.
     """
 
     network: nn.Module
@@ -27,6 +29,7 @@ class Parent(NamedTuple):
     initialize: Callable[[Any, Any, Mapping[str, Any]], Mapping[str, Any]]
     name: str = "parent"
     tokenizer: Any = None
+    ordered: bool = False
 
     def teacher(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
         """Logits and features, see `Distillation`."""

@@ -28,11 +28,18 @@ def test_a_limit_may_be_a_share_of_the_references_cost():
         ({"mj": "50%"}, "config.recommend.mj: '50%' is a share of config.reference, which has none"),
         ({"ms": "half"}, "config.recommend.ms: expected a number or a share like '50%', got 'half'"),
         ({"ms": "half%"}, "config.recommend.ms: expected a number or a share like '50%'"),
+        ({"ms": 0}, "config.recommend.ms: expected a positive number or share, got 0"),
     ],
 )
 def test_what_is_no_limit_is_refused(given, message):
     with pytest.raises(InputError, match=message):
         check_limits("config.recommend", given, ("ms", "mj"), None)
+
+
+@pytest.mark.parametrize(("costs", "known"), [({"ms": 0.0}, "0"), ({}, "not known")])
+def test_a_share_of_nothing_is_refused(costs, known):
+    with pytest.raises(InputError, match=f"limits.ms: that of config.reference is {known}; give a number, not '50%'"):
+        limits_of("limits", {"ms": "50%"}, costs)
 
 
 def test_accuracies_within_the_noise_of_the_seeds_are_said_to_be_the_same():

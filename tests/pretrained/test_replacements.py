@@ -156,6 +156,20 @@ def test_what_cannot_replace_anything_is_refused(options, message):
         replacement_space(PARENT, **options)
 
 
+def test_narrower_networks_of_a_parent_in_no_order_are_refused():
+    unordered = parent_of(DECODER, VARIABLES)
+    assert replacement_space(unordered, feed_forward=(1, 0)).size > 1  # a whole network or none
+    with pytest.raises(InputError, match="feed_forward: with 0.5 the first hidden features are kept.*calibration"):
+        replacement_space(unordered, feed_forward=(1, 0.5))
+
+
+def test_the_parent_s_own_architecture_has_a_name():
+    space = replacement_space(PARENT, mixers=("window:4", "none"), feed_forward=(1, 0.5))
+    assert (space.from_string("parent") == 0).all()
+    named = space.to_string(np.arange(len(space.decisions)) % 2)
+    np.testing.assert_array_equal(space.from_string(named), np.arange(len(space.decisions)) % 2)
+
+
 def test_a_parent_with_something_to_decide_is_none():
     open_ended = parent_of(DECODER.clone(ratios=(2, 4)), VARIABLES)
     with pytest.raises(InputError, match="of which nothing is left to decide"):

@@ -212,6 +212,15 @@ def test_an_option_that_fails_is_left_alone():
     assert jnp.isfinite(state.model().fitness).all()
 
 
+def test_the_only_other_option_of_a_decision_that_fails_is_left_alone():
+    d = SPACE.decisions.index("d")
+    start = SPACE.from_string(START)
+    fails = np.where(GENOMES[:, d] != start[d], np.nan, FITNESS)
+    _, records = searched(strategy((("ms", LIMIT_MS),)), 12, fitness=fails)
+    invalid = np.isnan(fails[np.asarray(SPACE.index(proposed(records)))])
+    assert invalid[:REPLACEMENTS].sum() == 1 and invalid[REPLACEMENTS:].mean() < 0.1
+
+
 def test_without_an_answer_of_the_start_it_finds_nearly_the_optimum_all_the_same():
     fails = FITNESS.copy()
     fails[SPACE.index(SPACE.from_string(START))] = np.nan

@@ -48,6 +48,11 @@ def test_a_sandwich_is_of_the_largest_any_and_the_smallest():
     assert one.recommend(state).tolist() == [1, 1, 0]
 
 
+def test_equal_paths_of_a_sandwich_step_once():
+    proposals, _ = rounds(sandwich(SIZES, shrink={"*": (1, 2)}), 2)
+    assert proposals[0].active.tolist() == [True, False, False, False] and proposals[1].active.sum() > 1
+
+
 def test_progressive_shrinking_lets_smaller_options_in_one_after_another():
     proposals, _ = rounds(sandwich(SIZES, between=8, shrink={"kernel": (1, 3), "depth": (2,)}), 5)
     drawn = [[set(column) for column in p.genome[:, :2].T.tolist()] for p in proposals]

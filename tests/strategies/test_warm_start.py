@@ -132,6 +132,15 @@ def test_trials_come_from_the_folder_of_a_search_or_a_csv_file(tmp_path):
         np.testing.assert_allclose(trials.fitness, first.history.column("fitness"))
 
 
+def test_of_a_warm_up_and_scores_the_scores_count(tmp_path):
+    text = "architecture,fitness,phase,budget,valid,relaxed\n{0},-3,0,1,True,False\n{0},-1,1,0,True,False\n"
+    (tmp_path / "known.csv").write_text((text + "{0},-9,1,30.0,True,\n{0},-2,1,0,False,\n").format(f'"{BEST}"'))
+    np.testing.assert_array_equal(trials_of(SPACE, tmp_path / "known.csv").fitness, [-1.0])
+    (tmp_path / "known.csv").write_text(f'architecture,fitness,valid\n"{BEST}",1,perhaps\n')
+    with pytest.raises(InputError, match="trials: row 1: expected true or false for 'valid', got 'perhaps'"):
+        trials_of(SPACE, tmp_path / "known.csv")
+
+
 def test_costs_of_trials_are_read_where_the_strategy_reads_them():
     evaluator = table(SPACE, FITNESS, costs={"size": COST})
     first = search(SPACE, nsga2(SPACE, costs="size", population_size=4), evaluator, rounds=3, progress=False)
