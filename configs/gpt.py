@@ -1,7 +1,7 @@
 """A decoder on text: heads, key-value groups, feed-forward network and norm of every layer, width and depth.
 
     jaxnas search --config=gpt:small                                # the source files of Python's own library
-    jaxnas search --config=gpt --config.task.path=FILE_OR_FOLDER    # your own text, at a scale for an accelerator
+    jaxnas search --config=gpt --config.task.source= --config.task.path=FILE_OR_FOLDER   # your own, for an accelerator
     jaxnas search --config=gpt:small,zero_shot                      # by a score at initialization, without training
 
 Bytes are the tokens; `--config.task.level=bpe` joins them. What is found is retrained beside what random search finds

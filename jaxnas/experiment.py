@@ -141,8 +141,12 @@ class _Experiment:
         return self.result
 
     def keep(self, **more) -> None:
+        """Adds to the result, and writes it; over one that is complete, only once this one is."""
         self.result.update(more)
         if self.folder is not None and processes.is_first():
+            file = self.folder / "result.json"
+            if not self.result["complete"] and file.is_file() and json.loads(file.read_text()).get("complete"):
+                return
             with writing(self.folder):
                 write(self.folder / "result.json", json.dumps(self.result, indent=2))
 

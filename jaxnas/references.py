@@ -8,8 +8,8 @@ from jaxnas.check import InputError
 
 
 def is_reference(value: Any) -> bool:
-    """Whether it is such text."""
-    return isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value) is not None
+    """Whether it is such text; "tfds:NAME" is a source of data."""
+    return isinstance(value, str) and re.fullmatch(r"(?!tfds:)[A-Za-z_][\w.]*:[A-Za-z_]\w*", value) is not None
 
 
 def imported(argument: str, reference: str) -> Any:

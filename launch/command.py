@@ -4,9 +4,10 @@ import contextlib
 import datetime
 import pathlib
 import re
+import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ from jaxnas.config.registry import arguments_of, entry
 
 _changes: list[tuple[str, str]] = []
 """`--config.KEY=VALUE` as given, in order."""
+_takes_config = False
 
 
 def name(program: str = "") -> str:
@@ -74,6 +76,8 @@ def _parse(argv: list[str]) -> list[str]:
             rest.append(argument)
         else:
             _changes.append((found[1], next(arguments, "") if found[2] is None else found[2]))
+    if _changes and not _takes_config:
+        sys.exit(f"{name()}: --config.{_changes[0][0]}: this program has no config; of another it goes behind `--`.")
     try:
         return flags.FLAGS(rest)
     except flags.Error as error:
@@ -88,9 +92,9 @@ def _ending() -> Iterator[None]:
     except InputError as error:
         processes.end(f"{name()}: {error}")
     except KeyboardInterrupt:
-        given = [a for a in sys.argv[1:] if not a.startswith("--workdir")]
         folder = [f"--workdir={relative(_workdir)}"] if _workdir is not None else []
-        sys.exit(f"\nInterrupted; nothing is lost. Resume with:\n  {' '.join([line(), *given, *folder])}")
+        given = shlex.join([*_without_workdir(sys.argv[1:]), *folder])
+        sys.exit(f"\nInterrupted; what was saved is kept. Go on with:\n  {line()} {given}")
     except Exception as error:
         if jax.process_count() == 1:
             raise
@@ -101,6 +105,16 @@ def _ending() -> Iterator[None]:
         processes.end(f"{name()}: process {jax.process_index()} failed ({error!r}).")
 
 
+def _without_workdir(arguments: Iterable[str]) -> Iterator[str]:
+    """All but `--workdir=DIR`, or `--workdir DIR`."""
+    arguments = iter(arguments)
+    for argument in arguments:
+        if argument in ("--workdir", "-workdir"):
+            next(arguments, None)
+        elif not re.match("--?workdir=", argument):
+            yield argument
+
+
 def define_config(default: str | None, program: str = "") -> Callable[..., dict[str, Any]]:
     """The flag `--config`; what is returned reads it, with `--config.KEY=VALUE` in it.
 
@@ -108,6 +122,8 @@ def define_config(default: str | None, program: str = "") -> Callable[..., dict[
       default: name of the config without the flag; None for that of the search in the workdir, handed to the reader.
       program: whose arguments the config's keys are, of a function of `jaxnas.analysis`; else they are a search's.
     """
+    global _takes_config
+    _takes_config = True
     about = "A shipped config (darts:small) or a file (mine.py:small); --config.KEY=VALUE changes any argument."
     flag = flags.DEFINE_string("config", default, about)
     known = arguments_of(entry("program", program)) if program else KEYS

@@ -59,6 +59,7 @@ def collapse(
         )
     if not skip_connections(parts.space)[0]:
         raise InputError(f"config.space: {parts.space.name!r} has no skip connections to collapse to.")
+    table_metrics(parts.space, config, parts.space.sample(jax.random.key(0)))  # refuses a table that does not fit
     chunk = chunk or (1 if current().platform == "cpu" else seeds)
     keep = lambda record: {"loss": record.feedback.metrics["loss"][0], "curvature": record.feedback.curvature}
     run_all = jax.jit(search_many(parts.strategy, parts.evaluator, config["rounds"], seeds, record=keep, chunk=chunk))

@@ -44,11 +44,8 @@ def at_random(parts: Parts, config: Mapping[str, Any], found: Result) -> tuple[P
         return parts._replace(evaluator=parts.evaluator._replace(init=init)), [scored]
     if trains:  # whose answers are those of its weight steps
         paths = random_search(parts.space, proposals=10, budget=1)
-        steps = (config.get("evaluator") or {}).get("steps") or int(found.history.column("budget").sum())
-        return parts, [
-            Phase(paths, -(-steps // 10)),
-            Phase(random_search(parts.space, proposals=10), 10),
-        ]
+        steps = int(found.history.column("budget").sum())
+        return parts, [Phase(paths, -(-steps // 10)), Phase(random_search(parts.space, proposals=10), 10)]
     return parts, [scored]
 
 

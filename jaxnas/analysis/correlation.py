@@ -11,10 +11,11 @@ import numpy as np
 
 from jaxnas import check, plots, statistics
 from jaxnas.analysis import retraining
-from jaxnas.analysis.baselines import phases, searched
+from jaxnas.analysis.baselines import full_budget, phases, searched
 from jaxnas.analysis.text import relative
 from jaxnas.check import InputError
 from jaxnas.config.lookup import higher_is_better, lookup_metric
+from jaxnas.config.variables import variables_of
 from jaxnas.config.wiring import Parts, build
 from jaxnas.machine import environment
 from jaxnas.types import propose
@@ -75,7 +76,8 @@ def correlate(
         name, higher = f"test_{parts.task.metric.name}", parts.task.metric.higher_is_better
         label = f"{name.replace('_', ' ')}, retrained"
         fitness = _scores(workdir, genomes)
-        rows = retraining.retrained(parts, config, dict(zip(names, names, strict=True)))
+        weights = variables_of(workdir) if (config.get("retrain") or {}).get("inherit") else None
+        rows = retraining.retrained(parts, config, dict(zip(names, names, strict=True)), weights)
         truth = np.array([np.mean(rows[architecture][name]) for architecture in names])
     known = np.isfinite(fitness) & np.isfinite(truth)
     if known.sum() < 3:
@@ -123,9 +125,9 @@ def _scores(workdir: pathlib.Path, genomes) -> np.ndarray:
     config["rounds"] = json.loads((workdir / "result.json").read_text())["rounds"]
     parts = build(config, workdir=workdir)
     shared = "shared" in parts.evaluator.gives
-    state, budget = parts.evaluator.init(jax.random.key(config["seed"])), config["strategy"].get("budget", 0)
-    if shared:  # all rounds are done, so this only reads what is there
-        state, budget = searched(parts, phases(parts, config), config, workdir).state.evaluator, 0
+    found = searched(parts, phases(parts, config), config, workdir)  # all rounds are done: reads what is there
+    budget = 0 if shared else full_budget(config, found.history)
+    state = found.state.evaluator if shared else parts.evaluator.init(jax.random.key(config["seed"]))
     evaluate = jax.jit(parts.evaluator.evaluate) if parts.evaluator.jittable else parts.evaluator.evaluate
     key, count = jax.random.fold_in(jax.random.key(config["seed"]), 3), len(genomes)
     fitness = []

@@ -20,6 +20,7 @@ from jaxnas.config.variables import loaded, variables_of
 from jaxnas.config.wiring import Parts, build
 from jaxnas.machine import environment
 from jaxnas.population import PLANS
+from jaxnas.references import imported, is_reference
 from jaxnas.tasks import Metric
 from jaxnas.workdir import read_config, write, writing
 
@@ -64,8 +65,13 @@ def retrain(
     architecture = architecture or found_in(folder)
     check.integer("random", random, least=0)
     file = None if folder is None else folder / output
-    if file is not None and file.exists() and json.loads(file.read_text()).get("config") != _json(config):
-        raise InputError(f"output: {file} holds results of another config; give another name.")
+    asked = {"architecture": architecture, "random": random}
+    if file is not None and file.exists():
+        there = json.loads(file.read_text())
+        if there.get("config") != _json(config):
+            raise InputError(f"output: {file} holds results of another config; give another name.")
+        if there.get("asked") != asked:
+            raise InputError(f"output: {file} holds results of another architecture or --random; give another name.")
     # What the search was after does not matter here.
     made = build(
         {
@@ -89,7 +95,7 @@ def retrain(
         )
     weights = variables_of(folder) if inherits else None
     rows = retrained(made, config, {"found": architecture, **drawn}, weights, folder)
-    result = {"retrained": rows, "config": config, **environment()}
+    result = {"retrained": rows, "asked": asked, "config": config, **environment()}
     shown = rows if random <= 5 else {k: v for k, v in rows.items() if not k.startswith("random ")}
     say(table(shown, made.task.metric))
     if random:
@@ -145,14 +151,15 @@ def check_retraining(parts: Parts, config: Mapping[str, Any], *, needed: bool = 
     if not given:
         raise InputError("config.retrain: expected steps and seeds, the config has none.")
     network, options = _retraining(parts, config)
+    initialize, distillation = training.start(parts.parent, options.get("initialize"), options.get("distillation"))
     check.integer("config.retrain.steps", options.get("steps"), least=1)
     check.integer("config.retrain.seeds", options.get("seeds", 1), least=1)
     check.one_of("config.retrain.plan", options.get("plan", "auto"), PLANS)
     if config.get("yardstick"):
         yardsticks.hand_made(config["yardstick"], parts.space, parts.task, parts.space.sample(jax.random.key(0)), 1)
     recipe = training.Recipe.of(**{k: v for k, v in options.items() if k in training.Recipe._fields})
-    training.trainer(network, parts.task, recipe)  # refuses the recipe
-    training.fits(parts.space, network, parts.task, recipe)
+    training.trainer(network, parts.task, recipe, distillation=distillation)  # refuses the recipe
+    training.fits(parts.space, network, parts.task, recipe, initialize)
 
 
 def _retraining(parts: Parts, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -161,6 +168,11 @@ def _retraining(parts: Parts, config: Mapping[str, Any]) -> tuple[Any, dict[str,
     fields = {*training.Recipe._fields} - {"schedule_steps"}
     recipe = {k: v for k, v in (config.get("evaluator") or {}).items() if k in fields}
     given = {name: value for name, value in config["retrain"].items() if name not in ("inherit", "save")}
+    of_code = lambda where, options: {
+        name: imported(f"config.{where}.{name}", value) if is_reference(value) else value
+        for name, value in options.items()
+    }
+    recipe, given = of_code("evaluator", recipe), of_code("retrain", given)
     options = loaded({**recipe, **given, "seed": config["seed"], "parent": parts.parent})
     changed = options.pop("network", None)
     if not changed and not config.get("network"):

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from jaxnas import proxies
 from jaxnas.check import InputError
-from jaxnas.evaluators._zero_cost import scorer
+from jaxnas.evaluators._zero_cost import refuse_counting, scorer
 from jaxnas.networks.initializers import initialize
 from jaxnas.population import CompileMeter, device_memory, over_population, within_memory
 from jaxnas.tasks.task import Task
@@ -162,6 +162,8 @@ def programs(
     Raises:
       InputError: a proxy cannot score this network or task.
     """
+    names = [name for group in scores.groups.values() for name in group.scores]
+    refuse_counting(names, space, network, task)
     begin, keys = time.perf_counter(), [jax.random.fold_in(jax.random.key(seed), i) for i in range(3)]
     init = jax.jit(lambda key, genome: initialize(network, key, space.unpack(genome), task.blank(), False))
     variables = init(keys[0], space.sample(keys[0]))

@@ -106,7 +106,7 @@ def summarized(configs: Sequence[str], seeds: int, workdir: pathlib.Path) -> dic
     summary = {}
     for config in configs:
         files = [workdir / _name(config) / str(seed) / "result.json" for seed in range(seeds)]
-        results = [json.loads(file.read_text()) for file in files if file.exists()]
+        results = [json.loads(file.read_text()) for file in files if _complete(file)]
         summary[config] = {"finished": len(results), "architectures": [r["architecture"] for r in results]}
         for metric in METRICS:
             values = [value for r in results if (value := _value(r, metric)) is not None]

@@ -91,6 +91,7 @@ def tabulate(
     workdir = check.local_path("workdir", workdir)
     check.seed("config.seed", seed)
     check.integer("config.seeds", seeds, least=1)
+    check.integer("config.proposals", proposals, least=1)
     check.increasing("config.budgets", budgets, least=1)
     check.increasing("config.curve", curve, least=1, most=max(budgets), because="the largest budget")
     enumerated, data = registry.make("space", space), registry.make("task", task)

@@ -5,6 +5,7 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import pathlib
 import sys
 import types
@@ -90,6 +91,8 @@ def read(name: str) -> ConfigDict:
     get = getattr(_module(path), "get_config", None)
     if get is None:
         raise InputError(f"config: {path} has no function get_config.")
+    if option and not inspect.signature(get).parameters:
+        raise InputError(f"config, {name}: {path.name} has one scale alone; give {path.stem!r}.")
     try:
         config = get(option) if option else get()
     except InputError as error:

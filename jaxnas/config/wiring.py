@@ -108,6 +108,8 @@ def build(
         given_there = {"name": "curvature", **config["early_stopping"]}
         strategy = make("early_stopping", given_there, {"strategy": strategy})
     first = config.get("warm_up")
+    if first:
+        check.integer("config.warm_up.rounds", first.get("rounds"), least=1)
     warm_up = make_strategy({k: v for k, v in first.items() if k != "rounds"}, space, evaluator) if first else None
     parts = Parts(space, network, task, strategy, evaluator, problem, parent, warm_up, cost)
     if prepare:

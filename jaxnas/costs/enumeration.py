@@ -71,6 +71,12 @@ def _all_operations(probe: "_Probe") -> Operations:
         found = Operations(probe.distinct(), terms)
         tests = [probe.draw() for _ in range(2 * BASES)]
         bases = [genome for genome in tests if not probe.agrees(found, genome)]
+        if not found.distinct:
+            kind = type(probe.tracer.network).__name__
+            raise InputError(
+                f"network: {kind} holds no modules that could be told apart; take a cost that is fitted to whole "
+                "networks (by='networks')."
+            )
         if not bases:
             return found
     raise InputError(

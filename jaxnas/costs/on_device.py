@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas import check
+from jaxnas import check, processes
 from jaxnas.check import InputError
 from jaxnas.costs._profile import profile
 from jaxnas.costs.cost import Cost
@@ -17,7 +17,7 @@ from jaxnas.costs.from_networks import DECODE, PEAK, PREFILL, peak_mb, table_fro
 from jaxnas.costs.measure import ESTIMATED_LATENCY, LATENCY, compile_networks, measure_networks, stopwatch
 from jaxnas.costs.model import CostModel, cost_model
 from jaxnas.costs.sizes import of_tokens
-from jaxnas.costs.tables import CostTable, load_cost_table
+from jaxnas.costs.tables import CostTable, load_cost_table, table_of
 from jaxnas.execution import all_devices
 from jaxnas.networks.decoding import DecodeStep
 from jaxnas.tasks.task import Task
@@ -252,7 +252,9 @@ def _by_table(
         if not found:
             B = jax.tree.leaves(x)[0].shape[0]
             print(f"{name} of networks on {all_devices()[0].device_kind}, {B} inputs a batch ...")
-            use(table := make(lambda text: print(f"  {text}")))
+            # As it is kept, so that a resumed search has the same to the bit; and all processes have the first's.
+            fields = processes.from_first(lambda: make(lambda text: print(f"  {text}")).fields())
+            use(table := table_of(fields))
             floor, error = (table.calibration[each] for each in ("noise_floor", "mape"))
             twice = f"measured twice, networks differ by {floor:.1%}; " if floor else ""
             print(f"  {twice}predictions are off by {error:.1%}")

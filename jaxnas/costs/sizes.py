@@ -61,7 +61,7 @@ def _states(space: Space, network: Transformer, length: int, dtype: jnp.dtype) -
 
 
 def parameter_count(space: Space, network: nn.Module | None, task: Task | None) -> Cost:
-    """Thousands of parameters of the stand-alone network, exactly.
+    """Thousands of parameters of the stand-alone network of a pruned genome, exactly.
 
     Args:
       space: categorical.
@@ -87,6 +87,15 @@ def _parameters_of_modules(space: Space, network: nn.Module, inputs: Any) -> lis
     there = all_operations(space, network, shapes, modules=True)
     of = lambda operation: jax.tree.leaves(operation.variables().get("params", {}))
     sizes = np.array([sum(leaf.size for leaf in of(operation)) / 1e3 for operation in there.distinct.values()])
+    genome = np.asarray(space.pruned(jnp.zeros(len(space.decisions), jnp.int32)))
+    own = lambda key, x: network.init(key, space.unpack(genome), x, False)
+    made = jax.eval_shape(own, jax.random.key(0), shapes).get("params", {})
+    whole, counted = sum(leaf.size for leaf in jax.tree.leaves(made)), round(1e3 * (there.counts([genome]) @ sizes)[0])
+    if whole != counted:
+        raise InputError(
+            f"config.cost: {whole - counted} of the {whole} parameters of {type(network).__name__} lie in modules that "
+            "hold a Choice, or in itself; parameter_count counts those of the modules within."
+        )
     return [CostTerm(term.decisions, term.counts @ sizes) for term in there.terms]
 
 

@@ -73,14 +73,18 @@ class CostTable(NamedTuple):
 
     def save(self, path: str | pathlib.Path) -> None:
         """Writes JSON, whole or not at all."""
+        path = pathlib.Path(path)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(json.dumps(self.fields()))
+        partial.replace(path)
+
+    def fields(self) -> dict[str, Any]:
+        """What JSON can say of it, costs with six digits; see `table_of`."""
         fields = self._asdict()
         fields["operations"] = {k: e._asdict() for k, e in self.operations.items()}
         rounded = lambda values: np.vectorize(lambda v: float(f"{v:.6g}"), otypes=[float])(values).tolist()
         fields["terms"] = [{"decisions": list(t.decisions), "values": rounded(t.values)} for t in self.terms]
-        path = pathlib.Path(path)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps({"format": FORMAT, **fields}))
-        partial.replace(path)
+        return {"format": FORMAT, **fields}
 
 
 def calibrated_table(
@@ -151,11 +155,9 @@ def load_cost_table(
         fields = json.loads(pathlib.Path(path).read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"cost table: {path} cannot be read ({error}); `jaxnas profile` makes one.") from error
-    if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT or set(fields) != set(CostTable._fields):
+    if not isinstance(fields, dict) or fields.get("format") != FORMAT or set(fields) != {"format", *CostTable._fields}:
         raise InputError(f"cost table: {path} is not one ({FORMAT!r}); `jaxnas profile` makes one.")
-    fields["operations"] = {k: Entry(**e) for k, e in fields["operations"].items()}
-    fields["terms"] = [CostTerm(tuple(t["decisions"]), np.asarray(t["values"])) for t in fields["terms"]]
-    table = CostTable(**fields)
+    table = table_of(fields)
     if table.cost != cost:
         raise InputError(f"cost table: expected one of {cost}, {path} is of {table.cost}.")
     here = environment(batch or table.batch)
@@ -168,3 +170,11 @@ def load_cost_table(
             "allow_device_mismatch=True to use it all the same."
         )
     return table
+
+
+def table_of(fields: Mapping[str, Any]) -> CostTable:
+    """The table of which these are the `fields`."""
+    operations = {k: Entry(**e) for k, e in fields["operations"].items()}
+    terms = [CostTerm(tuple(t["decisions"]), np.asarray(t["values"])) for t in fields["terms"]]
+    rest = {name: fields[name] for name in CostTable._fields if name not in ("operations", "terms")}
+    return CostTable(operations=operations, terms=terms, **rest)

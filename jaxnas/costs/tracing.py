@@ -34,7 +34,7 @@ class Tracer:
     ):
         self.distinct: dict[str, Operation] = {}
         """key -> operation, of all traced so far."""
-        self._network, self._x, self.sharing = network, x, sharing
+        self.network, self._x, self.sharing = network, x, sharing
         self._known: dict[str, _Known] = {}
         self._holders: set[type] = {Choice}
         for decisions in examples:
@@ -76,7 +76,7 @@ class Tracer:
 
         def trace(key, x):
             with nn.intercept_methods(watch):
-                return self._network.init(key, decisions, x, False)
+                return self.network.init(key, decisions, x, False)
 
         jax.eval_shape(trace, jax.random.key(0), self._x)
         return stack[0].ran

@@ -151,5 +151,5 @@ def training(
         needs=frozenset({"budget"}),
         jittable=population.jittable,
         report=lambda: {**population.report(), "steps_per_epoch": parts.per_epoch},
-        group=population.group,
+        group=0 if keep else population.group,  # a call's trainings take the places of those kept
     )

@@ -77,13 +77,7 @@ def zero_cost(
     check.integer("reference", reference, least=2)
     check.one_of("plan", plan, PLANS)
     fits(space, network, task, Recipe(), initialize)
-    counted = counting(names)
-    if counted and (layer := _narrower(space, network, task)):
-        raise InputError(
-            f"proxies: {', '.join(counted)} count all that a layer has, of which this network's ({layer}) are cut by "
-            "masks to what is chosen; expected proxies of what it computes: "
-            f"{', '.join(name for name in PROXIES if not counting([name]))}."
-        )
+    refuse_counting(names, space, network, task)
     member = scorer(space, network, names, task.loss)
 
     of = work(space, network, task, batch_size)
@@ -138,6 +132,17 @@ def scorer(space: Space, network: nn.Module, names: Sequence[str], loss: Callabl
         return score(apply, variables["params"], batch, key, loss)
 
     return member
+
+
+def refuse_counting(names: Sequence[str], space: Space, network: nn.Module, task: Task) -> None:
+    """Raises `InputError` for proxies that count what is there where masks cut it to what is chosen."""
+    counted = counting(names)
+    if counted and (layer := _narrower(space, network, task)):
+        raise InputError(
+            f"proxies: {', '.join(counted)} count all that a layer has, of which this network's ({layer}) are cut by "
+            "masks to what is chosen; expected proxies of what it computes: "
+            f"{', '.join(name for name in PROXIES if not counting([name]))}."
+        )
 
 
 def _narrower(space: Space, network: nn.Module, task: Task) -> str | None:

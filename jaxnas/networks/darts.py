@@ -166,7 +166,7 @@ def _dropped(edge: Choice, choice, x, train: bool, rate):
     identity = [option is Identity for _, option in edge.options]
     if rate is not None and is_static(choice):
         rate = None if identity[choice] else rate
-    elif rate is not None and jnp.ndim(choice) == 0:
+    elif rate is not None and getattr(choice, "ndim", None) == 0:  # neither a mixture nor gates
         rate = jnp.where(jnp.array(identity)[choice], 0, rate)
     return drop_path(edge, edge(choice, x, train), rate)
 

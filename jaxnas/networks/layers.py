@@ -61,7 +61,7 @@ class Average(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         axes = tuple(range(1, x.ndim - 1))
-        if self.causal:
+        if self.causal and x.ndim > 2:
             count = jnp.arange(1, x.shape[-2] + 1, dtype=x.dtype)[:, None]
             mean = jnp.cumsum(x, -2) / count
         else:

@@ -60,6 +60,9 @@ def masked() -> Iterator[None]:
         if context.method_name != "__call__" or not context.module.has_variable("params", MASK):
             return y
         mask = context.module.get_variable("params", MASK)
+        if y.shape == context.module.get_variable("params", "kernel").shape:
+            layer = "/".join(context.module.path)
+            raise InputError(f"proxy of channels: expected layers that give activations, {layer} gives its kernel.")
         several = np.ndim(getattr(context.module, "features", 0)) and len(context.module.features) > 1
         if several and mask.shape[-1] > 1:
             layer = "/".join(context.module.path)

@@ -111,7 +111,8 @@ def bananas(
         score = mean + exploration * std * jax.random.normal(keys[6], (C,), jnp.float32)
         same = lambda a, b: (a[:, None] == b[None]).all(-1)
         earlier = jnp.arange(C)[None] < jnp.arange(C)[:, None]
-        stale = (same(pool, state.genomes) & known).any(1) | (same(pool, pool) & earlier).any(1)
+        told = jnp.arange(N) < state.used  # what failed too
+        stale = (same(pool, state.genomes) & told).any(1) | (same(pool, pool) & earlier).any(1)
         _, chosen = jax.lax.top_k(jnp.where(stale, -jnp.inf, score), P)
         return pool[chosen]
 
@@ -121,12 +122,13 @@ def bananas(
         return propose(genomes, state.asked, budget=budget), state.replace(asked=state.asked + P)
 
     def tell(key, state, proposal, feedback):
-        enters = usable(proposal, feedback)
+        enters = proposal.active
+        fitness = jnp.where(usable(proposal, feedback), feedback.fitness, -jnp.inf)
         used = state.used + jnp.cumsum(enters, dtype=jnp.int32)
         slot = jnp.where(enters, (used - 1) % N, N)
         return state.replace(
             genomes=state.genomes.at[slot].set(proposal.genome, mode="drop"),
-            fitness=state.fitness.at[slot].set(feedback.fitness, mode="drop"),
+            fitness=state.fitness.at[slot].set(fitness, mode="drop"),
             used=used[-1],
             best=state.best.update(proposal, feedback),
         )

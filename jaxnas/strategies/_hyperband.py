@@ -61,7 +61,8 @@ def brackets(max_budget: int, reduction: int = 3, min_budget: int = 1) -> tuple[
 
 
 def halving(members: int, min_budget: int, max_budget: int, reduction: int = 3) -> tuple[Rung, ...]:
-    """Rungs of one bracket: `floor(members / reduction^i)` with budget `min_budget * reduction^i`, the last of all.
+    """Rungs of one bracket: `floor(members / reduction^i)` with the last budget `max_budget`, and each before it
+    that divided by `reduction` once more.
 
     Raises:
       InputError: too few members to reach `max_budget`.

@@ -122,7 +122,7 @@ class Stream:
                             jax.tree.map(lambda a, b, which=which: a.__setitem__(which, b), into, leaves)
             return out
 
-        return Stream(read, n + other.size, spec, together=self._together)
+        return Stream(read, n + other.size, spec, together=self._together, workers=self._workers._max_workers)
 
     def _fetch(self, rows, upcoming) -> Batch:
         rows = np.asarray(rows)

@@ -113,6 +113,9 @@ class Recipe(NamedTuple):
         check.real("ema", self.ema, least=0, most=0.999999)
         if not callable(self.schedule):
             check.one_of("schedule", self.schedule, SCHEDULES)
+        elif self.warm_up or self.final_learning_rate:
+            ignored = "warm_up" if self.warm_up else "final_learning_rate"
+            raise InputError(f"{ignored}: a schedule that is a function is the whole of it; put this into it.")
         self.make_optimizer(1)
 
     def rate(self, step: chex.Numeric, steps: chex.Numeric) -> chex.Array:

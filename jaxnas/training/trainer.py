@@ -190,7 +190,7 @@ def trainer(
 
     def advance(key, decisions, state, until, steps, numbers=None, pack=None):
         pack = pack or packing(decisions)
-        own = recipe._replace(**_known(numbers or {}))
+        own = recipe._replace(**_known(numbers or {}, recipe))
         _, order_key, augment_key, drop_key = (*jax.random.split(key, 3), jax.random.fold_in(key, 3))
         optimizer = own.make_optimizer(steps)
 
@@ -271,10 +271,12 @@ def trainer(
     return Trainer(init, packing, per_epoch, order, batch, loss, outputs, begin, advance, variables, train, score)
 
 
-def _known(numbers: Numbers) -> Numbers:
+def _known(numbers: Numbers, recipe: Recipe) -> Numbers:
     for name in numbers:
         if name not in NUMBERS:
             raise InputError(f"hyperparameters: expected {', '.join(NUMBERS)}, which may be traced, got {name!r}.")
+        if name in ("clip_norm", "weight_decay") and not getattr(recipe, name):
+            raise InputError(f"hyperparameters: {name} is 0 in the recipe, for never; give a number there too.")
     return numbers
 
 
