@@ -22,6 +22,7 @@ from jaxnas.machine import environment
 from jaxnas.population import PLANS
 from jaxnas.references import imported, is_reference
 from jaxnas.tasks import Metric
+from jaxnas.training.parent import start
 from jaxnas.workdir import read_config, write, writing
 
 OPTIONS = ("steps", "seeds", "plan", "initialize", "distillation", "inherit", "save")
@@ -151,7 +152,7 @@ def check_retraining(parts: Parts, config: Mapping[str, Any], *, needed: bool = 
     if not given:
         raise InputError("config.retrain: expected steps and seeds, the config has none.")
     network, options = _retraining(parts, config)
-    initialize, distillation = training.start(parts.parent, options.get("initialize"), options.get("distillation"))
+    initialize, distillation = start(parts.parent, options.get("initialize"), options.get("distillation"))
     check.integer("config.retrain.steps", options.get("steps"), least=1)
     check.integer("config.retrain.seeds", options.get("seeds", 1), least=1)
     check.one_of("config.retrain.plan", options.get("plan", "auto"), PLANS)
