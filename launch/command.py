@@ -94,7 +94,7 @@ def _ending() -> Iterator[None]:
     except KeyboardInterrupt:
         folder = [f"--workdir={relative(_workdir)}"] if _workdir is not None else []
         given = shlex.join([*_without_workdir(sys.argv[1:]), *folder])
-        sys.exit(f"\nInterrupted; what was saved is kept. Go on with:\n  {line()} {given}")
+        sys.exit(f"\nInterrupted; what was saved is kept. Resume with:\n  {line()} {given}")
     except Exception as error:
         if jax.process_count() == 1:
             raise

@@ -103,7 +103,9 @@ def test_it_can_be_built_without_a_file_of_data(name, tmp_path, monkeypatch):
     config = get_config(name)
     if config.get("parent", {}).get("name") == "trained":
         config["parent"] |= {"steps": 1, "batch_size": 1}
-    one = costs.Cost(("latency_ms",), lambda genome: jnp.ones(1), lambda probabilities: jnp.ones(1))
+    names = tuple(config["strategy"].get("limits", ["latency_ms"]))
+    dear = lambda genome: jnp.where(jnp.any(genome), 0.1, 1.0)  # the first options, of which limits are shares
+    one = costs.Cost(names, lambda genome: dear(genome) * jnp.ones(len(names)), lambda weights: jnp.ones(len(names)))
     parts = build(config, {"cost": one} if "cost" in config else None)  # which would be measured
     assert parts.strategy.name and (parts.cost is None) == ("cost" not in config)
 
