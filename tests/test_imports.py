@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "problems": {"types", "check", "tasks", "problems"},
     "training": {*NETWORKS, "references", "tasks", "training"},
     "pretrained": {*NETWORKS, "tasks", "training", "version", "pretrained"},
-    "costs": {*NETWORKS, "statistics", "tasks", "version", "costs"},
+    "costs": {*NETWORKS, "processes", "statistics", "tasks", "version", "costs"},
     "proxies": {*NETWORKS, "tasks", "references", "proxies"},
     "execution": {"check"},
     "population": {"types", "check", "execution"},
