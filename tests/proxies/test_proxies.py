@@ -338,6 +338,15 @@ def test_zen_adds_the_deviations_of_normalizations():
     np.testing.assert_allclose(deviation, 0.5 * np.log(running / batch), atol=0.15)
 
 
+def test_depthwise_convolutions_count_whatever_form_they_take_here():
+    class Depthwise(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return conv(3, groups=3)(x).mean((1, 2))
+
+    assert score("flops", Depthwise()) == 6 * 6 * 3 * 9
+
+
 def test_params_and_flops_are_those_of_the_stand_alone_network():
     class Network(nn.Module):
         @nn.compact
