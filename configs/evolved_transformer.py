@@ -7,8 +7,8 @@ The first architecture is Transformer, a genome of the space. By progressive dyn
 base size), children that do well are trained for longer. What is found is retrained beside Transformer, one so wide
 that it has as many parameters, and what random search finds. At base size each genome is compiled alone (plan
 "bucket"), as a network that holds every option of every branch would be hundreds of times larger; longer trainings
-are made anew there. The paper searched on
-WMT'14 English to German; a task of your own is `--config.task="{'name': 'module:factory'}"`.
+are made anew there. The paper searched on WMT'14 English to German; a task of your own is
+`--config.task="{'name': 'module:factory'}"`.
 """
 
 from ml_collections import ConfigDict

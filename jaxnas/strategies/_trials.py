@@ -51,7 +51,8 @@ def trials_of(
     rows = _rows(source) if isinstance(source, (str, os.PathLike)) else list(source)
     phases = [_number(i, "phase", row.get("phase") or 0) for i, row in enumerate(rows, 1)]
     budgets = [_number(i, "budget", row.get("budget") or 0) for i, row in enumerate(rows, 1)]
-    of_last = [budget for phase, budget in zip(phases, budgets, strict=True) if phase == max(phases)]
+    last = max(phases, default=0)
+    of_last = [budget for phase, budget in zip(phases, budgets, strict=True) if phase == last]
     counting = 0 if 0 in of_last else max(of_last, default=0)  # without one of its own, an evaluation is whole
     kept = []
     for number, row in enumerate(rows, 1):
@@ -59,7 +60,7 @@ def trials_of(
             if name not in row:
                 raise InputError(f"trials: row {number} has no {name!r}; it has {', '.join(map(str, row))}.")
         fitness = _number(number, FITNESS, row[FITNESS])
-        counts = phases[number - 1] == max(phases) and budgets[number - 1] == counting
+        counts = phases[number - 1] == last and budgets[number - 1] == counting
         valid = row.get("valid") is None or _truth(number, "valid", row["valid"])
         whole = valid and not _truth(number, "relaxed", row.get("relaxed"))
         if not (counts and whole and math.isfinite(fitness)):
