@@ -13,7 +13,7 @@ import pathlib
 
 from absl import flags
 
-from jaxnas import tables
+from jaxnas import check, tables
 from jaxnas.check import InputError
 from jaxnas.config.lookup import load_table
 from jaxnas.tables import arrays, csv_file, hwnasbench, nasbench101, nats
@@ -32,7 +32,7 @@ TAKES = {
 
 
 def main() -> None:
-    output = pathlib.Path(OUTPUT.value)
+    output = check.local_path("output", OUTPUT.value)
     if output.suffix != ".npz":
         raise InputError(f"output: expected the name of an .npz file, got {output}.")
     if output.exists() and not OVERWRITE.value:

@@ -89,7 +89,7 @@ def read_trace(path: str | pathlib.Path, *, device: int = 0) -> list[Kernel]:
 
 
 def _newest(path: str | pathlib.Path) -> pathlib.Path:
-    path = pathlib.Path(path)
+    path = check.local_path("path", path)
     files = [path] if path.is_file() else list(path.rglob("*.xplane.pb"))
     if not files:
         raise InputError(f"path: expected a trace, an .xplane.pb file or a folder with one, got {str(path)!r}.")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.costs.calibration import calibrate
 from jaxnas.costs.measure import LATENCY, Meter, environment
@@ -73,7 +74,7 @@ class CostTable(NamedTuple):
 
     def save(self, path: str | pathlib.Path) -> None:
         """Writes JSON, whole or not at all."""
-        path = pathlib.Path(path)
+        path = check.local_path("path", path)
         partial = path.with_name(path.name + ".partial")
         partial.write_text(json.dumps(self.fields()))
         partial.replace(path)
@@ -152,7 +153,7 @@ def load_cost_table(
       InputError: no such file, not such a table, one of another cost, or one that was made in another environment.
     """
     try:
-        fields = json.loads(pathlib.Path(path).read_text())
+        fields = json.loads(check.local_path("path", path).read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"cost table: {path} cannot be read ({error}); `jaxnas profile` makes one.") from error
     if not isinstance(fields, dict) or fields.get("format") != FORMAT or set(fields) != {"format", *CostTable._fields}:

@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 
+from jaxnas import check
 from jaxnas.spaces import nasbench201
 from jaxnas.tables.table import Column, Table, TableError, read_arrays, shortened, validate
 
@@ -34,7 +35,7 @@ def read(path: str | pathlib.Path) -> Table:
     Raises:
       TableError: not such a file, rows that are not in the published order, or a negative cost, by path and row.
     """
-    path, space = pathlib.Path(path), nasbench201()
+    path, space = check.local_path("path", path), nasbench201()
     arrays = read_arrays(path)
     if "arch_str" in arrays:
         got = _texts(path, "arch_str", arrays["arch_str"])

@@ -57,7 +57,7 @@ def read(
         cost, by path and line; a metric of which nothing is known.
       InputError: columns that the file does not have, or none left for one of the two kinds.
     """
-    path = pathlib.Path(path)
+    path = check.local_path("path", path)
     (top, header), *lines = _lines(path)
     for argument, names in {"decisions": decisions, "metrics": metrics, "costs": costs, "minimize": minimize}.items():
         for name in names:

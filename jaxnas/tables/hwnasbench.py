@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxnas import check
 from jaxnas.spaces import nasbench201
 from jaxnas.tables import pickles
 from jaxnas.tables.table import Column, Table, TableError, validate
@@ -22,7 +23,7 @@ def read(path: str | pathlib.Path) -> Table:
       TableError: damaged, unknown or repeated architectures, lists of other lengths, what is no number, or a negative
         one, by path.
     """
-    path, space = pathlib.Path(path), nasbench201()
+    path, space = check.local_path("path", path), nasbench201()
     content = pickles.read(path)
     if not isinstance(content, dict) or not isinstance(content.get("nasbench201"), dict):
         raise TableError(f"{path}: expected a dict with 'nasbench201'.")

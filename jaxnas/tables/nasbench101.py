@@ -42,7 +42,7 @@ def read(path: str | pathlib.Path, *, partial: bool = False, progress: bool = Fa
       TableError: truncated or damaged records, unknown operations, a hash that is not the cell's, a cell with more
         trainings of a length than another, missing cells; by path and record.
     """
-    path = pathlib.Path(path)
+    path = check.local_path("path", path)
     cells: dict[str, tuple[int, dict[int, list]]] = {}
     genomes: list[np.ndarray] = []
     parameters: list[float] = []

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from jaxnas import check
 from jaxnas.spaces import categorical, nasbench201
 from jaxnas.tables import pickles
 from jaxnas.tables.table import Column, Table, TableError
@@ -46,7 +47,7 @@ def read(folder: str | pathlib.Path, *, partial: bool = False, curves: bool = Fa
     Raises:
       TableError: damaged, missing, foreign or contradictory files, by path.
     """
-    folder = pathlib.Path(folder)
+    folder = check.local_path("folder", folder)
     names = pickles.read(folder / "meta.pickle.pbz2")
     names = names.get("meta_archs") if isinstance(names, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

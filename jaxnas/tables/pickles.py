@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from jaxnas import check
 from jaxnas.tables.table import TableError
 
 
@@ -59,7 +60,7 @@ def read(path: str | pathlib.Path) -> Any:
     Raises:
       TableError: no such file, a damaged one, or one that asks for any other type, which it names.
     """
-    path = pathlib.Path(path)
+    path = check.local_path("path", path)
     try:
         if path.suffix in (".pbz2", ".bz2"):  # with checksums of its own
             with bz2.open(path, "rb") as file:

@@ -176,7 +176,7 @@ def _all_are(parts: Any, types: Any) -> bool:
 
 def save(table: Table, path: str | pathlib.Path) -> None:
     """Writes the table whole or not at all; raises `TableError` where its parts do not fit."""
-    path = pathlib.Path(path)
+    path = check.local_path("path", path)
     validate(table, path)
     described = {name: {f: getattr(c, f) for f in DESCRIBED} for name, c in table.columns.items()}
     about = {"format": FORMAT, "name": table.name, "space": table.space, "unit": table.unit, "source": table.source}
@@ -210,7 +210,7 @@ def load(path: str | pathlib.Path) -> Table:
     Raises:
       TableError: no such file, a truncated, damaged or foreign one.
     """
-    path = pathlib.Path(path)
+    path = check.local_path("path", path)
     arrays = read_arrays(path)
     if "about" not in arrays:
         raise TableError(f"{path}: not a table of jaxnas (no `about`). `jaxnas import_table` makes one.")
@@ -260,7 +260,7 @@ def _about(path: pathlib.Path, array: np.ndarray) -> dict[str, Any]:
 
 def is_table(path: str | pathlib.Path) -> bool:
     """Whether the `.npz` was written by `save`; raises `TableError` where it is none at all."""
-    with _opened(pathlib.Path(path)) as archive:
+    with _opened(check.local_path("path", path)) as archive:
         return "about.npy" in archive.namelist()
 
 
@@ -280,7 +280,7 @@ def read_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray]:
       TableError: no such file, not an `.npz`, truncated, damaged, two arrays of the same name, or an array that is not
         plain numbers or text.
     """
-    path = pathlib.Path(path)
+    path = check.local_path("path", path)
     arrays: dict[str, np.ndarray] = {}
     with _opened(path) as archive:
         for info in archive.infolist():

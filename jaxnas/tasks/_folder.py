@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.tasks.images import classification
 from jaxnas.tasks.task import Task
@@ -48,7 +49,7 @@ def folder(
       InputError: no such folder, another class in test than in train, a class without images, an image that is in no
         folder of a class or deeper in it, that cannot be read, or that is of another size or depth than the first.
     """
-    path = pathlib.Path(path)
+    path = check.local_path("path", path)
     classes, pictures = {}, {}
     for split in ("train", "test"):
         if not (path / split).is_dir():

@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from jaxnas import check
 from jaxnas.check import InputError
 from jaxnas.tasks.images import classification
 from jaxnas.tasks.task import Task
@@ -28,7 +29,7 @@ def npz(
     Raises:
       InputError: no such file, or a damaged one; an array is missing, or see `images.classification`.
     """
-    path = pathlib.Path(path)
+    path = check.local_path("path", path)
     names = ("x_train", "y_train", "x_test", "y_test")
     try:
         with np.load(path, allow_pickle=False) as file:
