@@ -127,7 +127,7 @@ def _of_labels(task: Task) -> Iterator[tuple[str, Predict]]:
 def _of_vectors(task: Task) -> Iterator[tuple[str, Predict]]:
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.multioutput import MultiOutputClassifier
-    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+    from sklearn.neighbors import KNeighborsRegressor
 
     y = np.asarray(task.train.targets)
     if y.ndim != 2:
@@ -137,12 +137,20 @@ def _of_vectors(task: Task) -> Iterator[tuple[str, Predict]]:
         outputs = lambda made: made
     else:
         linear = MultiOutputClassifier(LogisticRegression(max_iter=1000))
-        models = {"logistic regression": linear, "nearest neighbour": KNeighborsClassifier(1)}
+        models = {"logistic regression": linear, "nearest neighbour": KNeighborsRegressor(1)}
         outputs = lambda made: 2.0 * made - 1.0  # logits on the right side of 0
+    varying = (y != y[:1]).any(0)  # a classifier takes no label that all examples have, or none
+
+    def predicted(model):
+        made = np.tile(y[:1], (task.test.size, 1))
+        if varying.any():
+            of = model.fit(task.flat(task.train), y[:, varying]).predict(task.flat(task.test))
+            made[:, varying] = of.reshape(task.test.size, -1)
+        return np.float32(outputs(made))
+
     for name, model in models.items():
         if _affordable(task, "neighbour"):
-            made = lambda model=model: model.fit(task.flat(task.train), y).predict(task.flat(task.test))
-            yield name, lambda made=made: np.float32(outputs(made())).reshape(task.test.size, -1)
+            yield name, functools.partial(predicted, model)
 
 
 def _of_positions(task: Task) -> Iterator[tuple[str, Predict]]:

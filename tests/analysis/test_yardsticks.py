@@ -1,10 +1,11 @@
 """Hand-made networks as large as what was found."""
 
 import jax
+import numpy as np
 import pytest
 
 from jaxnas import evaluators, spaces, tasks
-from jaxnas.analysis.yardsticks import hand_made
+from jaxnas.analysis.yardsticks import classical, hand_made
 from jaxnas.check import InputError
 
 HALF = {"layers": 1, "heads": (2, 4), "groups": (2,), "head_sizes": (8,)}
@@ -38,3 +39,21 @@ def test_fields_within_options_grow_together(task, target):
 def test_what_cannot_grow(task, scaled, message):
     with pytest.raises(InputError, match=message):
         hand_made({**OPTIONS, "scaled": scaled}, SPACE, task, GENOME, 1000)
+
+
+@pytest.mark.parametrize("constant", [(0,), (0, 1)])
+def test_a_label_that_all_examples_have_is_predicted(constant):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3)).astype(np.float32)
+    y = np.float32(x[:, :2] > 0)
+    y[:, constant] = 1
+    splits = dict.fromkeys(("train", "validation", "test"), (x, y))
+    metric = tasks.mean_metric(right, higher_is_better=True)
+    task = tasks.arrays(splits, loss=tasks.sigmoid_cross_entropy, metric=metric, outputs=2)
+    rows = classical(task)
+    assert set(rows) == {"logistic regression", "nearest neighbour"}
+    assert all(row["test_right"][0] > 0.95 for row in rows.values())
+
+
+def right(outputs, targets):
+    return ((outputs > 0) == (targets > 0.5)).mean(-1)
