@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 
 from jaxnas.config import at_scale
 
-from ._elastic import largest, plain
+from ._elastic import plain
 
 RECIPE = {
     "optimizer": "adamw",
@@ -45,7 +45,7 @@ def _config(
         "strategy": {"name": "nsga2", **strategy},
         "evaluator": {"name": "supernet", "steps": steps, "fitness": "loss", **RECIPE, **recipe},
         "cost": {"name": "parameter_count"},
-        "reference": largest(options),
+        "reference": "largest",
         "recommend": {"parameters_k": "50%"},
         "random_search": True,
         "yardstick": {"name": "transformer", **plain(options), **PATCHES, "patch": patch, "scaled": "widths"},

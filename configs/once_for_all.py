@@ -19,7 +19,6 @@ def _config(
     stages: int, options: dict, network: dict, task: dict, shrink: dict, steps: int, rounds: int, strategy: dict,
     cost: dict, recipe: dict, retrain: dict,
 ) -> dict:  # fmt: skip
-    largest = {factor: max(options[f"{factor}s"]) for factor in ("kernel", "expansion", "depth")}
     return {
         "seed": 0,
         "rounds": rounds,
@@ -37,7 +36,7 @@ def _config(
             **recipe,
         },
         "cost": {"name": "latency", **cost},
-        "reference": ",".join(f"stage_{i}_{name}={size}" for i in range(stages) for name, size in largest.items()),
+        "reference": "largest",
         "recommend": {"latency_ms": "60%"},
         "random_search": True,
         "retrain": {"inherit": True, "plan": "bucket", **retrain},

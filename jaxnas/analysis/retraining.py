@@ -200,13 +200,15 @@ def retrained(
     if config["retrain"].get("inherit"):
         options["initialize"] = weights
     parts = parts._replace(network=network)
-    distinct = list(dict.fromkeys(architectures.values()))
-    genomes = [parts.space.from_string(a) for a in distinct]
+    given = {name: parts.space.from_string(a) for name, a in architectures.items()}
+    architectures = {name: parts.space.to_string(genome) for name, genome in given.items()}  # "largest" has another
+    distinct = {architectures[name]: genome for name, genome in given.items()}
+    genomes = list(distinct.values())
     if config["retrain"].get("save"):
         scores = _kept(parts, genomes, options, folder)
     else:
         scores = _timed(parts.space, parts.network, parts.task, genomes, options)
-    rows = {name: {"architecture": a, **_row(scores, distinct.index(a))} for name, a in architectures.items()}
+    rows = {name: {"architecture": a, **_row(scores, list(distinct).index(a))} for name, a in architectures.items()}
     if config.get("yardstick"):
         size = int(scores["parameters"][0])
         network = yardsticks.hand_made(config["yardstick"], parts.space, parts.task, genomes[0], size)

@@ -17,11 +17,15 @@ from jaxnas.check import InputError
 from jaxnas.spaces.needed import positions
 from jaxnas.types import Space
 
+EXTREMES = {"largest": max, "smallest": min}
+"""Strings of a space whose options are all numbers -> the option of each decision."""
+
 
 def categorical(decisions: Mapping[str, Sequence[Any]], *, name: str = "categorical", **overrides) -> Space:
     """A space of D named decisions, each with its own options.
 
-    Genomes are `[D]` int32 positions in the options. The string format is `decision=option` joined by commas.
+    Genomes are `[D]` int32 positions in the options. The string format is `decision=option` joined by commas;
+    where all options are numbers, "largest" and "smallest" are strings too.
 
     Args:
       decisions: decision name -> its options, at least two each, all different.
@@ -103,7 +107,11 @@ def categorical(decisions: Mapping[str, Sequence[Any]], *, name: str = "categori
     def to_string(genome):
         return ",".join(f"{n}={o[int(i)]}" for n, o, i in zip(names, options, np.asarray(genome), strict=True))
 
+    numbers = all(isinstance(option, (int, float)) for of in options for option in of)
+
     def from_string(text):
+        if numbers and text in EXTREMES:
+            return np.array([of.index(EXTREMES[text](of)) for of in options], np.int32)
         labels = [[str(option) for option in o] for o in options]
         known = (f"{re.escape(n)}=({'|'.join(map(re.escape, o))})" for n, o in zip(names, labels, strict=True))
         match = re.fullmatch(",".join(known), text)

@@ -84,6 +84,14 @@ def test_string_is_readable_and_inverts():
         np.testing.assert_array_equal(SPACE.from_string(SPACE.to_string(jnp.asarray(genome))), genome)
 
 
+def test_the_largest_and_the_smallest_have_strings_where_options_are_numbers():
+    space = categorical({"kernel": (5, 3, 7), "ratio": (0.5, 4, 2)})
+    assert space.to_string(space.from_string("largest")) == "kernel=7,ratio=4"
+    assert space.to_string(space.from_string("smallest")) == "kernel=3,ratio=0.5"
+    with pytest.raises(ValueError, match="expected decisions kernel, depth, width in this order, got 'largest'"):
+        SPACE.from_string("largest")
+
+
 def test_derive_takes_the_largest_weight_that_exists():
     weights = jnp.array([[0.1, 0.2, 0.9, 7.0], [0.5, 0.4, 7.0, 7.0], [0.1, 0.2, 0.3, 0.4]])
     np.testing.assert_array_equal(SPACE.derive(weights), [2, 0, 3])
