@@ -81,9 +81,9 @@ def _rounds(decisions: Sequence[str], size: np.ndarray, shrink: Mapping[str, Seq
     check.mapping("shrink", shrink)
     opens = np.zeros(size.shape, np.int32)
     for pattern, rounds in shrink.items():
-        rounds = check.sequence(f"shrink, {pattern}", rounds, int)
-        if not rounds or list(rounds) != sorted(set(rounds)) or rounds[0] < 0:
-            raise InputError(f"shrink, {pattern}: expected rounds that increase, got {list(rounds)}.")
+        rounds = check.increasing(f"shrink, {pattern}", rounds, least=0)
+        if not rounds:
+            raise InputError(f"shrink, {pattern}: expected a round at least, got none.")
         rows = [d for d, name in enumerate(decisions) if fnmatch.fnmatchcase(name, pattern)]
         if not rows:
             raise InputError(f"shrink: no decision matches {pattern!r}; there are {', '.join(decisions)}.")

@@ -64,7 +64,7 @@ def test_progressive_shrinking_lets_smaller_options_in_one_after_another():
     ("shrink", "message"),
     [
         ({"kernels": [3]}, "shrink: no decision matches 'kernels'; there are kernel, depth, norm"),
-        ({"kernel": [3, 2]}, "shrink, kernel: expected rounds that increase"),
+        ({"kernel": [3, 2]}, "shrink, kernel: expected increasing integers"),
     ],
 )
 def test_a_wrong_order_of_shrinking_is_named(shrink, message):
