@@ -206,8 +206,10 @@ class _Experiment:
         self.say(f"retraining on train + validation, {seeds} seeds each ...")
         inherits = self.config["retrain"].get("inherit")
         weights = self.parts.evaluator.variables(self.found.state.evaluator) if inherits else None
-        rows = retraining.retrained(self.parts, self.config, architectures, weights, self.folder)
+        kept = retraining.checkpoints_of(self.folder, "result.json")
+        rows = retraining.retrained(self.parts, self.config, architectures, weights, self.folder, kept)
         self.keep(retrained=rows)
+        retraining.forget(kept)
         rows |= yardsticks.classical(self.parts.task)
         self.say(retraining.table(rows, self.parts.task.metric))
         return {**outcome.test_metric(self.parts.task, rows["found"]), "retrained": rows}

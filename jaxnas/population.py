@@ -71,8 +71,9 @@ class Population(NamedTuple):
     """A function over populations.
 
     Attributes:
-      run: `(genomes, active [P], *args, shared=()) -> outputs`, each with leading axis P but the tuple `shared`, which
-        every member is handed as a whole; inactive members give zeros.
+      run: `(genomes, active [P], *args, held=(), shared=()) -> outputs`, each with leading axis P but the tuple
+        `shared`, which every member is handed as a whole; of the tuple `held` each device has its own members' only,
+        as it has of outputs, where P is a multiple of their number. Inactive members give zeros.
       jittable: whether `run` can be traced.
       report: `() -> dict`, plan, platform, devices and chunk of what was traced last (before, of what would be), and
         for "bucket" what its compiles took.
@@ -93,7 +94,7 @@ def over_population(
     chunk: int | None = None,
     work: Work = LITTLE,
 ) -> Population:
-    """Extends `fn(genome, *args, *shared) -> outputs` of one member to a population.
+    """Extends `fn(genome, *args, *held, *shared) -> outputs` of one member to a population.
 
     `fn` is traced for the platform of `devices`, else for the one that is said (`jaxnas.execution`), and is told where
     its networks run side by side.
@@ -122,13 +123,13 @@ def over_population(
     several = of_all_processes(devices)
     traced = {"plan": chosen, "platform": where}
 
-    def run(genomes, active, *args, shared=()):
+    def run(genomes, active, *args, held=(), shared=()):
         with execution(platform=platform):
             traced.update(plan=planned(plan, work), platform=current().platform)
             beside = traced["plan"] == "vmap" or None  # None: as around this population, whose networks may be
             with execution(side_by_side=beside):
                 share = partial(_share, fn, traced["plan"], chunk)
-                return _spread(share, devices, several, (active, genomes, *args), shared)
+                return _spread(share, devices, several, (active, genomes, *args), held, shared)
 
     report = lambda: {**traced, "devices": len(devices), "chunk": chunk}
     return Population(run, True, report, group=len(devices) if chosen == "map" else 0)
@@ -152,30 +153,33 @@ def _share(fn: Callable, plan: str, chunk: int | None, args: tuple, shared: tupl
     return jax.lax.map(lambda a: one(*a), args[1:], batch_size=chunk)
 
 
-def _spread(share: Callable, devices: Sequence[Any], several: bool, args: tuple, shared: tuple):
+def _spread(share: Callable, devices: Sequence[Any], several: bool, args: tuple, held: tuple, shared: tuple):
     """All members, each device with its share of them; `args` are `(active, genomes, ...)`."""
     active, n = args[0], len(devices)
     P = active.shape[0]
     size = -(-P // n)
     extra = size * n - P
     gather = several or extra > 0  # else outputs stay where they are, for the host to read
+    if extra:
+        args, held = (*args, *held), ()
 
-    def own(args, shared):
+    def own(args, held, shared):
         # Each device takes its share of what all have: left to XLA, padding and splitting talk to the others.
         pad = lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[:1], extra, 0)]) if extra else leaf
         active, *rest = jax.tree.map(pad, args)
         args = (active & (jnp.arange(P + extra) < P), *rest)  # what was padded is not active
         first = jax.lax.axis_index("population") * size
-        outputs = share(jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, size), args), shared)
+        args = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, size), args)
+        outputs = share((*args, *held), shared)
         if not gather:
             return outputs
         return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, "population", tiled=True), outputs)
 
     axis, whole = PartitionSpec("population"), PartitionSpec()
     mesh = Mesh(np.array(devices), ("population",))
-    specs = {"in_specs": whole, "out_specs": whole if gather else axis, "check_vma": False}
-    split = share if n == 1 else jax.shard_map(own, mesh=mesh, **specs)
-    outputs = jax.tree.map(lambda leaf: leaf[:P], split(args, shared))
+    specs = {"in_specs": (whole, axis, whole), "out_specs": whole if gather else axis, "check_vma": False}
+    outputs = share((*args, *held), shared) if n == 1 else jax.shard_map(own, mesh=mesh, **specs)(args, held, shared)
+    outputs = jax.tree.map(lambda leaf: leaf[:P], outputs)
     keep = lambda leaf: jnp.where(active.reshape(P, *[1] * (leaf.ndim - 1)), leaf, jnp.zeros_like(leaf))
     return jax.tree.map(keep, outputs)
 
@@ -200,7 +204,8 @@ def _bucketed(fn: Callable) -> Population:
     paid = {"compiles": 0, "compile_seconds": 0.0}
     report = lambda: {"plan": "bucket", "platform": current().platform, "devices": 1, "chunk": None, **paid}
 
-    def run(genomes, active, *args, shared=()):
+    def run(genomes, active, *args, held=(), shared=()):
+        args = (*args, *held)
         if len(jax.tree.leaves(genomes)) != 1:
             raise InputError(
                 "plan 'bucket' compiles for genomes that are single arrays, and these have "

@@ -42,7 +42,11 @@ MAY_IMPORT = {
     "machine": {"execution", "version"},
     "processes": {"check"},
     "preemption": {"processes"},
-    "evaluators": {*NETWORKS, "tasks", "training", "costs", "population", "predictors", "proxies", "evaluators"},
+    "segments": {"checkpoint", "loop", "population", "preemption", "processes", "workdir"},
+    "evaluators": {
+        *NETWORKS,
+        *("tasks", "training", "costs", "population", "predictors", "processes", "proxies", "segments", "evaluators"),
+    },
     "strategies": {"types", "check", "rng", "spaces", "pareto", "predictors", "strategies"},
     "checkpoint": {"types", "check"},
     "loop": {"types", "check", "checkpoint", "population", "processes", "loop"},

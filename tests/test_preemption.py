@@ -1,6 +1,7 @@
 """SIGTERM while a search compiles, evaluates and saves: out within seconds, and what was complete is kept."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -58,6 +59,22 @@ print(len(jaxnas.search(space, strategy, evaluator, rounds=ROUNDS, **options).hi
 """
 
 
+RETRAINED = """
+from ml_collections import ConfigDict
+
+def get_config():
+    return ConfigDict({
+        "seed": 0, "rounds": 1,
+        "space": {"name": "nasbench201"},
+        "task": {"name": "digits"},
+        "network": {"name": "nasbench201", "channels": 4, "cells": 1},
+        "strategy": {"name": "random_search", "proposals": 2, "budget": 1},
+        "evaluator": {"name": "training"},
+        "retrain": {"steps": 800, "seeds": 1},
+    })
+"""
+
+
 def run(workdir, where):
     arguments = [sys.executable, "-c", SLOW, str(workdir), where]
     return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -85,6 +102,30 @@ def test_sigterm_leaves_within_seconds_and_loses_nothing(where, tmp_path):
     again, whole = run(tmp_path / "run", "resumed"), run(tmp_path / "whole", "resumed")
     assert [p.communicate()[0].strip() for p in (again, whole)] == ["16", "16"]
     assert genomes(tmp_path / "run") == genomes(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_sigterm_while_it_retrains(tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text(RETRAINED)
+    run = lambda name: subprocess.Popen(
+        [sys.executable, "-m", "launch.search", f"--config={config}", f"--workdir={tmp_path / name}"],
+        **{"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True},
+    )
+    process = run("run")
+    while " steps, " not in process.stderr.readline():
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == LEFT and "SIGTERM: saved after " in said
+    saved = int(re.search(r"saved after ([\d,]+) steps of training 1;", said)[1].replace(",", ""))
+    assert 0 < saved < 800 and list(tmp_path.glob("run/retraining/result/*/*"))
+    again, whole = run("run"), run("whole")
+    assert [p.wait(timeout=300) for p in (again, whole)] == [0, 0]
+    found, expected = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("run", "whole"))
+    timed = lambda row: {name: value for name, value in row.items() if name != "seconds"}
+    assert timed(found["retrained"]["found"]) == timed(expected["retrained"]["found"])
+    assert not (tmp_path / "run" / "retraining").exists()
 
 
 def test_a_program_that_handles_sigterm_itself_goes_on_to():

@@ -1,5 +1,6 @@
 """The final training of what a search found, beside yardsticks."""
 
+import contextlib
 import json
 import pathlib
 import shutil
@@ -10,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnas import check, evaluators, networks, pretrained, training
+from jaxnas import check, evaluators, networks, pretrained, processes, training
 from jaxnas.analysis import yardsticks
 from jaxnas.analysis.text import relative, spread
 from jaxnas.check import InputError
@@ -95,7 +96,8 @@ def retrain(
             "config.retrain.inherit: expected the workdir of the search whose weights are to be inherited."
         )
     weights = variables_of(folder) if inherits else None
-    rows = retrained(made, config, {"found": architecture, **drawn}, weights, folder)
+    kept = checkpoints_of(folder, output)
+    rows = retrained(made, config, {"found": architecture, **drawn}, weights, folder, kept)
     result = {"retrained": rows, "asked": asked, "config": config, **environment()}
     shown = rows if random <= 5 else {k: v for k, v in rows.items() if not k.startswith("random ")}
     say(table(shown, made.task.metric))
@@ -106,8 +108,22 @@ def retrain(
         with writing(file.parent):
             file.parent.mkdir(parents=True, exist_ok=True)
             write(file, json.dumps(result, indent=2))
+        forget(kept)
         say(f"results are in {relative(file)}")
     return result
+
+
+def checkpoints_of(folder: pathlib.Path | None, output: str) -> pathlib.Path | None:
+    """Folder of the checkpoints of trainings whose results will be in a file of that name."""
+    return None if folder is None else folder / "retraining" / pathlib.Path(output).stem
+
+
+def forget(kept: pathlib.Path | None) -> None:
+    """Removes checkpoints of trainings whose results are there."""
+    if kept is not None and processes.is_first():
+        shutil.rmtree(kept, ignore_errors=True)
+        with contextlib.suppress(OSError):  # others are in it
+            kept.parent.rmdir()
 
 
 def searched_config(workdir: pathlib.Path | None) -> dict[str, Any]:
@@ -188,15 +204,17 @@ def retrained(
     architectures: Mapping[str, str],
     weights: Mapping[str, Any] | None = None,
     folder: pathlib.Path | None = None,
+    kept: pathlib.Path | None = None,
 ) -> dict[str, dict]:
     """Retrains named architectures as `config.retrain` says; name -> architecture, parameters and test figures.
 
     `config.retrain.network` says where the network differs from that of the search. With `config.yardstick`, a
     hand-made network beside them, with as many parameters as the first has, which begins afresh and has no teacher.
     With `config.retrain.inherit` trainings begin with `weights`, variables of the search; with `config.retrain.save`
-    what the first becomes is in `folder`.
+    what the first becomes is in `folder`. An interrupted call goes on with the checkpoints in `kept`.
     """
     network, options = _retraining(parts, config)
+    options = {**options, "workdir": kept, "progress": True}
     if config["retrain"].get("inherit"):
         options["initialize"] = weights
     parts = parts._replace(network=network)

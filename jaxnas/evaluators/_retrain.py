@@ -1,6 +1,7 @@
 """The final training of chosen architectures, on train and validation data, scored on the test data."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -8,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas import check
+from jaxnas import check, processes
 from jaxnas.check import InputError
 from jaxnas.evaluators.work import variables_of, work
 from jaxnas.execution import all_devices
 from jaxnas.population import over_population
+from jaxnas.segments import Segments, identity
 from jaxnas.tasks.task import Task
-from jaxnas.training import Distillation, Parent, Recipe, Trainer, fits, trainer
+from jaxnas.training import Distillation, Parent, Recipe, fits, trainer
 from jaxnas.training.parent import start
 from jaxnas.training.start import Initialize
 from jaxnas.types import Genome, Space
@@ -34,9 +36,11 @@ def retrain(
     distillation: Distillation | Mapping[str, Any] | None = None,
     plan: str = "auto",
     devices: Sequence[Any] | None = None,
+    workdir: str | os.PathLike | None = None,
+    progress: bool = False,
     **recipe,
 ) -> dict[str, np.ndarray]:
-    """Trains each genome `seeds` times on train + validation and scores it on the test split; by default one program.
+    """Trains each genome `seeds` times on train + validation and scores it on the test split.
 
     Args:
       space, network, task: as in `training`.
@@ -51,6 +55,9 @@ def retrain(
         where the parent is it; none by default.
       plan: see `population.over_population`; "bucket" compiles each genome's network alone, for long trainings.
       devices: to split the trainings over; all of them by default.
+      workdir: folder of checkpoints: the same call goes on where an earlier one was interrupted, to the same bits, and
+        SIGTERM saves and ends the process (see `jaxnas.preemption`). None keeps nothing.
+      progress: whether stderr is told how far it is.
       **recipe: fields of `Recipe`.
 
     Returns:
@@ -58,69 +65,26 @@ def retrain(
       said what a training begins with, "before_test_loss" and "before_test_accuracy" of that.
 
     Raises:
-      InputError: as `training`; a number out of its range; or no genomes.
+      InputError: as `training`; a number out of its range; no genomes; a folder that cannot be written.
+      CheckpointError: a damaged checkpoint.
     """
-    check.integer("steps", steps, least=1)
     check.integer("seeds", seeds, least=1)
-    check.seed("seed", seed)
-    final = task.with_validation()
-    recipe = Recipe.of(**recipe)
-    initialize, distillation = start(parent, initialize, distillation)
-    parts = trainer(network, final, recipe, initialize, distillation)
-    fits(space, network, final, recipe, initialize)
-
-    def member(genome, key, steps):
-        return _trained(parts, final, initialize, key, space.unpack(genome), steps)[1]
-
-    G, S = len(genomes), seeds
-    if G == 0:
+    if len(genomes) == 0:
         raise InputError("genomes: expected at least one, got none.")
-    # As many as devices share evenly, which then need not wait for each other (see `population`).
-    extra = -(G * S) % len(all_devices() if devices is None else devices)
-    training = np.minimum(np.arange(G * S + extra, dtype=np.int32), G * S - 1)
-    active = jnp.arange(G * S + extra, dtype=jnp.int32) < G * S
-    keys = jax.random.split(jax.random.key(seed), G * S)[training]
-    members = jax.tree.map(lambda *leaves: jnp.stack(leaves)[training // S], *genomes)
-    of = work(space, network, final, min(recipe.batch_size, final.train.size))
-    population = over_population(member, plan=plan, devices=devices, work=of)
-    run = jax.jit(population.run) if population.jittable else population.run
-    scores = run(members, active, keys, jnp.full(active.shape, steps, jnp.int32))
-    out = {name: np.asarray(value)[: G * S].reshape(G, S) for name, value in scores.items()}
-    return {**out, "parameters": np.array([parameters(space, network, task, g) for g in genomes])}
-
-
-def _trained(parts: Trainer, task: Task, initialize: Initialize, key, decisions, steps) -> tuple[Any, dict[str, Any]]:
-    """Variables of a training, and its scores: before it too, where it is said what it begins with."""
-
-    def scored(name, variables):
-        loss, value = parts.score(variables, decisions, task.test)
-        return {f"{name}_loss": loss, f"{name}_{task.metric.name}": value}
-
-    scores = {}
-    if initialize is not None:
-        scores = scored("before_test", parts.variables(decisions, parts.begin(key, decisions)))
-    variables, _ = parts.train(key, decisions, steps)
-    return variables, scores | scored("test", variables)
+    given = {"steps": steps, "seed": seed, "initialize": initialize, "parent": parent, "distillation": distillation}
+    where = {"plan": plan, "devices": devices, "workdir": workdir, "progress": progress}
+    return _retrained(space, network, task, genomes, seeds, **given, **where, **recipe)[0]
 
 
 def train_alone(
-    space: Space,
-    network: nn.Module,
-    task: Task,
-    genome: Genome,
-    *,
-    steps: int,
-    seed: int = 0,
-    initialize: Initialize = None,
-    parent: Parent | None = None,
-    distillation: Distillation | Mapping[str, Any] | None = None,
-    **recipe,
+    space: Space, network: nn.Module, task: Task, genome: Genome, **options
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Trains one genome on train + validation, as `retrain` does, and keeps its variables.
+    """Trains one genome once on train + validation, as `retrain` with plan "bucket" does, and keeps its variables.
 
     Args:
-      space, network, task, steps, seed, initialize, parent, distillation, recipe: as in `retrain`.
+      space, network, task: as in `retrain`.
       genome: the architecture.
+      **options: as in `retrain`, but for seeds, plan and devices.
 
     Returns:
       Variables of the stand-alone network, and what `retrain` returns of it.
@@ -128,17 +92,73 @@ def train_alone(
     Raises:
       InputError: as `retrain`.
     """
+    scores, variables = _retrained(space, network, task, [genome], 1, plan="bucket", **options)
+    return variables(), scores
+
+
+def _retrained(
+    space, network, task, genomes, seeds, *, steps, seed=0, initialize=None, parent=None, distillation=None,
+    plan="auto", devices=None, workdir=None, progress=False, **recipe,
+) -> tuple[dict[str, np.ndarray], Callable[[], dict[str, Any]]]:  # fmt: skip
+    """What `retrain` returns, and `() ->` the variables of the first of the last turn."""
     check.integer("steps", steps, least=1)
     check.seed("seed", seed)
-    final, recipe = task.with_validation(), Recipe.of(**recipe)
+    final, given = task.with_validation(), recipe
+    recipe = Recipe.of(**recipe)
     initialize, distillation = start(parent, initialize, distillation)
     parts = trainer(network, final, recipe, initialize, distillation)
     fits(space, network, final, recipe, initialize)
-    decisions = space.unpack(jax.tree.map(np.asarray, genome))
-    key = jax.random.split(jax.random.key(seed), 1)[0]
-    variables, scores = jax.jit(lambda key: _trained(parts, final, initialize, key, decisions, steps))(key)
-    shaped = {name: np.asarray(value).reshape(1, 1) for name, value in scores.items()}
-    return variables, {**shaped, "parameters": np.array([parameters(space, network, task, genome)])}
+
+    def begin(genome, key):
+        return parts.begin(key, space.unpack(genome))
+
+    def advance(genome, key, training, at, until):  # `at` is the same for all: side by side, none waits for another
+        return parts.advance(key, space.unpack(genome), training.replace(step=at), until, steps)
+
+    def variables(genome, training):
+        return parts.variables(space.unpack(genome), training)
+
+    def score(genome, training):
+        loss, value = parts.score(variables(genome, training), space.unpack(genome), final.test)
+        return {"test_loss": loss, f"test_{task.metric.name}": value}
+
+    where = {"plan": plan, "devices": devices}
+    where["work"] = work(space, network, final, min(recipe.batch_size, final.train.size))
+    populations = [over_population(fn, **where) for fn in (begin, advance, score, variables)]
+    whole = processes.replicated_sharding()  # every process sees all that is saved
+    jitted = lambda of: jax.jit(of.run, out_shardings=whole) if of.jittable else of.run
+    begins, advances, scores, kept = map(jitted, populations)
+    G, S = len(genomes), seeds
+    # As many at a time as run at a time: side by side all, else one on each device. So many are in memory.
+    size = populations[0].group or G * S + -(G * S) % len(all_devices() if devices is None else devices)
+    turns = np.arange(-(-G * S // size) * size, dtype=np.int32).reshape(-1, size)
+    keys = jax.random.split(jax.random.key(seed), G * S)
+    folder = None
+    if workdir is not None:
+        what = (space.name, network, task.name, final.train.size, given, initialize, parent, distillation)
+        folder = check.local_path("workdir", workdir) / identity((what, genomes, steps, seed, turns))
+
+    def trained(turn: np.ndarray, segments: Segments) -> Callable[[], dict[str, Any]]:
+        own = np.minimum(turn, G * S - 1)
+        active = turn < G * S
+        members = jax.tree.map(lambda *leaves: jnp.stack(leaves)[own // S], *genomes), jnp.asarray(active)
+
+        def further(training, at, until):
+            return advances(*members, keys[own], held=(training,), shared=(jnp.int32(at), jnp.int32(until)))
+
+        training = begins(*members, keys[own])
+        before = {} if initialize is None else scores(*members, held=(training,))
+        training = segments.run(training, further)
+        found = {**{f"before_{name}": of for name, of in before.items()}, **scores(*members, held=(training,))}
+        segments.finish({name: np.asarray(of)[active].tolist() for name, of in found.items()})
+        return lambda: jax.tree.map(lambda leaf: leaf[0], kept(*members, held=(training,)))
+
+    with Segments(folder, steps=steps, count=len(turns), progress=progress) as segments:
+        for turn in turns[len(segments.finished) :]:
+            first = trained(turn, segments)
+    joined = {name: np.concatenate([of[name] for of in segments.finished]) for name in segments.finished[0]}
+    found = {name: of.reshape(G, S) for name, of in joined.items()}
+    return {**found, "parameters": np.array([parameters(space, network, task, g) for g in genomes])}, first
 
 
 def parameters(space: Space, network: nn.Module, task: Task, genome: Genome) -> int:

@@ -67,7 +67,9 @@ class Progress:
         each = working / here if here else math.nan
         left = min((total - done) * each if known else math.nan, max(self._limit - elapsed, 0))
         filled = int(20 * done / total) if known and total else 0
-        said = [f"{done:,}/{total if known else '?'} |{'█' * filled:20}| {_time(elapsed)} elapsed, {_time(left)} left"]
+        said = [
+            f"{done:,}/{total if known else '?'} |{'█' * filled:20}| {duration(elapsed)} elapsed, {duration(left)} left"
+        ]
         said += [_rate(each)] if here else []
         said += [f"best {self._totals.best:.4f}"] if math.isfinite(self._totals.best) else []
         said += [f"{self._totals.invalid:,} invalid"] if self._totals.invalid else []
@@ -89,7 +91,8 @@ class Progress:
             self._stream.flush()
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """`H:MM:SS`, hours where there are any; "?" where it is not known."""
     if not math.isfinite(seconds):
         return "?"
     minutes, seconds = divmod(round(seconds), 60)

@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.evaluators import parameters, retrain
+from jaxnas import segments
+from jaxnas.evaluators import parameters, retrain, train_alone
 
 STEM, HIDDEN, HEAD = 64 * 16 + 16, 16 * 16 + 16, 16 * 10 + 10
 GENOMES = [np.array([0, 0], np.int32), np.array([1, 0], np.int32), np.array([1, 1], np.int32)]
@@ -48,3 +49,61 @@ def test_it_trains_on_the_validation_data_and_scores_the_test_data(space, networ
 def test_less_than_one_is_refused_by_name(space, network, task, field):
     with pytest.raises(ValueError, match=f"{field}: expected at least 1, got 0"):
         retrain(space, network(), task, GENOMES, **{"steps": 1, field: 0})
+
+
+PLANS = {
+    "map": {"plan": "map", "devices": jax.devices()[:2], "steps": 3},
+    "vmap": {"plan": "vmap", "devices": jax.devices()[:2], "steps": 6},
+    "bucket": {"plan": "bucket", "steps": 3},
+}
+
+
+@pytest.fixture
+def cut_short(monkeypatch):
+    """Calls of single steps, each saved; after five there is an interrupt. Gives `(training, first, until)` of each."""
+    calls, run = [], segments.Segments.run
+    monkeypatch.setattr(segments, "SECONDS", 1e-9)
+    monkeypatch.setattr(segments, "EVERY", 0.0)
+
+    def counted(self, state, advance):
+        def one(state, at, until):
+            if len(calls) == 5:
+                calls.append("interrupted")
+                raise KeyboardInterrupt
+            calls.append((len(self.finished), at, until))
+            return advance(state, at, until)
+
+        return run(self, state, one)
+
+    monkeypatch.setattr(segments.Segments, "run", counted)
+    return calls
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_an_interrupted_call_goes_on_to_the_same_bits(space, network, task, plan, cut_short, tmp_path):
+    options = {"seed": 1, "batch_size": 16, **PLANS[plan]}
+    run = lambda workdir: retrain(space, network(), task, GENOMES, workdir=workdir, **options)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    found = run(tmp_path)
+    training, at = divmod(5, options["steps"])
+    assert cut_short[5:7] == ["interrupted", (training, at, at + 1)]
+    whole = retrain(space, network(), task, GENOMES, **options)
+    for name in whole:
+        np.testing.assert_array_equal(found[name], whole[name])
+
+
+def test_what_is_trained_alone_goes_on_with_its_variables(space, network, task, cut_short, tmp_path):
+
+    def run(workdir, seed=1):
+        return train_alone(space, network(), task, GENOMES[1], workdir=workdir, seed=seed, steps=7, batch_size=16)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    (found, scores), (whole, expected) = run(tmp_path), run(None)
+    assert cut_short[6] == (0, 5, 6)
+    jax.tree.map(np.testing.assert_array_equal, (found, scores), (whole, expected))
+    again, _ = run(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, again, whole)
+    _, other = run(tmp_path, seed=2)
+    assert other["test_loss"] != expected["test_loss"] and len(list(tmp_path.iterdir())) == 2
