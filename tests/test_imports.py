@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "tasks": {"types", "check", "tasks"},
     "problems": {"types", "check", "tasks", "problems"},
     "training": {*NETWORKS, "references", "tasks", "training"},
-    "pretrained": {*NETWORKS, "segments", "tasks", "training", "version", "pretrained"},
+    "pretrained": {*NETWORKS, "tasks", "training", "version", "pretrained"},
     "costs": {*NETWORKS, "processes", "statistics", "tasks", "version", "costs"},
     "proxies": {*NETWORKS, "tasks", "references", "proxies"},
     "execution": {"check"},

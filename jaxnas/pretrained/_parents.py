@@ -19,7 +19,6 @@ from jaxnas.check import InputError
 from jaxnas.networks import Transformer
 from jaxnas.pretrained._load import load
 from jaxnas.pretrained.replacements import parent_of
-from jaxnas.segments import Segments
 from jaxnas.tasks import Batch, Task
 from jaxnas.training import Parent, Recipe, fits, trainer
 from jaxnas.types import Space
@@ -99,12 +98,9 @@ def trained(
     variables = _kept(file)
     if variables is None:
         say(f"training the parent for {steps} steps; it is kept in {file}")
-        parts, key = trainer(made, task, how), jax.random.key(seed)
-        further = jax.jit(lambda training, _, until: parts.advance(key, {}, training, until, steps))
-        # Not saved on its way: other processes may be training the same one.
-        with Segments(None, steps=steps, count=1, progress=True) as segments:
-            training = segments.run(jax.jit(lambda: parts.begin(key, {}))(), further)
-        variables = jax.device_get(jax.jit(lambda training: parts.variables({}, training))(training))
+        parts = trainer(made, task, how)
+        train = jax.jit(lambda key: parts.train(key, {}, steps)[0])
+        variables = jax.device_get(train(jax.random.key(seed)))
         loss, value = jax.jit(lambda variables: parts.score(variables, {}, task.validation))(variables)
         say(f"the parent's validation loss is {float(loss):.4g}, its {task.metric.name} {float(value):.4g}")
         _keep(file, variables)
