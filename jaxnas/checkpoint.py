@@ -23,7 +23,7 @@ class Checkpoints(NamedTuple):
       wait: `()`, until all is written.
       latest: `() -> step or None`.
       note: `step -> note`.
-      restore: `(step, like) -> state` with the structure of `like`; raises `CheckpointError`.
+      restore: `(step, like) -> state` with the structure of `like`, NumPy arrays; raises `CheckpointError`.
     """
 
     save: Any
@@ -87,7 +87,7 @@ def checkpoints(directory: str | pathlib.Path) -> Checkpoints:
         if _digest(arrays) != saved["sha256"]:
             raise damaged(step, "its arrays do not match their checksum.")
         leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
-        return jax.tree.unflatten(treedef, [jax.numpy.asarray(arrays[_name(path)]) for path, _ in leaves])
+        return jax.tree.unflatten(treedef, [arrays[_name(path)] for path, _ in leaves])
 
     return Checkpoints(save, manager.wait_until_finished, manager.latest_step, note, restore)
 

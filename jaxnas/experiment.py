@@ -128,6 +128,7 @@ class _Experiment:
             ):
                 self.keep(**step())
             self.keep(complete=True)
+            retraining.forget(retraining.checkpoints_of(self.folder, "result.json"))
         except Exception:
             if self.folder is not None and processes.is_first():
                 where = relative(self.folder / "result.json")
@@ -209,7 +210,6 @@ class _Experiment:
         kept = retraining.checkpoints_of(self.folder, "result.json")
         rows = retraining.retrained(self.parts, self.config, architectures, weights, self.folder, kept)
         self.keep(retrained=rows)
-        retraining.forget(kept)
         rows |= yardsticks.classical(self.parts.task)
         self.say(retraining.table(rows, self.parts.task.metric))
         return {**outcome.test_metric(self.parts.task, rows["found"]), "retrained": rows}

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,8 +73,8 @@ class Population(NamedTuple):
 
     Attributes:
       run: `(genomes, active [P], *args, held=(), shared=()) -> outputs`, each with leading axis P but the tuple
-        `shared`, which every member is handed as a whole; of the tuple `held` each device has its own members' only,
-        as it has of outputs, where P is a multiple of their number. Inactive members give zeros.
+        `shared`, which every member is handed as a whole. Of the tuple `held` each device reads its own members' only,
+        where P is a multiple of their number. Inactive members give zeros.
       jittable: whether `run` can be traced.
       report: `() -> dict`, plan, platform, devices and chunk of what was traced last (before, of what would be), and
         for "bucket" what its compiles took.
@@ -93,6 +94,7 @@ def over_population(
     devices: Sequence[Any] | None = None,
     chunk: int | None = None,
     work: Work = LITTLE,
+    gather: bool = True,
 ) -> Population:
     """Extends `fn(genome, *args, *held, *shared) -> outputs` of one member to a population.
 
@@ -105,6 +107,8 @@ def over_population(
       devices: to split the population over, of all processes; all of them by default.
       chunk: with "vmap", members side by side on a device; all by default.
       work: what a member computes at a time, nothing much by default.
+      gather: whether all processes, where there are several, have all outputs; else each device keeps its members',
+        where P is a multiple of their number, to be handed back as `held`.
 
     Raises:
       InputError: an unknown plan, a chunk where none applies, or devices of some processes only.
@@ -120,7 +124,7 @@ def over_population(
     if plan == "bucket":
         return _bucketed(fn)
     devices = all_devices() if devices is None else devices
-    several = of_all_processes(devices)
+    several = of_all_processes(devices) and gather
     traced = {"plan": chosen, "platform": where}
 
     def run(genomes, active, *args, held=(), shared=()):
@@ -212,28 +216,34 @@ def _bucketed(fn: Callable) -> Population:
                 f"{len(jax.tree.leaves(genomes))}; take plan 'map' or 'vmap'."
             )
         genomes = np.asarray(genomes)
-        outputs = []
-        for i in np.flatnonzero(active):
-            own = jax.tree.map(lambda leaf: leaf[i], args)  # noqa: B023 used at once
-            signature = current(), genomes[i].tobytes()
+        P, at, outputs = len(genomes), np.flatnonzero(active), []
+        for i in at:
+            member = partial(_alone, fn, genomes[i])
+            given = jnp.int32(i), args, shared
+            signature = current(), P, genomes[i].tobytes()
             if signature not in programs:
                 meter = CompileMeter()
-                programs[signature] = (
-                    jax.jit(lambda *a, genome=genomes[i]: fn(genome, *a)).lower(*own, *shared).compile()
-                )
+                programs[signature] = jax.jit(member).lower(*given).compile()
                 paid["compiles"] += meter.compiles
                 paid["compile_seconds"] += meter.seconds
-            outputs.append((i, programs[signature](*own, *shared)))
-        P = len(genomes)
+            outputs.append(programs[signature](*given))
+        if P == len(at) == 1:
+            return outputs[0]
         if not outputs:
-            own = jax.tree.map(lambda leaf: leaf[0], args)
-            shapes = jax.eval_shape(lambda *a: fn(genomes[0], *a), *own, *shared)
-            return jax.tree.map(lambda leaf: jnp.zeros((P, *leaf.shape), leaf.dtype), shapes)
-        at = np.array([i for i, _ in outputs])
-        place = lambda *leaves: jnp.zeros((P, *leaves[0].shape), leaves[0].dtype).at[at].set(jnp.stack(leaves))
-        return jax.tree.map(place, *[out for _, out in outputs])
+            shapes = jax.eval_shape(partial(_alone, fn, genomes[0]), jnp.int32(0), args, shared)
+            return jax.tree.map(lambda leaf: jnp.zeros((P, *leaf.shape[1:]), leaf.dtype), shapes)
+        place = lambda *leaves: (
+            jnp.zeros((P, *leaves[0].shape[1:]), leaves[0].dtype).at[at].set(jnp.concatenate(leaves))
+        )
+        return jax.tree.map(place, *outputs)
 
     return Population(run, False, report, group=1)
+
+
+def _alone(fn: Callable, genome: np.ndarray, i: chex.Array, args: tuple, shared: tuple):
+    """Outputs `[1, ...]` of member i of `args`; taken out of them in here, where that need not be a copy."""
+    outputs = fn(genome, *jax.tree.map(lambda leaf: leaf[i], args), *shared)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], outputs)
 
 
 def within_memory(

@@ -129,6 +129,11 @@ def arrays_from_first(tree: Any) -> Any:
     return jax.tree.unflatten(treedef, [jax.numpy.asarray(leaf) for leaf in made])
 
 
+def to_host(tree: Any) -> Any:
+    """The arrays, in every process as a whole, though each of several has some of their shards only."""
+    return tree if jax.process_count() == 1 else multihost_utils.process_allgather(tree, tiled=True)
+
+
 def replicated_sharding() -> jax.sharding.Sharding | None:
     """The sharding of what a program gives to every process as a whole; None for the only one."""
     if jax.process_count() == 1:

@@ -8,6 +8,7 @@ import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import check, processes
@@ -92,7 +93,7 @@ class Workdir:
         found = {}
 
         def read() -> None:
-            found["state"] = self._checkpoints.restore(self.note["round"], like)
+            found["state"] = jax.tree.map(jnp.asarray, self._checkpoints.restore(self.note["round"], like))
 
         processes.from_first(read)
         return processes.arrays_from_first(found.get("state", like))

@@ -42,10 +42,10 @@ MAY_IMPORT = {
     "machine": {"execution", "version"},
     "processes": {"check"},
     "preemption": {"processes"},
-    "segments": {"checkpoint", "loop", "population", "preemption", "processes", "workdir"},
+    "segments": {"check", "checkpoint", "loop", "population", "preemption", "processes", "workdir"},
     "evaluators": {
         *NETWORKS,
-        *("tasks", "training", "costs", "population", "predictors", "processes", "proxies", "segments", "evaluators"),
+        *("tasks", "training", "costs", "population", "predictors", "proxies", "segments", "version", "evaluators"),
     },
     "strategies": {"types", "check", "rng", "spaces", "pareto", "predictors", "strategies"},
     "checkpoint": {"types", "check"},

@@ -70,7 +70,7 @@ def get_config():
         "network": {"name": "nasbench201", "channels": 4, "cells": 1},
         "strategy": {"name": "random_search", "proposals": 2, "budget": 1},
         "evaluator": {"name": "training"},
-        "retrain": {"steps": 800, "seeds": 1},
+        "retrain": {"steps": 2500, "seeds": 1},
     })
 """
 
@@ -118,8 +118,8 @@ def test_sigterm_while_it_retrains(tmp_path):
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == LEFT and "SIGTERM: saved after " in said
-    saved = int(re.search(r"saved after ([\d,]+) steps of training 1;", said)[1].replace(",", ""))
-    assert 0 < saved < 800 and list(tmp_path.glob("run/retraining/result/*/*"))
+    saved = int(re.search(r"saved after 0 trainings and ([\d,]+) steps;", said)[1].replace(",", ""))
+    assert 0 < saved < 2500 and list(tmp_path.glob("run/retraining/result/*/*"))
     again, whole = run("run"), run("whole")
     assert [p.wait(timeout=300) for p in (again, whole)] == [0, 0]
     found, expected = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("run", "whole"))

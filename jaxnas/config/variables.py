@@ -55,7 +55,7 @@ def restored(workdir: str | os.PathLike) -> tuple[Parts, State]:
     key = jax.random.key(0)
     shapes = jax.eval_shape(lambda key: State(parts.strategy.init(key), parts.evaluator.init(key)), key)
     like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    return parts, kept.restore(kept.latest(), like)
+    return parts, jax.tree.map(jnp.asarray, kept.restore(kept.latest(), like))
 
 
 def loaded(arguments: Mapping[str, Any]) -> dict[str, Any]:

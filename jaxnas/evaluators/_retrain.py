@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas import check, processes
+from jaxnas import check, version
 from jaxnas.check import InputError
 from jaxnas.evaluators.work import variables_of, work
 from jaxnas.execution import all_devices
@@ -20,6 +20,9 @@ from jaxnas.training import Distillation, Parent, Recipe, fits, trainer
 from jaxnas.training.parent import start
 from jaxnas.training.start import Initialize
 from jaxnas.types import Genome, Space
+
+EXAMPLES = 64
+"""Of training, by which data are known when a call is repeated."""
 
 
 def retrain(
@@ -103,8 +106,7 @@ def _retrained(
     """What `retrain` returns, and `() ->` the variables of the first of the last turn."""
     check.integer("steps", steps, least=1)
     check.seed("seed", seed)
-    final, given = task.with_validation(), recipe
-    recipe = Recipe.of(**recipe)
+    final, recipe = task.with_validation(), Recipe.of(**recipe)
     initialize, distillation = start(parent, initialize, distillation)
     parts = trainer(network, final, recipe, initialize, distillation)
     fits(space, network, final, recipe, initialize)
@@ -124,41 +126,49 @@ def _retrained(
 
     where = {"plan": plan, "devices": devices}
     where["work"] = work(space, network, final, min(recipe.batch_size, final.train.size))
-    populations = [over_population(fn, **where) for fn in (begin, advance, score, variables)]
-    whole = processes.replicated_sharding()  # every process sees all that is saved
-    jitted = lambda of: jax.jit(of.run, out_shardings=whole) if of.jittable else of.run
-    begins, advances, scores, kept = map(jitted, populations)
+    # Of several processes each device keeps the trainings of its members; scores all have.
+    populations = [
+        over_population(fn, **where, gather=fn in (score, variables)) for fn in (begin, advance, score, variables)
+    ]
+    begins, advances, scores, kept = (jax.jit(of.run) if of.jittable else of.run for of in populations)
     G, S = len(genomes), seeds
-    # As many at a time as run at a time: side by side all, else one on each device. So many are in memory.
-    size = populations[0].group or G * S + -(G * S) % len(all_devices() if devices is None else devices)
-    turns = np.arange(-(-G * S // size) * size, dtype=np.int32).reshape(-1, size)
     keys = jax.random.split(jax.random.key(seed), G * S)
     folder = None
     if workdir is not None:
-        what = (space.name, network, task.name, final.train.size, given, initialize, parent, distillation)
-        folder = check.local_path("workdir", workdir) / identity((what, genomes, steps, seed, turns))
+        first = final.train.take(np.arange(min(EXAMPLES, final.train.size)))
+        what = (final._replace(train=first, validation=None), network, tuple(recipe), initialize, parent, distillation)
+        what = (what, space.name, genomes, seeds, steps, seed, populations[0].report()["plan"], version.__version__)
+        folder = check.local_path("workdir", workdir) / identity(what)
 
     def trained(turn: np.ndarray, segments: Segments) -> Callable[[], dict[str, Any]]:
-        own = np.minimum(turn, G * S - 1)
-        active = turn < G * S
+        own, active = np.maximum(turn, turn[0]), turn >= 0
         members = jax.tree.map(lambda *leaves: jnp.stack(leaves)[own // S], *genomes), jnp.asarray(active)
 
         def further(training, at, until):
             return advances(*members, keys[own], held=(training,), shared=(jnp.int32(at), jnp.int32(until)))
 
-        training = begins(*members, keys[own])
-        before = {} if initialize is None else scores(*members, held=(training,))
-        training = segments.run(training, further)
+        before = {} if initialize is None else scores(*members, held=(begins(*members, keys[own]),))
+        training = segments.run(turn.tolist(), begins(*members, keys[own]), further)
         found = {**{f"before_{name}": of for name, of in before.items()}, **scores(*members, held=(training,))}
-        segments.finish({name: np.asarray(of)[active].tolist() for name, of in found.items()})
+        found = {name: np.asarray(of).tolist() for name, of in found.items()}
+        segments.finish({int(t): {name: of[i] for name, of in found.items()} for i, t in enumerate(turn) if t >= 0})
         return lambda: jax.tree.map(lambda leaf: leaf[0], kept(*members, held=(training,)))
 
-    with Segments(folder, steps=steps, count=len(turns), progress=progress) as segments:
-        for turn in turns[len(segments.finished) :]:
-            first = trained(turn, segments)
-    joined = {name: np.concatenate([of[name] for of in segments.finished]) for name in segments.finished[0]}
-    found = {name: of.reshape(G, S) for name, of in joined.items()}
-    return {**found, "parameters": np.array([parameters(space, network, task, g) for g in genomes])}, first
+    last = None
+    with Segments(folder, steps=steps, count=G * S, progress=progress) as segments:
+        for turn in _turns([t for t in range(G * S) if t not in segments.finished], populations[0].group, devices):
+            last = None  # one turn's trainings are in memory at a time
+            last = trained(turn, segments)
+    dtype, results = jax.dtypes.canonicalize_dtype(float), [segments.finished[t] for t in range(G * S)]
+    found = {name: np.array([of[name] for of in results], dtype).reshape(G, S) for name in results[0]}
+    return {**found, "parameters": np.array([parameters(space, network, task, g) for g in genomes])}, last
+
+
+def _turns(trainings: Sequence[int], group: int, devices: Sequence[Any] | None) -> np.ndarray:
+    """`[turns, members]`, the trainings that run at a time, -1 for none: side by side all, else one on each device."""
+    count = len(all_devices() if devices is None else devices)  # which then need not wait for each other
+    size = group or -(-len(trainings) // count) * count
+    return np.array([*trainings, *[-1] * (-len(trainings) % size)], np.int32).reshape(-1, size)
 
 
 def parameters(space: Space, network: nn.Module, task: Task, genome: Genome) -> int:

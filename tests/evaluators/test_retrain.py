@@ -57,15 +57,18 @@ PLANS = {
     "bucket": {"plan": "bucket", "steps": 3},
 }
 
+SIZE = {"map": 2, "vmap": 4}
+"""Of a turn."""
+
 
 @pytest.fixture
 def cut_short(monkeypatch):
-    """Calls of single steps, each saved; after five there is an interrupt. Gives `(training, first, until)` of each."""
+    """Calls of single steps, each saved; after five there is an interrupt. Gives `(finished, first, until)` of each."""
     calls, run = [], segments.Segments.run
-    monkeypatch.setattr(segments, "SECONDS", 1e-9)
-    monkeypatch.setattr(segments, "EVERY", 0.0)
+    for name in ("SECONDS", "EVERY", "SHARE"):
+        monkeypatch.setattr(segments, name, 1e-9)
 
-    def counted(self, state, advance):
+    def counted(self, members, state, advance):
         def one(state, at, until):
             if len(calls) == 5:
                 calls.append("interrupted")
@@ -73,7 +76,7 @@ def cut_short(monkeypatch):
             calls.append((len(self.finished), at, until))
             return advance(state, at, until)
 
-        return run(self, state, one)
+        return run(self, members, state, one)
 
     monkeypatch.setattr(segments.Segments, "run", counted)
     return calls
@@ -86,11 +89,31 @@ def test_an_interrupted_call_goes_on_to_the_same_bits(space, network, task, plan
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path)
     found = run(tmp_path)
-    training, at = divmod(5, options["steps"])
-    assert cut_short[5:7] == ["interrupted", (training, at, at + 1)]
+    turns, at = divmod(5, options["steps"])
+    assert cut_short[5:7] == ["interrupted", (turns * SIZE.get(plan, 1), at, at + 1)]
     whole = retrain(space, network(), task, GENOMES, **options)
     for name in whole:
         np.testing.assert_array_equal(found[name], whole[name])
+
+
+def test_on_fewer_devices_what_is_through_is_kept(space, network, task, cut_short, tmp_path):
+    options = {"steps": 3, "batch_size": 16, "plan": "map"}
+    run = lambda devices, workdir: retrain(
+        space, network(), task, GENOMES, workdir=workdir, devices=jax.devices()[:devices], **options
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(2, tmp_path)
+    found, whole = run(1, tmp_path), run(1, None)
+    assert cut_short[6] == (2, 0, 1)
+    np.testing.assert_allclose(found["test_loss"], whole["test_loss"], rtol=1e-3)
+
+
+def test_other_data_are_another_call(space, network, task, cut_short, tmp_path):
+    run = lambda task: retrain(space, network(), task, GENOMES[:1], workdir=tmp_path, steps=7, batch_size=16)
+    with pytest.raises(KeyboardInterrupt):
+        run(task)
+    run(task._replace(augment=None))
+    assert cut_short[6] == (0, 0, 1) and len(list(tmp_path.iterdir())) == 2
 
 
 def test_what_is_trained_alone_goes_on_with_its_variables(space, network, task, cut_short, tmp_path):
