@@ -113,7 +113,7 @@ def test_sigterm_while_it_retrains(tmp_path):
         **{"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True},
     )
     process = run("run")
-    while " steps, " not in process.stderr.readline():
+    while " steps: " not in process.stderr.readline():
         assert process.poll() is None, process.stderr.read()
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
