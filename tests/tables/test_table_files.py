@@ -265,3 +265,14 @@ def test_arrays_of_objects_are_refused_unread(tmp_path):
 def test_unknown_embedded_table_lists_the_known():
     with pytest.raises(ValueError, match="nasbench201_digits"):
         tables.embedded("nasbench201")
+
+
+def test_the_embedded_table_has_learning_curves_of_other_trainings():
+    table = tables.load(tables.embedded("nasbench201_digits"))
+    curve, alone = table.columns["validation_loss_curve"], table.columns["validation_loss"]
+    assert curve.budgets == (5, 10, 20, 30, 45, 60, 75, 90) and curve.values.shape == (6466, 3, 8)
+    mean = curve.values.mean((0, 1))
+    assert (np.diff(mean) < 0).all()  # a cosine over 90 steps: at 30 it has learned less than a training of 30 in all
+    assert mean[3] > alone.values[:, :, 1].mean()
+    np.testing.assert_allclose(mean[-1], alone.values[:, :, -1].mean(), rtol=0.01)
+    assert table.source["curves"]["trainings"] == 3 * 6466
