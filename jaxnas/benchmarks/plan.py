@@ -33,12 +33,21 @@ def cifar10(path: str = "", train: int = 50_000, test: int = 10_000, **options) 
     return tasks.classification("cifar10", of(train), of(test), where="random images", **options)
 
 
+def imagenet() -> tasks.Task:
+    """Random images of 64x64 pixels and as many classes, few of them: the whole is streamed."""
+    random = np.random.default_rng(0)
+    of = lambda n: (random.normal(size=(n, 64, 64, 3)).astype(np.float32), np.arange(n) % 1000)
+    return tasks.arrays({split: of(2048) for split in ("train", "validation", "test")}, name="imagenet", outputs=1000)
+
+
 def landmark(name: str) -> dict[str, Any]:
-    """A config at its paper's size, on random images in the place of a file."""
+    """A config at its paper's size, on random images in the place of a file or a dataset."""
     config = get_config(name)
-    if "path" not in config["task"]:
-        return config
-    return {**config, "task": {**config["task"], "name": f"{__name__}:cifar10"}}
+    if "dataset" in config["task"]:
+        return {**config, "task": {"name": f"{__name__}:imagenet"}}
+    if "path" in config["task"]:
+        return {**config, "task": {**config["task"], "name": f"{__name__}:cifar10"}}
+    return config
 
 
 def _nasbench201(size: str, networks: int, evaluator: dict, budget: int = 0, **data) -> dict[str, Any]:
@@ -89,7 +98,7 @@ LANDMARKS = (
     *("nasbench201_supernet", "zerocost"),
 )
 """Configs at their papers' size, of CIFAR-10's images."""
-CONFIGS = (*LANDMARKS, "gpt", "hybrid")
+CONFIGS = (*LANDMARKS, "autoformer", "evolved_transformer", "gpt", "hat", "hybrid", "once_for_all")
 DECODERS: dict[str, dict[str, Any]] = {
     "llama_8b": {
         "decoder": {

@@ -22,10 +22,10 @@ ENOUGH = 100
 """Seconds within which processes that lost each other have ended."""
 
 
-def searching(workdir, *more, config=CONFIG):
+def searching(workdir, *more, config=CONFIG, program=("-m", "launch.search")):
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
     environment.pop("XLA_FLAGS", None)
-    arguments = [sys.executable, "-m", "launch.search", config, f"--workdir={workdir}"]
+    arguments = [sys.executable, *program, config, f"--workdir={workdir}"]
     return start([*arguments, "--checkpoint_seconds=0", *more], env=environment)
 
 
@@ -120,6 +120,31 @@ def test_a_killed_process_ends_the_run_with_the_reason_and_nothing_is_lost(whole
     assert [status for status, _ in ended(pair(tmp_path / "run"))] == [0, 0]
     assert history(tmp_path / "run") == history(whole[0])
     assert result(tmp_path / "run") == result(whole[0])
+
+
+STEP_BY_STEP = """
+import runpy
+from jaxnas import segments
+segments.SECONDS = segments.EVERY = segments.SHARE = 1e-9
+runpy.run_module("launch.search", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_retraining_of_both_goes_on_where_it_was_stopped(tmp_path):
+    options = ("--config.rounds=1", "--config.retrain.seeds=3")
+    several = pair(tmp_path / "run", *options, program=("-c", STEP_BY_STEP))
+    while not list(tmp_path.glob("run/retraining/result/*/[3-9]")):
+        assert all(p.poll() is None for p in several), [p.said() for p in several]
+        time.sleep(0.02)
+    several[1].send_signal(signal.SIGTERM)
+    (status, said), (other, _) = ended(several)
+    assert status == other == 128 + signal.SIGTERM and "SIGTERM: saved after 0 trainings and" in said
+    for name in ("run", "whole"):
+        assert [status for status, _ in ended(pair(tmp_path / name, *options))] == [0, 0]
+    found, whole = (result(tmp_path / name)["retrained"]["found"] for name in ("run", "whole"))
+    assert len(found["test_loss"]) == 3 and found["test_loss"] == whole["test_loss"]
+    assert not (tmp_path / "run" / "retraining").exists()
 
 
 def test_sigterm_to_one_process_saves_and_ends_all_and_one_alone_goes_on(tmp_path):

@@ -18,4 +18,5 @@ def get_config() -> ConfigDict:
         "budget": 3,
     }
     config.evaluator = {"name": "training", "batch_size": 16}
+    config.retrain = {"steps": 40, "seeds": 0}
     return config.lock()
