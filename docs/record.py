@@ -38,6 +38,7 @@ def record(config: str) -> None:
     pictures = [picture for picture in PICTURES if (folder / f"{picture}.png").exists()][:2]
     for picture in pictures:
         shutil.copy(folder / f"{picture}.png", RESULTS / f"{name}_{picture}.png")
+    said = done.stdout.replace(str(folder), "DIR").replace(str(folder.relative_to(ROOT)), "DIR")
     kept = {
         "config": config,
         "command": command,
@@ -45,7 +46,7 @@ def record(config: str) -> None:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - begin, 1),
         "pictures": pictures,
-        "output": [line.rstrip() for line in done.stdout.replace(str(folder.relative_to(ROOT)), "DIR").splitlines()],
+        "output": [line.rstrip() for line in said.splitlines()],
         "result": {key: value for key, value in result.items() if key not in ("front", "genome")},
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
