@@ -34,10 +34,10 @@ def cifar10(path: str = "", train: int = 50_000, test: int = 10_000, **options) 
 
 
 def imagenet() -> tasks.Task:
-    """Random images of 64x64 pixels and as many classes, few of them: the whole is streamed."""
+    """Random images of 64x64 pixels and 1,000 classes, few of them, as the whole is streamed; 10,000 to validate."""
     random = np.random.default_rng(0)
-    of = lambda n: (random.normal(size=(n, 64, 64, 3)).astype(np.float32), np.arange(n) % 1000)
-    return tasks.arrays({split: of(2048) for split in ("train", "validation", "test")}, name="imagenet", outputs=1000)
+    of = lambda n: (random.integers(0, 256, (n, 64, 64, 3), np.uint8), np.arange(n) % 1000)
+    return tasks.classification("imagenet", of(12_500), of(1000), where="random images", validation=0.8)
 
 
 def landmark(name: str) -> dict[str, Any]:
