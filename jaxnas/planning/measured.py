@@ -14,6 +14,20 @@ from jaxnas.planning.targets import Target
 _NEEDED = re.compile(r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm")
 
 
+_UNTUNED = "Couldn't find output tile sizes"
+"""What XLA for GPUs says of some matrix products whose kernels it would choose by trying them on the card."""
+
+
+def _compiled(program: jax.stages.Lowered) -> jax.stages.Compiled:
+    """Without a card nothing is tried, and XLA may have no kernel of its own that is sure to do: then cuBLAS's do."""
+    try:
+        return program.compile()
+    except Exception as error:
+        if _UNTUNED not in str(error):
+            raise
+        return program.compile(compiler_options={"xla_gpu_enable_triton_gemm": False})
+
+
 def measured(trace: Callable[[], jax.stages.Traced], trips: Mapping[str, float], target: Target) -> dict[str, Any]:
     """Traces a program and compiles it for the target, in a context of `execution` with its devices.
 
@@ -31,7 +45,7 @@ def measured(trace: Callable[[], jax.stages.Traced], trips: Mapping[str, float],
     trace_seconds = time.perf_counter() - begin
     begin = time.perf_counter()
     try:
-        compiled = program.compile()
+        compiled = _compiled(program)
     except Exception as error:
         text = str(error)
         need = _NEEDED.search(text)
