@@ -98,7 +98,7 @@ LANDMARKS = (
     *("nasbench201_supernet", "zerocost"),
 )
 """Configs at their papers' size, of CIFAR-10's images."""
-CONFIGS = (*LANDMARKS, "autoformer", "evolved_transformer", "gpt", "hat", "hybrid", "once_for_all")
+CONFIGS = (*LANDMARKS, "autoformer", "gpt", "hat", "hybrid", "once_for_all")
 DECODERS: dict[str, dict[str, Any]] = {
     "llama_8b": {
         "decoder": {
