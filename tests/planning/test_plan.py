@@ -13,6 +13,7 @@ from jaxnas import build, get_config, networks, spaces
 from jaxnas.check import InputError
 from jaxnas.planning import Chip, plan, profile, step_bound, targets
 from jaxnas.planning.bound import Bound
+from jaxnas.planning.measured import _compiled
 from tests.support.programs import run
 
 SMALL = {
@@ -100,6 +101,21 @@ def test_a_slice_of_tpus_that_is_not_there(tmp_path):
     assert found["hours_estimated"] > 0 and found["programs"]["evaluate"]["code_bytes"] > 0
     assert set(found["programs"]["evaluate"]["collectives"]) <= {"all-gather"}
     assert jax.devices()[0].platform == "cpu"
+
+
+@pytest.mark.parametrize("said", ["INTERNAL: Couldn't find output tile sizes that satisfy hlo", "RESOURCE_EXHAUSTED"])
+def test_only_a_kernel_that_must_be_tried_on_a_card_is_done_without(said):
+    class Program:
+        def compile(self, compiler_options=None):
+            if compiler_options is None:
+                raise RuntimeError(said)
+            return compiler_options
+
+    if "tile" in said:
+        assert _compiled(Program()) == {"xla_gpu_enable_triton_gemm": False}
+    else:
+        with pytest.raises(RuntimeError, match=said):
+            _compiled(Program())
 
 
 @needs("jax_plugins.xla_cuda12")
