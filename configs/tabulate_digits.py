@@ -2,8 +2,8 @@
 
     jaxnas tabulate --workdir=runs/tabulate
 
-6,466 distinct cells, 3 budgets, 3 seeds: 58,194 trainings, about an hour on two CPU cores; those of 90 steps with their
-learning curves.
+6,466 distinct cells, 3 budgets, 3 seeds: 58,194 trainings, about an hour on two CPU cores. A table made anew has the
+learning curves of the same trainings; the embedded one has those of three more of each, which came later.
 """
 
 from ml_collections import ConfigDict

@@ -130,8 +130,13 @@ def arrays_from_first(tree: Any) -> Any:
 
 
 def to_host(tree: Any) -> Any:
-    """The arrays, in every process as a whole, though each of several has some of their shards only."""
-    return tree if jax.process_count() == 1 else multihost_utils.process_allgather(tree, tiled=True)
+    """The arrays, in every process as a whole, though each of several may have some of their shards only."""
+
+    def whole(leaf):
+        own = not isinstance(leaf, jax.Array) or leaf.is_fully_addressable
+        return np.asarray(leaf) if own else multihost_utils.process_allgather(leaf, tiled=True)
+
+    return tree if jax.process_count() == 1 else jax.tree.map(whole, tree)
 
 
 def replicated_sharding() -> jax.sharding.Sharding | None:

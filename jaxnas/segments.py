@@ -57,7 +57,7 @@ class Segments:
         self._pace, self._meter = Pace(2**31 - 1, SECONDS), CompileMeter()
         self._due = self._shown = self._began = time.perf_counter()
         self._due += EVERY
-        # What a checkpoint would hold, assigned as one as SIGTERM comes at any moment, and what the last one holds.
+        # What a checkpoint would hold, assigned as one since SIGTERM comes at any moment; of the last one which it is.
         self._reached = self._saved = None
         self._lock, self._kept = threading.RLock(), None
         note = None if self.path is None else processes.from_first(self._open)
@@ -127,15 +127,16 @@ class Segments:
 
     def _save(self) -> None:
         with self._lock:
-            if self._reached is self._saved or not processes.is_first():
+            finished, members, at, state = self._reached
+            if (finished, members, at) == self._saved or not processes.is_first():
                 return
-            begin, (finished, members, at, state) = time.perf_counter(), self._reached
+            begin = time.perf_counter()
             with writing(self.path):
                 if self._kept is None:
                     self._kept = checkpoints(self.path)
                 note = {"finished": {str(training): of for training, of in finished.items()}}
                 self._kept.save(1 + (self._kept.latest() or 0), state, {**note, "members": members, "step": at})
-            self._saved = self._reached
+            self._saved = finished, members, at
             now = time.perf_counter()
             self._due = now + max(EVERY, SHARE * (now - begin))
 

@@ -18,7 +18,7 @@ PARTS = {
     *("costs", "evaluators", "population", "problems", "processes", "references", "statistics", "strategies", "tables"),
     *("pretrained", "tasks", "training"),
 }
-LOOP = {"execution", "loop", "machine", "pareto", "proxies", "search", "workdir"}
+LOOP = {"execution", "loop", "machine", "pareto", "proxies", "search", "segments", "workdir"}
 MAY_IMPORT = {
     "types": set(),
     "check": set(),

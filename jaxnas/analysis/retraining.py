@@ -22,6 +22,7 @@ from jaxnas.config.wiring import Parts, build
 from jaxnas.machine import environment
 from jaxnas.population import PLANS
 from jaxnas.references import imported, is_reference
+from jaxnas.segments import identity
 from jaxnas.tasks import Metric
 from jaxnas.training.parent import start
 from jaxnas.workdir import read_config, write, writing
@@ -214,6 +215,8 @@ def retrained(
     what the first becomes is in `folder`. An interrupted call goes on with the checkpoints in `kept`.
     """
     network, options = _retraining(parts, config)
+    # Functions of the data are known by their names alone, their options here.
+    kept = None if kept is None else kept / identity(_json(config.get("task")))
     options = {**options, "workdir": kept, "progress": True}
     if config["retrain"].get("inherit"):
         options["initialize"] = weights

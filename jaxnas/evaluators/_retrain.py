@@ -135,8 +135,9 @@ def _retrained(
     keys = jax.random.split(jax.random.key(seed), G * S)
     folder = None
     if workdir is not None:
-        first = final.train.take(np.arange(min(EXAMPLES, final.train.size)))
-        what = (final._replace(train=first, validation=None), network, tuple(recipe), initialize, parent, distillation)
+        N = final.train.size
+        data = final._replace(train=final.train.take(np.linspace(0, N - 1, EXAMPLES).astype(int)), validation=None)
+        what = (data, N, network, tuple(recipe), initialize, parent, distillation)
         what = (what, space.name, genomes, seeds, steps, seed, populations[0].report()["plan"], version.__version__)
         folder = check.local_path("workdir", workdir) / identity(what)
 

@@ -131,10 +131,11 @@ runpy.run_module("launch.search", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.slow
-def test_a_retraining_of_both_goes_on_where_it_was_stopped(tmp_path):
-    options = ("--config.rounds=1", "--config.retrain.seeds=3")
+@pytest.mark.parametrize("plan", ["map", "bucket"])
+def test_a_retraining_of_both_goes_on_where_it_was_stopped(plan, tmp_path):
+    options = ("--config.rounds=1", "--config.retrain.seeds=3", f"--config.retrain.plan={plan}")
     several = pair(tmp_path / "run", *options, program=("-c", STEP_BY_STEP))
-    while not list(tmp_path.glob("run/retraining/result/*/[3-9]")):
+    while not list(tmp_path.glob("run/retraining/result/*/*/[3-9]")):
         assert all(p.poll() is None for p in several), [p.said() for p in several]
         time.sleep(0.02)
     several[1].send_signal(signal.SIGTERM)

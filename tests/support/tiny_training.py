@@ -18,5 +18,5 @@ def get_config() -> ConfigDict:
         "budget": 3,
     }
     config.evaluator = {"name": "training", "batch_size": 16}
-    config.retrain = {"steps": 40, "seeds": 0}
+    config.retrain = {"steps": 40, "seeds": 0, "plan": "map"}
     return config.lock()
