@@ -108,6 +108,7 @@ class _Experiment:
         self.baseline: Result | None = None
         self.baseline_front: fronts.Found | None = None
         self.files = ["result.json", "history.jsonl"]
+        self.checkpoints = retraining.checkpoint_dir(folder, "result.json")
 
     def run(self, options: Mapping[str, Any]) -> dict[str, Any]:
         self.options = options
@@ -128,7 +129,7 @@ class _Experiment:
             ):
                 self.keep(**step())
             self.keep(complete=True)
-            retraining.forget(retraining.checkpoints_of(self.folder, "result.json"))
+            retraining.remove_checkpoints(self.checkpoints)
         except Exception:
             if self.folder is not None and processes.is_first():
                 where = relative(self.folder / "result.json")
@@ -207,8 +208,7 @@ class _Experiment:
         self.say(f"retraining on train + validation, {seeds} seeds each ...")
         inherits = self.config["retrain"].get("inherit")
         weights = self.parts.evaluator.variables(self.found.state.evaluator) if inherits else None
-        kept = retraining.checkpoints_of(self.folder, "result.json")
-        rows = retraining.retrained(self.parts, self.config, architectures, weights, self.folder, kept)
+        rows = retraining.retrained(self.parts, self.config, architectures, weights, self.folder, self.checkpoints)
         self.keep(retrained=rows)
         rows |= yardsticks.classical(self.parts.task)
         self.say(retraining.table(rows, self.parts.task.metric))

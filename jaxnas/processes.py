@@ -116,11 +116,13 @@ def from_first(read: Callable[[], Any]) -> Any:
     return said["value"]
 
 
-def arrays_from_first(tree: Any) -> Any:
-    """The arrays that the first process has, in all of them; elsewhere `tree` gives their structure alone."""
+def arrays_from_first(read: Callable[[], Any], like: Any) -> Any:
+    """The arrays that `read()` returns in the first process, structured as `like`, in all of them; see `from_first`."""
     if jax.process_count() == 1:
-        return tree
-    leaves, treedef = jax.tree.flatten(tree)
+        return read()
+    found = {}
+    from_first(lambda: found.update(arrays=read()))
+    leaves, treedef = jax.tree.flatten(found.get("arrays", like))
     leaves = [np.asarray(leaf) for leaf in leaves]
     raw = _bytes_from_first(b"".join(leaf.tobytes() for leaf in leaves))
     ends = np.cumsum([leaf.nbytes for leaf in leaves])

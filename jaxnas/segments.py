@@ -153,15 +153,10 @@ class Segments:
 
     def _restored(self, like: Any) -> Any:
         blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
-        found = {}
-
-        def read() -> None:
-            found["state"] = self._kept.restore(self._kept.latest(), blank)
-
-        processes.from_first(read)
+        state = processes.arrays_from_first(lambda: self._kept.restore(self._kept.latest(), blank), blank)
         if jax.process_count() > 1:
-            return processes.arrays_from_first(found.get("state", blank))
-        return jax.tree.map(lambda leaf, old: jax.device_put(leaf, old.sharding), found["state"], like)
+            return state
+        return jax.tree.map(lambda leaf, old: jax.device_put(leaf, old.sharding), state, like)
 
     def _show(self, size: int, at: int) -> None:
         now = time.perf_counter()
@@ -175,7 +170,7 @@ class Segments:
         print(f"{which}{at:,} of {self._steps:,} steps: {times}", file=sys.stderr, flush=True)
 
 
-def identity(parts: Any) -> str:
+def fingerprint(parts: Any) -> str:
     """A short name for what trainings are made of, a pytree: of arrays by their values, else by what they print."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_flatten_with_path(parts)[0]:

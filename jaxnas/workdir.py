@@ -90,13 +90,8 @@ class Workdir:
 
     def restore(self, like: Any) -> Any:
         """The saved state, with the structure of `like`."""
-        found = {}
-
-        def read() -> None:
-            found["state"] = jax.tree.map(jnp.asarray, self._checkpoints.restore(self.note["round"], like))
-
-        processes.from_first(read)
-        return processes.arrays_from_first(found.get("state", like))
+        state = processes.arrays_from_first(lambda: self._checkpoints.restore(self.note["round"], like), like)
+        return jax.tree.map(jnp.asarray, state)
 
     def flush(self) -> None:
         """Waits until what was saved is on the disk, and lets lines of the history catch up for a moment."""

@@ -63,7 +63,7 @@ def correlate(
     parts = build(config, workdir=workdir)
     genomes = _distinct(parts, architectures, config["seed"])
     names = [parts.space.to_string(g) for g in np.asarray(genomes)]
-    kept = None if table else retraining.checkpoints_of(workdir, "correlate.json")
+    checkpoints = None if table else retraining.checkpoint_dir(workdir, "correlate.json")
     if table:
         truth, higher = (
             lookup_metric(parts.space, table, metric, genomes, config["space"]["name"]),
@@ -78,7 +78,9 @@ def correlate(
         label = f"{name.replace('_', ' ')}, retrained"
         fitness = _scores(workdir, genomes)
         weights = variables_of(workdir) if (config.get("retrain") or {}).get("inherit") else None
-        rows = retraining.retrained(parts, config, dict(zip(names, names, strict=True)), weights, kept=kept)
+        rows = retraining.retrained(
+            parts, config, dict(zip(names, names, strict=True)), weights, checkpoints=checkpoints
+        )
         truth = np.array([np.mean(rows[architecture][name]) for architecture in names])
     known = np.isfinite(fitness) & np.isfinite(truth)
     if known.sum() < 3:
@@ -99,7 +101,7 @@ def correlate(
     say(f"fitness against {label}, {known.sum()} architectures:\n  " + "\n  ".join(said))
     with writing(workdir):
         write(workdir / "correlate.json", json.dumps(result, indent=2))
-    retraining.forget(kept)
+    retraining.remove_checkpoints(checkpoints)
     title = ", ".join(f"{name} {value.value:.2f}" for name, value in correlation.items())
     plots.scatter(fitness[known], truth[known], workdir / "correlate.png", xlabel="fitness", ylabel=label, title=title)
     say(f"correlate.json and correlate.png are in {relative(workdir)}")

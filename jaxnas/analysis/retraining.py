@@ -22,7 +22,7 @@ from jaxnas.config.wiring import Parts, build
 from jaxnas.machine import environment
 from jaxnas.population import PLANS
 from jaxnas.references import imported, is_reference
-from jaxnas.segments import identity
+from jaxnas.segments import fingerprint
 from jaxnas.tasks import Metric
 from jaxnas.training.parent import start
 from jaxnas.workdir import read_config, write, writing
@@ -97,8 +97,8 @@ def retrain(
             "config.retrain.inherit: expected the workdir of the search whose weights are to be inherited."
         )
     weights = variables_of(folder) if inherits else None
-    kept = checkpoints_of(folder, output)
-    rows = retrained(made, config, {"found": architecture, **drawn}, weights, folder, kept)
+    checkpoints = checkpoint_dir(folder, output)
+    rows = retrained(made, config, {"found": architecture, **drawn}, weights, folder, checkpoints)
     result = {"retrained": rows, "asked": asked, "config": config, **environment()}
     shown = rows if random <= 5 else {k: v for k, v in rows.items() if not k.startswith("random ")}
     say(table(shown, made.task.metric))
@@ -109,22 +109,22 @@ def retrain(
         with writing(file.parent):
             file.parent.mkdir(parents=True, exist_ok=True)
             write(file, json.dumps(result, indent=2))
-        forget(kept)
+        remove_checkpoints(checkpoints)
         say(f"results are in {relative(file)}")
     return result
 
 
-def checkpoints_of(folder: pathlib.Path | None, output: str) -> pathlib.Path | None:
+def checkpoint_dir(folder: pathlib.Path | None, output: str) -> pathlib.Path | None:
     """Folder of the checkpoints of trainings whose results will be in a file of that name."""
     return None if folder is None else folder / "retraining" / pathlib.Path(output).stem
 
 
-def forget(kept: pathlib.Path | None) -> None:
+def remove_checkpoints(folder: pathlib.Path | None) -> None:
     """Removes checkpoints of trainings whose results are there."""
-    if kept is not None and processes.is_first():
-        shutil.rmtree(kept, ignore_errors=True)
+    if folder is not None and processes.is_first():
+        shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # others are in it
-            kept.parent.rmdir()
+            folder.parent.rmdir()
 
 
 def searched_config(workdir: pathlib.Path | None) -> dict[str, Any]:
@@ -205,19 +205,19 @@ def retrained(
     architectures: Mapping[str, str],
     weights: Mapping[str, Any] | None = None,
     folder: pathlib.Path | None = None,
-    kept: pathlib.Path | None = None,
+    checkpoints: pathlib.Path | None = None,
 ) -> dict[str, dict]:
     """Retrains named architectures as `config.retrain` says; name -> architecture, parameters and test figures.
 
     `config.retrain.network` says where the network differs from that of the search. With `config.yardstick`, a
     hand-made network beside them, with as many parameters as the first has, which begins afresh and has no teacher.
     With `config.retrain.inherit` trainings begin with `weights`, variables of the search; with `config.retrain.save`
-    what the first becomes is in `folder`. An interrupted call goes on with the checkpoints in `kept`.
+    what the first becomes is in `folder`. An interrupted call goes on with what is in `checkpoints`.
     """
     network, options = _retraining(parts, config)
     # Functions of the data are known by their names alone, their options here.
-    kept = None if kept is None else kept / identity(_json(config.get("task")))
-    options = {**options, "workdir": kept, "progress": True}
+    workdir = None if checkpoints is None else checkpoints / fingerprint(_json(config.get("task")))
+    options = {**options, "workdir": workdir, "progress": True}
     if config["retrain"].get("inherit"):
         options["initialize"] = weights
     parts = parts._replace(network=network)

@@ -14,7 +14,7 @@ from jaxnas.check import InputError
 from jaxnas.evaluators.work import variables_of, work
 from jaxnas.execution import all_devices
 from jaxnas.population import over_population
-from jaxnas.segments import Segments, identity
+from jaxnas.segments import Segments, fingerprint
 from jaxnas.tasks.task import Task
 from jaxnas.training import Distillation, Parent, Recipe, fits, trainer
 from jaxnas.training.parent import start
@@ -139,7 +139,7 @@ def _retrained(
         data = final._replace(train=final.train.take(np.linspace(0, N - 1, EXAMPLES).astype(int)), validation=None)
         what = (data, N, network, tuple(recipe), initialize, parent, distillation)
         what = (what, space.name, genomes, seeds, steps, seed, populations[0].report()["plan"], version.__version__)
-        folder = check.local_path("workdir", workdir) / identity(what)
+        folder = check.local_path("workdir", workdir) / fingerprint(what)
 
     def trained(turn: np.ndarray, segments: Segments) -> Callable[[], dict[str, Any]]:
         own, active = np.maximum(turn, turn[0]), turn >= 0

@@ -12,8 +12,6 @@ from jaxnas.planning import hlo
 from jaxnas.planning.targets import Target
 
 _NEEDED = re.compile(r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm")
-
-
 _UNTUNED = "Couldn't find output tile sizes"
 """What XLA for GPUs says of some matrix products whose kernels it would choose by trying them on the card."""
 

@@ -117,7 +117,6 @@ def test_other_data_are_another_call(space, network, task, cut_short, tmp_path):
 
 
 def test_what_is_trained_alone_goes_on_with_its_variables(space, network, task, cut_short, tmp_path):
-
     def run(workdir, seed=1):
         return train_alone(space, network(), task, GENOMES[1], workdir=workdir, seed=seed, steps=7, batch_size=16)
 
